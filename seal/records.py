@@ -1,0 +1,118 @@
+"""JSON and JSON Lines on disk: whole files appear atomically, lines are appended whole or not."""
+
+import json
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from seal.errors import UserError
+
+Record = dict[str, Any]
+
+
+def to_json(value: Any, indent: int | None = None) -> str:
+    """JSON as this project writes it: readable characters, paths as text, no NaN."""
+    return json.dumps(value, ensure_ascii=False, indent=indent, allow_nan=False, default=_plain)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Path):
+        return str(value)
+    raise TypeError(f"{type(value).__name__} has no JSON form")
+
+
+def read_text(path: Path) -> str:
+    """The text of a UTF-8 file. Raises UserError that names a file that is missing or not text."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file; check the path") from None
+    except IsADirectoryError:
+        raise UserError(f"{path} is a folder; name a file in it") from None
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: not UTF-8 text ({error}); save it as UTF-8") from None
+
+
+def read_json(path: Path) -> Any:
+    """One JSON value. Raises UserError with line and column where the text is malformed."""
+    return _parse(read_text(path), str(path))
+
+
+def read_jsonl(path: Path) -> list[Record]:
+    """One object a line, blank lines skipped. Raises UserError with the row that is malformed."""
+    records = []
+    # Only "\n" ends a record: `str.splitlines` would also cut at U+2028, which JSON allows in text
+    for row, line in enumerate(read_text(path).split("\n"), start=1):
+        if not line.strip():
+            continue
+        record = _parse(line, f"{path} row {row}")
+        if not isinstance(record, dict):
+            raise UserError(f"{path} row {row}: expected a JSON object, found {line.strip()[:40]}")
+        records.append(record)
+    return records
+
+
+def _parse(text: str, where: str) -> Any:
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        place = f"line {error.lineno} column {error.colno}"
+        raise UserError(f"{where}: malformed JSON at {place} ({error.msg}); mend it") from None
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write `value` under a temporary name and rename, so a reader never sees half a file."""
+    write_text(path, to_json(value, indent=2) + "\n")
+
+
+def write_jsonl(path: Path, records: Iterable[Record]) -> None:
+    """Write all records at once and atomically; `append_jsonl` is for growing files."""
+    write_text(path, "".join(to_json(record) + "\n" for record in records))
+
+
+def write_text(path: Path, text: str) -> None:
+    """Replace a text file atomically; on failure the old file is untouched."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def append_jsonl(path: Path, *records: Record) -> None:
+    """Append records, all or none: a write that fails half way (a full disk) is cut off again."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    data = "".join(to_json(record) + "\n" for record in records).encode()
+    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+    try:
+        size = os.fstat(descriptor).st_size
+        try:
+            written = 0
+            while written < len(data):
+                written += os.write(descriptor, data[written:])
+        except OSError:
+            os.ftruncate(descriptor, size)
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def cut_torn_line(path: Path) -> str:
+    """Drop what a killed process left of its last line; returns the dropped text ("" if none).
+
+    Only the process that owns the file may call this, before it appends.
+    """
+    if not path.exists():
+        return ""
+    data = path.read_bytes()
+    whole = data.rfind(b"\n") + 1
+    if whole == len(data):
+        return ""
+    os.truncate(path, whole)
+    return data[whole:].decode(errors="replace")

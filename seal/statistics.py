@@ -1,0 +1,108 @@
+"""Means with their uncertainty, clustered: questions of one passage are not independent.
+
+The paper's tables average over passages (macro), not over questions, and print no uncertainty.
+Here a cluster is a passage, or a task of the few-shot domain, and intervals resample clusters.
+"""
+
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import sqrt
+
+import numpy as np
+from numpy.typing import NDArray
+
+Clusters = Mapping[str, Sequence[float]]
+"""Cluster id to the values measured in it, at least one each; booleans count as 0 and 1."""
+
+RESAMPLES = 10_000
+_CHUNK = 1 << 20  # clusters drawn at a time while resampling
+_TAILS = (0.025, 0.975)
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean over `n` clusters and the interval that it lies in with 95% confidence."""
+
+    mean: float
+    standard_error: float
+    lower: float
+    upper: float
+    n: int
+
+
+def mean(values: Sequence[float]) -> float:
+    """The arithmetic mean, exact up to one final rounding, whatever the order of the values.
+
+    Raises ValueError for no values.
+    """
+    return statistics.mean([float(value) for value in values])
+
+
+def sample_std(values: Sequence[float]) -> float:
+    """Standard deviation with n - 1, exact likewise; 0 for a single value, ValueError for none."""
+    if len(values) == 1:
+        return 0.0
+    return statistics.stdev([float(value) for value in values])
+
+
+def standard_error(values: Sequence[float]) -> float:
+    """Standard error of the mean of independent values; 0 for a single one (it shows no spread)."""
+    return sample_std(values) / sqrt(len(values))
+
+
+def macro_mean(clusters: Clusters) -> float:
+    """The mean over clusters of each cluster's own mean (the paper's accuracy)."""
+    return mean(_cluster_means(clusters))
+
+
+def clustered_bootstrap(clusters: Clusters, seed: int = 0, resamples: int = RESAMPLES) -> Estimate:
+    """`macro_mean` with a percentile bootstrap interval that draws whole clusters.
+
+    The standard error is the analytic one of the cluster means. The order of the mapping does not
+    matter. With one cluster the interval is a point, for there is nothing to resample.
+    """
+    means = _cluster_means(clusters)
+    resampled = _resampled_means(means, np.random.default_rng(seed), resamples)
+    lower, upper = np.quantile(resampled, _TAILS)
+    return Estimate(
+        mean=mean(means),
+        standard_error=standard_error(means),
+        lower=float(lower),
+        upper=float(upper),
+        n=len(means),
+    )
+
+
+def paired_difference(
+    a: Clusters, b: Clusters, seed: int = 0, resamples: int = RESAMPLES
+) -> Estimate:
+    """`macro_mean(a) - macro_mean(b)`, paired: what makes a cluster hard cancels out.
+
+    Raises ValueError unless both hold the same clusters.
+    """
+    if a.keys() != b.keys():
+        unmatched = sorted(a.keys() ^ b.keys())
+        raise ValueError(f"{len(unmatched)} clusters are in one of the two only: {unmatched[:3]}")
+    differences = {cluster: [mean(a[cluster]) - mean(b[cluster])] for cluster in a}
+    return clustered_bootstrap(differences, seed, resamples)
+
+
+def _cluster_means(clusters: Clusters) -> list[float]:
+    if not clusters:
+        raise ValueError("no clusters to summarize")
+    return [mean(clusters[cluster]) for cluster in sorted(clusters)]
+
+
+def _resampled_means(
+    means: Sequence[float], generator: np.random.Generator, resamples: int
+) -> NDArray[np.float64]:
+    """The mean of each of `resamples` draws of len(means) clusters with replacement: [resamples].
+
+    Drawn in chunks, so that memory stays bounded for thousands of clusters.
+    """
+    array = np.array(means)
+    rows = max(1, _CHUNK // array.size)
+    chunks = [min(rows, resamples - start) for start in range(0, resamples, rows)]
+    draws = (generator.integers(array.size, size=(size, array.size)) for size in chunks)
+    return np.concatenate([array[drawn].mean(axis=1) for drawn in draws])

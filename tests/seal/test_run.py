@@ -1,0 +1,124 @@
+"""A run folder resumes for the same config, refuses another, and never loses or repeats a line."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+
+from seal.arguments import arg
+from seal.errors import UserError
+from seal.records import read_json
+from seal.run import Run
+
+
+@dataclass(frozen=True)
+class Config:
+    run_dir: Path = arg("where")
+    k: int = arg("how many", 5)
+    slots: int = arg("side by side", 15, machine=True)
+
+
+@pytest.fixture
+def config(tmp_path):
+    return Config(run_dir=tmp_path / "run")
+
+
+def reopen(config) -> Run:
+    return Run.open(config.run_dir, config)
+
+
+def close(run: Run) -> None:
+    run._lock_file.close()
+
+
+def test_opening_writes_config_and_environment(config):
+    run = reopen(config)
+    assert read_json(run.path("config.json"))["k"] == 5
+    (start,) = read_json(run.path("environment.json"))
+    assert start["packages"]["torch"].startswith("2.")
+    assert start["command"] and start["python"]
+
+
+def test_same_config_resumes_and_another_is_refused_by_key(config):
+    close(reopen(config))
+    close(reopen(config))
+    with pytest.raises(UserError, match="k was 5, now 3"):
+        reopen(replace(config, k=3))
+
+
+def test_machine_flags_may_change(config):
+    close(reopen(config))
+    close(reopen(replace(config, slots=2)))
+
+
+def test_folder_in_use_is_refused(config):
+    run = reopen(config)
+    with pytest.raises(UserError, match="in use by another process"):
+        reopen(config)
+    close(run)
+    close(reopen(config))
+
+
+def test_foreign_folder_and_file_are_refused(tmp_path):
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(UserError, match="holds other files"):
+        Run.open(tmp_path, Config(run_dir=tmp_path))
+    with pytest.raises(UserError, match="is a file"):
+        Run.open(tmp_path / "notes.txt", Config(run_dir=tmp_path / "notes.txt"))
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
+
+
+def test_folder_of_a_process_killed_at_once_is_taken(config):
+    config.run_dir.mkdir()
+    (config.run_dir / "lock").touch()
+    (config.run_dir / ".config.json.17.tmp").write_text("{")
+    close(reopen(config))
+
+
+def test_append_skips_known_ids_also_after_reopening(config):
+    run = reopen(config)
+    run.append("answers", {"id": "a", "n": 1}, {"id": "b", "n": 2})
+    run.append("answers", {"id": "a", "n": 3}, {"id": "c", "n": 4})
+    close(run)
+    run = reopen(config)
+    run.append("answers", {"id": "c", "n": 5})
+    assert [record["n"] for record in run.records("answers")] == [1, 2, 4]
+    assert run.records("nothing") == []
+
+
+def test_torn_lines_are_dropped_in_parts_too(config):
+    run = reopen(config)
+    part = run.part("round-1")
+    part.append("answers", {"id": "a"})
+    close(run)
+    with part.path("answers.jsonl").open("a") as file:
+        file.write('{"id": "b", "te')
+    part = reopen(config).part("round-1")
+    assert part.ids("answers") == {"a"}
+    part.append("answers", {"id": "b"})
+    assert [record["id"] for record in part.records("answers")] == ["a", "b"]
+
+
+def test_pending_groups_keep_their_composition(config):
+    run = reopen(config)
+    items = list("abcdefg")
+    run.append("answers", *({"id": item} for item in "abce"))
+    groups = list(run.pending_groups("answers", items, 3, key=str))
+    assert groups == [["d", "e", "f"], ["g"]]
+
+
+def test_metrics_of_parts_lie_in_one_file(config):
+    run = reopen(config)
+    run.metric("start", n=1)
+    run.part("round-2").metric("training", seconds=2.0)
+    assert [(event["event"], event["part"]) for event in run.records("metrics")] == [
+        ("start", "run"),
+        ("training", "round-2"),
+    ]
+
+
+def test_say_prints_and_logs(config, capsys):
+    run = reopen(config)
+    run.part("round-1").say("hello")
+    assert "hello" in capsys.readouterr().out
+    assert run.path("log.txt").read_text().endswith("  hello\n")
