@@ -1,0 +1,212 @@
+"""Passages with their questions, from SQuAD's JSON, the release's grouped JSON or the Hub.
+
+Paper, section 4.1: SQuAD v1.1, its questions grouped by passage, one gold answer for each.
+"""
+
+import hashlib
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from seal.errors import UserError
+from seal.records import read_json
+
+_HUB_NAME = re.compile(r"(?P<name>[\w.-]+/[\w.-]+)(:(?P<split>\w+))?")
+_SLUG_LENGTH = 40
+
+
+@dataclass(frozen=True)
+class Question:
+    """A question about a passage and its gold answer."""
+
+    question: str
+    answer: str
+
+
+@dataclass(frozen=True)
+class Passage:
+    """One paragraph of an article; `id` depends on title and context alone."""
+
+    id: str
+    title: str
+    context: str
+    questions: tuple[Question, ...]
+
+
+def load_passages(source: str | Path) -> list[Passage]:
+    """The passages of a file or of a Hugging Face data set, in their order there.
+
+    `source` is one of
+    - a JSON file with SQuAD's own layout, {"data": [{"title", "paragraphs": [...]}]};
+    - a JSON file with the release's, [{"title", "context", "questions": [{"question", "answer"}]}],
+      other keys being ignored;
+    - NAME:SPLIT of a data set with SQuAD's columns, such as rajpurkar/squad:train. The split must
+      be said, since evaluating on the training split would go unnoticed.
+
+    The first gold answer counts. Titles from SQuAD have spaces for underscores and are otherwise
+    untouched, as in the release ("Jehovah%27s Witnesses"); its paragraphs with equal title and text
+    become one passage, and paragraphs nobody asked about are left out (the release's passage order
+    shows 18,891 training passages; the file has 18,896 paragraphs).
+
+    Raises UserError, with the place and the mend, for anything missing, blank or malformed.
+    """
+    hub_name = _HUB_NAME.fullmatch(str(source))
+    if hub_name and not Path(source).exists() and Path(source).suffix != ".json":
+        return group_rows(_load_rows(hub_name["name"], hub_name["split"]), str(source))
+    path = Path(source)
+    content = read_json(path)
+    match content:
+        case {"data": list(articles)}:
+            passages = _merge_equal(_squad_passages(articles, str(path)))
+        case list(entries):
+            places = _places(str(path), "passage", entries)
+            passages = [_grouped_passage(entry, where) for where, entry in places]
+        case _:
+            raise UserError(
+                f'{path}: neither SQuAD\'s {{"data": [...]}} nor a list of passages; give one of'
+                " the two layouts"
+            )
+    return _with_ids(passages, str(path))
+
+
+def group_rows(rows: Iterable[Mapping[str, Any]], source: str) -> list[Passage]:
+    """Passages from rows with one question each: title, context, question, answers {"text": [...]}.
+
+    `source` names the rows in messages. Raises UserError for a row that is incomplete.
+    """
+    passages = (
+        _unnamed(_spaced(_text(row, "title", where)), row, [_answered(row, where)], where)
+        for where, row in _places(source, "row", rows)
+    )
+    return _with_ids(_merge_equal(passages), source)
+
+
+def _load_rows(name: str, split: str | None) -> Iterable[Mapping[str, Any]]:
+    if split is None:
+        raise UserError(f"{name} is no file; to read it from the Hub add a split, as {name}:train")
+    import datasets  # slow to import, and needed for the Hub alone
+
+    try:
+        return datasets.load_dataset(name, split=split)
+    except (OSError, ValueError) as error:
+        problem = str(error).partition("\n")[0]
+        raise UserError(
+            f"{name}:{split} does not load from the Hub ({problem}); check name, split and network,"
+            " or give a JSON file"
+        ) from error
+
+
+def _squad_passages(articles: list[Any], path: str) -> Iterator[Passage]:
+    """Every paragraph that has an answerable question (SQuAD v2 marks the others)."""
+    for where, article in _places(path, "article", articles):
+        title = _text(article, "title", where)
+        paragraphs = _list(article, "paragraphs", f"{where} ({title})")
+        for place, paragraph in _places(f"{where} ({title})", "paragraph", paragraphs):
+            questions = [
+                _answered(question, spot)
+                for spot, question in _places(place, "question", _list(paragraph, "qas", place))
+                if not (isinstance(question, dict) and question.get("is_impossible"))
+            ]
+            if questions:
+                yield _unnamed(_spaced(title), paragraph, questions, place)
+
+
+def _grouped_passage(entry: Any, where: str) -> Passage:
+    title = _text(entry, "title", where)
+    where = f"{where} ({title})"
+    questions = [
+        Question(_text(item, "question", place), _text(item, "answer", place))
+        for place, item in _places(where, "question", _list(entry, "questions", where))
+    ]
+    if not questions:
+        raise UserError(f"{where}: no questions; add one or remove the passage")
+    return _unnamed(title, entry, questions, where)
+
+
+def _answered(record: Any, where: str) -> Question:
+    """A question with SQuAD's list of gold answers, of which the first is taken."""
+    question = _text(record, "question", where)
+    answers = _required(record, "answers", where)
+    # The files have [{"text": ...}], the Hub's rows {"text": [...]}
+    texts = answers.get("text") if isinstance(answers, dict) else answers
+    if not isinstance(texts, list) or not texts:
+        raise UserError(f"{where}: no answers; give one or remove the question")
+    first = texts[0] if isinstance(texts[0], dict) else {"text": texts[0]}
+    return Question(question, _text(first, "text", f"{where} answer 1"))
+
+
+def _unnamed(title: str, record: Any, questions: list[Question], where: str) -> Passage:
+    return Passage("", title, _text(record, "context", where), tuple(questions))
+
+
+def _spaced(title: str) -> str:
+    return title.replace("_", " ")
+
+
+def _merge_equal(passages: Iterable[Passage]) -> list[Passage]:
+    """One passage for each title and context, where it first appeared, with all its questions."""
+    merged: dict[tuple[str, str], Passage] = {}
+    for passage in passages:
+        key = (passage.title, passage.context)
+        earlier = merged.get(key)
+        questions = (earlier.questions if earlier else ()) + passage.questions
+        merged[key] = replace(passage, questions=questions)
+    return list(merged.values())
+
+
+def _with_ids(passages: list[Passage], source: str) -> list[Passage]:
+    """Readable and stable ids; the second of two equal passages ends in -2, the third in -3."""
+    if not passages:
+        raise UserError(f"{source}: no passages; add some")
+    seen: Counter[str] = Counter()
+    named = []
+    for passage in passages:
+        name = f"{_slug(passage.title)}-{_digest(passage)}"
+        seen[name] += 1
+        suffix = f"-{seen[name]}" if seen[name] > 1 else ""
+        named.append(replace(passage, id=name + suffix))
+    return named
+
+
+def _slug(title: str) -> str:
+    ascii_title = unicodedata.normalize("NFKD", title).encode("ascii", "ignore").decode()
+    slug = re.sub(r"[^a-z0-9]+", "-", ascii_title.lower())[:_SLUG_LENGTH].strip("-")
+    return slug or "passage"
+
+
+def _digest(passage: Passage) -> str:
+    text = f"{passage.title}\x1f{passage.context}"
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
+def _places(where: str, kind: str, items: Iterable[Any]) -> Iterator[tuple[str, Any]]:
+    """Each item with its place in words, counted from 1: the text that messages begin with."""
+    return ((f"{where} {kind} {number}", item) for number, item in enumerate(items, start=1))
+
+
+def _required(record: Any, key: str, where: str) -> Any:
+    if not isinstance(record, Mapping):
+        raise UserError(f'{where}: expected an object with "{key}", found {str(record)[:40]!r}')
+    if key not in record:
+        raise UserError(f'{where}: "{key}" is missing; add it')
+    return record[key]
+
+
+def _text(record: Any, key: str, where: str) -> str:
+    value = _required(record, key, where)
+    if not isinstance(value, str):
+        raise UserError(f'{where}: "{key}" is {str(value)[:40]!r}; it must be a text')
+    if not value.strip():
+        raise UserError(f'{where}: "{key}" is blank; fill it in')
+    return value
+
+
+def _list(record: Any, key: str, where: str) -> list[Any]:
+    value = _required(record, key, where)
+    if not isinstance(value, list):
+        raise UserError(f'{where}: "{key}" is {str(value)[:40]!r}; it must be a list')
+    return value

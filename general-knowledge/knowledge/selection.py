@@ -1,0 +1,35 @@
+"""Which self-edits the M-step imitates: the best of k per passage (paper, section 2.2; golden G2).
+
+A reward of None means that the self-edit could not be graded. It is neither good nor bad, so it is
+never selected; the release counted it as 0 and could so select it among other zeros.
+"""
+
+from collections.abc import Sequence
+from math import isnan
+
+
+def best_indices(
+    completions: Sequence[str], rewards: Sequence[float | None], k_best: int = 1
+) -> list[int]:
+    """Indices of the `k_best` graded self-edits of highest reward, best first, ties in order.
+
+    Rewards are compared as raw floats: a tie after rounding is no tie. Blank texts are dropped last
+    and not replaced, as in the release, so that fewer than `k_best` may remain. Raises ValueError
+    for unequal lengths, a reward that is not a number, or `k_best` below 1.
+    """
+    if len(completions) != len(rewards):
+        raise ValueError(f"{len(completions)} completions with {len(rewards)} rewards")
+    if k_best < 1:
+        raise ValueError(f"k_best is {k_best}; at least one must be kept")
+    graded = [(index, reward) for index, reward in enumerate(rewards) if reward is not None]
+    if any(isnan(reward) for _, reward in graded):
+        raise ValueError("a reward is NaN; an ungraded self-edit has the reward None")
+    ranked = sorted(graded, key=lambda item: item[1], reverse=True)  # stable: ties keep their order
+    return [index for index, _ in ranked[:k_best] if completions[index].strip()]
+
+
+def select_best(
+    completions: Sequence[str], rewards: Sequence[float | None], k_best: int = 1
+) -> list[str]:
+    """The trimmed texts of `best_indices`."""
+    return [completions[index].strip() for index in best_indices(completions, rewards, k_best)]

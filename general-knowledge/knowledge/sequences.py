@@ -1,0 +1,106 @@
+"""From the text of a self-edit to the sequences of its inner loop (paper, section 3.1; golden G1).
+
+The order of the steps and their quirks are those of the official release, version 2: they decide
+what the adapter sees, so they are part of the experiment.
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+MAX_PIECES = 30
+"""Pieces kept of one self-edit; the passage may follow as sequence number 31."""
+
+_REASONING_END = "\nImplications:"
+_SEPARATOR = "---"
+_QUESTION = r"Question\s+\d+:"
+_ANSWER = r"Answer\s*:"
+
+
+def training_texts(
+    title: str,
+    context: str,
+    completion: str,
+    *,
+    split_newlines: bool = True,
+    add_context: bool = True,
+) -> list[str]:
+    """The texts to finetune on for one self-edit, each headed by the passage's title.
+
+    `split_newlines` makes every line of the self-edit a text of its own (the paper's single-passage
+    setting); without it only `---` separates texts (continued pretraining). With `add_context` the
+    passage itself comes last. The title is used as it is. Rules 1-6 of golden set G1.
+    """
+    text = _without_reasoning(completion)
+    pieces = _cut_at_separators(text)
+    if split_newlines:
+        pieces = _cut_into_questions(text) if _is_question_list(text) else _cut_into_lines(pieces)
+    # The limit acts before blanks are dropped, so a blank piece may use up a place
+    texts = [f"{title}\n{piece}" for piece in pieces[:MAX_PIECES] if piece.strip()]
+    if add_context:
+        texts.append(f"{title}\n{context.strip()}")
+    return texts
+
+
+def training_sequences(
+    texts: Iterable[str], tokenizer: Any, max_length: int = 2048
+) -> list[tuple[list[int], list[int]]]:
+    """(input ids, labels) of each text: its tokens and one end-of-text token, at most `max_length`.
+
+    Labels equal the ids, so every token counts in the loss, the end of text included: without it
+    the adapter would never learn where an answer stops. A text too long to fit loses its end, and
+    with it the end-of-text token, because what is cut off has not ended.
+    """
+    sequences = []
+    for text in texts:
+        tokens = list(tokenizer(text)["input_ids"])
+        if tokens[-1:] != [tokenizer.eos_token_id]:  # some tokenizers add it themselves
+            tokens.append(tokenizer.eos_token_id)
+        tokens = tokens[:max_length]
+        sequences.append((tokens, list(tokens)))
+    return sequences
+
+
+def _without_reasoning(completion: str) -> str:
+    """What follows the chain of thought: the part after the first line that opens the list.
+
+    A text that begins with the marker has no reasoning before it and is kept whole.
+    """
+    _, marker, implications = completion.partition(_REASONING_END)
+    return implications.lstrip() if marker else completion
+
+
+def _cut_at_separators(text: str) -> list[str]:
+    """The parts between dashes, trimmed; the whole text if nothing else is left of it.
+
+    Rewrites are asked for with such separators. Longer runs of dashes leave a remainder on purpose:
+    the release cuts at every three.
+    """
+    pieces = [piece.strip() for piece in text.split(_SEPARATOR)]
+    return [piece for piece in pieces if piece] or [text.strip()]
+
+
+def _is_question_list(text: str) -> bool:
+    """Whether the self-edit has numbered questions with answers, wherever they stand."""
+    return bool(re.search(_QUESTION, text) and re.search(_ANSWER, text))
+
+
+def _cut_into_questions(text: str) -> list[str]:
+    """One piece for each numbered question, so that an answer stays with its question.
+
+    A prompt may end in the first label, as the release's does, so that a completion begins within
+    question 1; then the label is put back.
+    """
+    first, *others = re.split(rf"\n(?={_QUESTION})", text.strip())
+    if not first.lstrip().startswith("Question"):
+        first = f"Question 1: {first.strip()}"
+    return [first, *others]
+
+
+def _cut_into_lines(pieces: Sequence[str]) -> list[str]:
+    """Every line of every piece, trimmed, without blanks and without a heading above the list."""
+    lines = [line.strip() for piece in pieces for line in piece.splitlines()]
+    lines = [line for line in lines if line]
+    # "Here are the implications:" says nothing about the passage
+    has_heading = len(lines) > 1 and lines[1].startswith("1.")
+    return lines[1:] if has_heading else lines

@@ -1,0 +1,121 @@
+"""Flags of the knowledge programs, in groups that a program's config inherits.
+
+Defaults are the paper's; PAPER below is arXiv 2506.10943, and the release is the authors' code.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from knowledge.splits import SHUFFLE_SEED
+from seal.arguments import arg
+
+PROMPTS = Path(__file__).resolve().parent.parent / "prompts"
+SelfEditKind = Literal[
+    "implications",
+    "implications-long",
+    "implications-very-long",
+    "rewrite",
+    "self-qa",
+    "none",
+    "implications-chain-of-thought",
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PassageSettings:
+    """Which passages."""
+
+    passages: str = arg(
+        "SQuAD's JSON, the release's grouped JSON, or a Hugging Face name such as"
+        " rajpurkar/squad:train"
+    )
+    shuffle: bool = arg("shuffle the passages before they are cut (release: with seed 42)", True)
+
+    @property
+    def shuffle_seed(self) -> int | None:
+        """The seed for `knowledge.splits`; None keeps the order of the file."""
+        return SHUFFLE_SEED if self.shuffle else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class RoundSettings(PassageSettings):
+    """Which passages: those of one round."""
+
+    n_passages: int = arg("passages (paper: 50 in a round of RL, 200 to evaluate)", 50)
+    round: int = arg("round of RL, each has its own passages (paper: 1, 2); 0 = to evaluate", 1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PromptSettings:
+    """How the policy is addressed."""
+
+    prompts: Path = arg("folder of prompt files", PROMPTS)
+    chat: bool = arg("address the policy through its chat template (instruct models)", False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SelfEditSettings(PromptSettings):
+    """How self-edits are sampled (paper, section 4.1)."""
+
+    k: int = arg("self-edits per passage (paper: 5)", 5)
+    prompt_kind: SelfEditKind = arg("what to ask for (paper, prompt ablation)", "implications")
+    max_new_tokens: int = arg("longest self-edit, in tokens (paper: 8192)", 8192)
+    temperature: float = arg("sampling temperature (paper: 1.0)", 1.0)
+    top_p: float = arg("nucleus sampling (paper: 0.95)", 0.95)
+
+
+@dataclass(frozen=True, kw_only=True)
+class JudgeSettings:
+    """Who grades answers."""
+
+    judge: Literal["offline", "openai"] = arg(
+        "offline: a calibrated rule, no key; openai: a chat model as in the paper", "offline"
+    )
+    judge_model: str = arg("model that judges (paper: GPT-4.1)", "gpt-4.1-2025-04-14")
+    judge_url: str | None = arg(
+        "another OpenAI-compatible endpoint, a local vLLM for instance", None
+    )
+    judge_concurrency: int = arg("judge requests at a time", 32, machine=True)
+    judge_cache: Path = arg(
+        "file that keeps the chat judge's replies", Path("runs/judge_cache.jsonl"), machine=True
+    )
+    max_ungraded: float = arg("stop if a larger share of the answers could not be graded", 0.02)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnswerSettings(PromptSettings, JudgeSettings):
+    """How a passage's questions are asked, closed-book and greedily (paper, section 4.1)."""
+
+    answer_style: Literal["plain", "chain-of-thought"] = arg(
+        "how to answer (paper: plain)", "plain"
+    )
+    max_answer_tokens: int = arg("longest answer, in tokens (release: 64)", 64)
+
+
+@dataclass(frozen=True, kw_only=True)
+class InnerLoopSettings(AnswerSettings):
+    """The LoRA finetune on one self-edit (paper, appendix B)."""
+
+    split_newlines: bool = arg("each line of a self-edit is a training sequence", True)
+    add_context: bool = arg("the passage itself is one more training sequence", True)
+    lora_rank: int = arg("LoRA rank (paper: 32)", 32)
+    lora_alpha: float = arg("LoRA alpha (paper: 64)", 64)
+    target_modules: list[str] = arg("adapted layers (PEFT's for Qwen2)", ["q_proj", "v_proj"])
+    learning_rate: float = arg("learning rate, linear to 0 (paper: 1e-3)", 1e-3)
+    epochs: int = arg("passes over the sequences (paper: 10)", 10)
+    batch_size: int = arg("sequences per step (paper: 1)", 1)
+    gradient_accumulation: int = arg("steps per update (paper: 1)", 1)
+    max_length: int = arg("longest training sequence, in tokens (release: 2048)", 2048)
+    padding_loss: Literal["none", "max", "sampled"] = arg(
+        "max: the release's loss on padding up to max_length; sampled: its cheap estimate", "none"
+    )
+    slots: int = arg("adapters trained side by side", 15, machine=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RewardSettings(InnerLoopSettings):
+    """How self-edits are rewarded and selected (paper, section 3.1 and 4.1)."""
+
+    repeats: int = arg("inner loops per self-edit, each from its own seed (paper: 3)", 3)
+    keep: int = arg("self-edits kept per passage (paper: the best 1 of 5)", 1)
