@@ -1,0 +1,173 @@
+"""Attention within each of many sequences that lie one after another in a single row.
+
+Registered with transformers as an attention implementation, so any model that goes through its
+attention interface can use it. Measured on one CPU thread with 60 sequences of about 43 tokens,
+forward and backward: 16 ms a layer, against 29-78 ms for rows of 159-512 tokens under a
+block-diagonal mask, which computes the masked part too.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cached_property
+from itertools import accumulate, chain
+
+import torch
+from torch.nn.attention.varlen import varlen_attn
+from torch.nn.functional import scaled_dot_product_attention
+from transformers import AttentionInterface, PreTrainedModel
+
+from seal.errors import UserError
+
+_NAME = "seal_segments"
+
+
+class Segments:
+    """Where the sequences of a row lie: each has `real` tokens of text, then `pads`.
+
+    Text attends causally within its sequence; pads attend to the text of their sequence alone, as
+    right padding does under an attention mask.
+    """
+
+    def __init__(self, real: list[int], pads: list[int], device: torch.device) -> None:
+        self.real = real
+        self.pads = pads
+        self.device = device
+
+    @property
+    def sizes(self) -> list[int]:
+        """Lengths of all stretches of text and of pads, in the order of the row."""
+        return list(chain.from_iterable(zip(self.real, self.pads, strict=True)))
+
+    @cached_property
+    def real_starts(self) -> torch.Tensor:
+        return self._starts(self.real)
+
+    @cached_property
+    def pad_starts(self) -> torch.Tensor:
+        return self._starts(self.pads)
+
+    def _starts(self, lengths: list[int]) -> torch.Tensor:
+        starts = [0, *accumulate(lengths)]
+        return torch.tensor(starts, dtype=torch.int32, device=self.device)
+
+    @cached_property
+    def text_first(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """[N] the order that puts the pads of a row behind all its text, and its inverse."""
+        kinds = torch.tensor([0, 1]).repeat(len(self.real))
+        is_pad = kinds.repeat_interleave(torch.tensor(self.sizes))
+        order = is_pad.argsort(stable=True)
+        return order.to(self.device), order.argsort().to(self.device)
+
+
+@contextmanager
+def segment_attention(model: PreTrainedModel) -> Iterator[None]:
+    """Let `model` attend within `segments=Segments(...)`, which each call must then be given."""
+    config = model.get_decoder().config
+    before = config._attn_implementation
+    config._attn_implementation = _NAME
+    try:
+        yield
+    finally:
+        config._attn_implementation = before
+
+
+def _attend(
+    module: torch.nn.Module,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: torch.Tensor | None,
+    *,
+    segments: Segments,
+    scaling: float | None = None,
+    sliding_window: int | None = None,
+    softcap: float | None = None,
+    s_aux: torch.Tensor | None = None,
+    **_: object,
+) -> tuple[torch.Tensor, None]:
+    """query [1, heads, N, d], key and value [1, groups, N, d] -> ([1, N, heads, d], no weights)."""
+    if softcap is not None or s_aux is not None:
+        raise UserError(f"{type(module).__name__} caps its attention: such models are not trained")
+    if sliding_window is not None and max(segments.real) > sliding_window:
+        raise UserError(
+            f"a sequence of {max(segments.real)} tokens exceeds the model's sliding window of"
+            f" {sliding_window}: shorten the sequences"
+        )
+    if _has_packed_kernel(query):
+        output = _attend_packed(query, key, value, segments, scaling)
+    else:
+        output = _attend_one_by_one(query, key, value, segments, scaling)
+    return output.transpose(1, 2), None
+
+
+def _has_packed_kernel(query: torch.Tensor) -> bool:
+    """Flash attention wants an Ampere GPU or a newer one, and half precision."""
+    half = query.dtype in (torch.bfloat16, torch.float16)
+    return query.is_cuda and half and torch.cuda.get_device_capability(query.device) >= (8, 0)
+
+
+def _attend_one_by_one(
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    segments: Segments,
+    scale: float | None,
+) -> torch.Tensor:
+    # One split of the row, not a slice per sequence: its backward is a single concatenation
+    stretches = zip(*(t.split(segments.sizes, dim=2) for t in (query, key, value)), strict=True)
+    outputs = []
+    for queries, keys, values in stretches:
+        pads, _, _ = next(stretches)
+        for part, causal in ((queries, True), (pads, False)):
+            if part.shape[2]:
+                outputs.append(
+                    scaled_dot_product_attention(
+                        part, keys, values, is_causal=causal, scale=scale, enable_gqa=True
+                    )
+                )
+    return torch.cat(outputs, dim=2)
+
+
+def _attend_packed(
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    segments: Segments,
+    scale: float | None,
+) -> torch.Tensor:
+    """The same in one kernel, or two with pads: flash attention over sequences of any lengths."""
+    query, key, value = (t[0].transpose(0, 1) for t in (query, key, value))
+    starts, longest, tokens = segments.real_starts, max(segments.real), sum(segments.real)
+    has_pads = any(segments.pads)
+    if has_pads:
+        order, inverse = segments.text_first
+        query, key, value = (t.index_select(0, order) for t in (query, key, value))
+    output = varlen_attn(
+        query[:tokens],
+        key[:tokens],
+        value[:tokens],
+        starts,
+        starts,
+        longest,
+        longest,
+        scale=scale,
+        window_size=(-1, 0),  # causal
+        enable_gqa=True,
+    )
+    if has_pads:
+        of_pads = varlen_attn(
+            query[tokens:],
+            key[:tokens],
+            value[:tokens],
+            segments.pad_starts,
+            starts,
+            max(segments.pads),
+            longest,
+            scale=scale,
+            enable_gqa=True,
+        )
+        output = torch.cat([output, of_pads]).index_select(0, inverse)
+    return output.transpose(0, 1)[None]
+
+
+AttentionInterface.register(_NAME, _attend)

@@ -1,0 +1,111 @@
+"""PEFT adapter folders: adapter_config.json and adapter_model.safetensors."""
+
+import json
+import math
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import LoraConfig
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
+
+from seal.errors import UserError
+
+CONFIG_FILE = "adapter_config.json"
+WEIGHTS_FILE = "adapter_model.safetensors"
+
+_PREFIX = "base_model.model."
+_SUFFIXES = (".lora_A.weight", ".lora_B.weight")
+
+
+def weight_names(module: str) -> tuple[str, str]:
+    """Names of a module's A and B in the weights file, as PEFT gives them."""
+    a, b = (f"{_PREFIX}{module}{suffix}" for suffix in _SUFFIXES)
+    return a, b
+
+
+@dataclass(frozen=True)
+class AdapterFolder:
+    """An adapter as it was read: `weights` as in its file, for `modules` of the base model."""
+
+    rank: int
+    scale: float
+    """Factor of B A x in a module's output: alpha / rank, or what rank-stabilised LoRA has."""
+    weights: dict[str, torch.Tensor]
+
+    @property
+    def modules(self) -> list[str]:
+        return [
+            name.removeprefix(_PREFIX).removesuffix(_SUFFIXES[0])
+            for name in self.weights
+            if name.endswith(_SUFFIXES[0])
+        ]
+
+
+def write_adapter(
+    folder: Path,
+    weights: Mapping[str, torch.Tensor],
+    *,
+    rank: int,
+    alpha: float,
+    target_modules: Sequence[str],
+    base_model: str,
+) -> None:
+    """Write an adapter under a temporary name and rename it, so that a folder is always whole."""
+    config = LoraConfig(
+        r=rank,
+        lora_alpha=alpha,
+        lora_dropout=0.0,
+        bias="none",
+        task_type="CAUSAL_LM",
+        inference_mode=True,
+        base_model_name_or_path=base_model,
+    )
+    # Assigned afterwards: the constructor makes it a set, whose order changes from run to run
+    config.target_modules = sorted(target_modules)
+    partial = folder.with_name(f".{folder.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    config.save_pretrained(str(partial))
+    data = save(dict(weights), metadata={"format": "pt"})
+    # Not safetensors' own `save_file`: on a full disk its exception is no OSError
+    (partial / WEIGHTS_FILE).write_bytes(data)
+    partial.rename(folder)
+
+
+def read_adapter(folder: Path) -> AdapterFolder:
+    """Read a plain LoRA adapter. Raises UserError, naming the folder, for anything else."""
+    try:
+        config = json.loads((folder / CONFIG_FILE).read_text())
+        weights = load_file(folder / WEIGHTS_FILE)
+    except FileNotFoundError as error:
+        missing = Path(error.filename or WEIGHTS_FILE).name
+        raise UserError(f"adapter {folder}: no {missing}; give a PEFT adapter folder") from None
+    except (SafetensorError, ValueError) as error:
+        raise UserError(f"adapter {folder} does not read: {error}; train it again") from error
+    _check_plain_lora(folder, config, weights)
+    rank, alpha = config["r"], config["lora_alpha"]
+    scale = alpha / (math.sqrt(rank) if config.get("use_rslora") else rank)
+    return AdapterFolder(rank, scale, weights)
+
+
+def _check_plain_lora(
+    folder: Path, config: Mapping[str, Any], weights: Mapping[str, torch.Tensor]
+) -> None:
+    if config.get("peft_type") != "LORA":
+        raise UserError(f"adapter {folder} is of type {config.get('peft_type')}; LORA is needed")
+    unsupported = ["use_dora", "rank_pattern", "alpha_pattern", "modules_to_save", "lora_bias"]
+    for option in unsupported:
+        if config.get(option):
+            raise UserError(f"adapter {folder} uses {option}; answer with it through vLLM or PEFT")
+    modules = {name.rpartition(".lora_")[0] for name in weights}
+    expected = {module + suffix for module in modules for suffix in _SUFFIXES}
+    odd = sorted(expected ^ set(weights))
+    if odd or not weights:
+        problem = f"{odd[0]} has no partner" if odd else "it is empty"
+        raise UserError(
+            f"adapter {folder}: {WEIGHTS_FILE} must hold A and B of linear layers, but {problem}"
+        )
