@@ -1,0 +1,59 @@
+"""Child processes that cannot outlive the program that started them, not even after `kill -9`.
+
+A program that is killed cannot clean up, so between it and the child stands a small process (this
+module, run as a program) that ends the child's whole process group once its own parent is gone.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+from contextlib import suppress
+from types import FrameType
+
+_POLL_SECONDS = 0.2
+GRACE_SECONDS = 20.0
+"""How long a child may take to end after SIGTERM, and again after SIGKILL."""
+
+
+def supervised(command: list[str]) -> list[str]:
+    """The command line that runs `command` under a supervisor of this process.
+
+    The supervisor ends with the child's exit status (128 + N for signal N); SIGTERM to it ends the
+    child and all its descendants.
+    """
+    return [sys.executable, "-m", "seal.supervisor", str(os.getpid()), *command]
+
+
+def _supervise(parent: int, command: list[str]) -> int:
+    """Run `command` until it ends, SIGTERM comes, or the process `parent` is no longer ours."""
+    stop = False
+
+    def note(_number: int, _frame: FrameType | None) -> None:
+        nonlocal stop
+        stop = True  # no exception: it could strike between the child's start and our knowing it
+
+    signal.signal(signal.SIGTERM, note)
+    child = subprocess.Popen(command, process_group=0)
+    while not stop and os.getppid() == parent:
+        with suppress(subprocess.TimeoutExpired):
+            child.wait(_POLL_SECONDS)
+            break
+    _end_group(child)
+    status = child.poll()
+    if status is None:
+        return 1
+    return status if status >= 0 else 128 - status
+
+
+def _end_group(child: "subprocess.Popen[bytes]") -> None:
+    """SIGTERM, patience, SIGKILL, also for descendants that outlived the child itself."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        with suppress(ProcessLookupError):
+            os.killpg(child.pid, number)
+        with suppress(subprocess.TimeoutExpired):
+            child.wait(GRACE_SECONDS)
+
+
+if __name__ == "__main__":
+    sys.exit(_supervise(int(sys.argv[1]), sys.argv[2:]))
