@@ -1,5 +1,5 @@
 """Mechanism shared by the two SEAL domains: adapters, sampling, run folders, statistics.
 
-Importing this package costs nothing: torch, transformers and peft are loaded only by the modules
-that name them (`seal.lora`, `seal.models`, `seal.sft`, `seal.transformers_sampler`).
+Importing this package costs nothing. torch and transformers are loaded only by the modules that
+compute with them: `lora` and its parts, `models`, `policy`, the samplers and `untrained`.
 """

@@ -74,14 +74,16 @@ def run_program(
     # SIGTERM (Slurm's way to end a job) unwinds the stack, so servers are stopped and files closed
     before = signal.signal(signal.SIGTERM, _exit_on_signal)
     description = sys.modules[main.__module__].__doc__ or ""
+    config = None
     try:
-        main(parse_arguments(config_class, arguments, description))
+        config = parse_arguments(config_class, arguments, description)
+        main(config)
     except UserError as error:
         _fail(str(error), 2)
     except OSError as error:
-        # Disk full, no permission: the machine's condition, not a defect; the file is what matters
-        where = f"{error.filename}: " if error.filename else ""
-        _fail(f"{where}{error.strerror or error}; what was computed so far is kept", 2)
+        # Disk full, no permission: the machine's condition, not a defect; the place is what matters
+        where = error.filename or getattr(config, "run_dir", None) or "the machine"
+        _fail(f"{where}: {error.strerror or error}; what was computed so far is kept", 2)
     except KeyboardInterrupt:
         _fail("interrupted; run the same command again to resume", 130)
     finally:

@@ -43,18 +43,20 @@ def training_texts(
 
 
 def training_sequences(
-    texts: Iterable[str], tokenizer: Any, max_length: int = 2048
+    texts: Iterable[str], tokenizer: Any, max_length: int = 2048, *, end_of_text: bool = True
 ) -> list[tuple[list[int], list[int]]]:
     """(input ids, labels) of each text: its tokens and one end-of-text token, at most `max_length`.
 
     Labels equal the ids, so every token counts in the loss, the end of text included: without it
     the adapter would never learn where an answer stops. A text too long to fit loses its end, and
-    with it the end-of-text token, because what is cut off has not ended.
+    with it the end-of-text token, because what is cut off has not ended. `end_of_text=False` leaves
+    that token out: the release has padding in its place, which it learns (`seal.lora.PaddingLoss`).
     """
     sequences = []
     for text in texts:
         tokens = list(tokenizer(text)["input_ids"])
-        if tokens[-1:] != [tokenizer.eos_token_id]:  # some tokenizers add it themselves
+        # Some tokenizers add it themselves
+        if end_of_text and tokens[-1:] != [tokenizer.eos_token_id]:
             tokens.append(tokenizer.eos_token_id)
         tokens = tokens[:max_length]
         sequences.append((tokens, list(tokens)))

@@ -123,3 +123,8 @@ def test_truncation_loses_the_end_of_text_first(spare):
 def test_an_empty_text_is_the_end_alone():
     assert training_sequences([""], TOKENIZER) == [([TOKENIZER.eos_token_id],) * 2]
     assert training_sequences([], TOKENIZER) == []
+
+
+def test_the_release_has_padding_in_place_of_the_end():
+    [(input_ids, labels)] = training_sequences(["a town"], TOKENIZER, end_of_text=False)
+    assert input_ids == labels == TOKENIZER("a town")["input_ids"]

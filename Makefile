@@ -1,0 +1,28 @@
+# `make demo` and `make test` do everything on a fresh machine; see README.md.
+PYTHON ?= python3
+VENV := .venv
+RUN := $(VENV)/bin/python
+# The GPU pins (with vLLM) where there is a GPU, else the same packages without it
+REQUIREMENTS := $(if $(shell command -v nvidia-smi 2>/dev/null),requirements.txt,requirements-cpu.txt)
+
+.PHONY: demo test lint install clean
+
+demo: $(VENV)/.installed
+	bash scripts/demo.sh
+
+test: $(VENV)/.installed
+	$(RUN) -m pytest
+
+lint: $(VENV)/.installed
+	$(RUN) -m ruff check .
+	$(RUN) -m ruff format --check .
+
+install: $(VENV)/.installed
+
+$(VENV)/.installed: requirements.txt requirements-cpu.txt requirements-dev.txt pyproject.toml
+	test -x $(RUN) || $(PYTHON) -m venv $(VENV)
+	$(RUN) -m pip install --quiet --requirement $(REQUIREMENTS) --requirement requirements-dev.txt
+	touch $@
+
+clean:
+	rm -rf $(VENV) .venv-vllm .pytest_cache .ruff_cache

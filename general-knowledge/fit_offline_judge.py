@@ -1,0 +1,37 @@
+"""Fit the offline judge's constants to GPT-4.1's released verdicts (golden set G6).
+
+Prints how far the judge agrees with GPT-4.1 on articles that it has not seen. Takes about a minute.
+
+Reads   GOLDEN/g6_verdicts.jsonl.gz
+Writes  --output, the constants and the figures of their agreement
+Run     python general-knowledge/fit_offline_judge.py --golden ../shared/golden \\
+            --output general-knowledge/knowledge/offline_judge.json
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from knowledge.agreement import load_graded_answers
+from knowledge.offline_fit import fit_offline_judge
+from knowledge.offline_judge import CONSTANTS
+from seal.arguments import arg, run_program
+from seal.records import to_json, write_json
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """Flags of fit_offline_judge.py."""
+
+    golden: Path = arg("folder of golden data")
+    output: Path = arg("file to write; the default is the one that the judge reads", CONSTANTS)
+
+
+def main(config: Config) -> None:
+    """Fit, write, and print the figures."""
+    constants = fit_offline_judge(load_graded_answers(config.golden))
+    write_json(config.output, constants)
+    print(to_json(constants["figures"], indent=2))
+
+
+if __name__ == "__main__":
+    run_program(main, Config)

@@ -1,0 +1,138 @@
+"""Words of questions and answers in comparable form: case, accents, numbers, word endings."""
+
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+
+_CARDINALS = (
+    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen "
+    "fifteen sixteen seventeen eighteen nineteen"
+)
+_ORDINALS = (
+    "first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth "
+    "thirteenth fourteenth fifteenth sixteenth seventeenth eighteenth nineteenth twentieth"
+)
+_TENS = "twenty thirty forty fifty sixty seventy eighty ninety"
+# Not "i", "v" and "x": single letters are more often symbols than Roman numerals
+_ROMAN = {"ii": 2, "iii": 3, "iv": 4, "vi": 6, "vii": 7, "viii": 8, "ix": 9, "xi": 11, "xii": 12}
+_DIGITS = {
+    **{word: str(value) for value, word in enumerate(_CARDINALS.split())},
+    **{word: str(value) for value, word in enumerate(_ORDINALS.split(), start=1)},
+    **{word: str(10 * value) for value, word in enumerate(_TENS.split(), start=2)},
+    **{word: str(value) for word, value in _ROMAN.items()},
+    "once": "1",
+    "twice": "2",
+}
+_SCALES = {"thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
+
+_ARTICLES_AND_THE_LIKE = (
+    "a an the of in on at to for from by with and or as about also into is are was were be been "
+    "being do does did has have had it its this that these those he she they his her their i you "
+    "we who whom what which when where why how s percent"
+)
+_STOP_WORDS = frozenset(_ARTICLES_AND_THE_LIKE.split())
+
+_WORD = re.compile(r"\d+(?:\.\d+)?|[^\W\d_]+")
+_SCALED_NUMBER = re.compile(rf"(\d+(?:\.\d+)?)\s*({'|'.join(_SCALES)})\b")
+_TENS_AND_UNIT = re.compile(
+    rf"\b({'|'.join(_TENS.split())})[ -]"
+    rf"({'|'.join(_CARDINALS.split()[1:10] + _ORDINALS.split()[:9])})\b"
+)
+_THOUSANDS_COMMA = re.compile(r"(?<=\d),(?=\d{3})")
+_ORDINAL_SUFFIX = re.compile(r"(?<=\d)(?:st|nd|rd|th)\b")
+
+_SHORTEST_STEM = 4
+
+
+def normalise(text: str) -> list[str]:
+    """The words of a text without case, accents and punctuation, numbers written in one way.
+
+    "$5 million" and "5,000,000", "twenty-one", "21st" and "twenty-first" each become the same
+    digits; a possessive s is dropped, "n't" becomes the word "not".
+    """
+    decomposed = unicodedata.normalize("NFKD", text)
+    folded = "".join(c for c in decomposed if not unicodedata.combining(c)).casefold()
+    folded = folded.replace("’", "'").replace("n't", " not").replace("'s", " ")
+    folded = _ORDINAL_SUFFIX.sub("", _THOUSANDS_COMMA.sub("", folded))
+    folded = _TENS_AND_UNIT.sub(lambda m: str(int(_DIGITS[m[1]]) + int(_DIGITS[m[2]])), folded)
+    folded = _SCALED_NUMBER.sub(lambda m: f"{float(m[1]) * _SCALES[m[2]]:.15g}", folded)
+    return [_DIGITS.get(word, word) for word in _WORD.findall(folded)]
+
+
+def content_words(words: Iterable[str]) -> list[str]:
+    """The words that carry an answer: neither articles nor prepositions, pronouns, auxiliaries."""
+    return [word for word in words if word not in _STOP_WORDS]
+
+
+def is_number(word: str) -> bool:
+    """Whether a normalised word is a number."""
+    return word[:1].isdecimal()
+
+
+def same_word(word: str, other: str) -> bool:
+    """Whether two normalised words are forms of one.
+
+    They begin with the same letters, at least four and half of the longer word: Greek and Greece,
+    journalism and journalist. Numbers must be equal.
+    """
+    if word == other:
+        return True
+    if is_number(word) or is_number(other):
+        return False
+    half = max(_SHORTEST_STEM, (max(len(word), len(other)) + 1) // 2)
+    return min(len(word), len(other)) >= half and word[:half] == other[:half]
+
+
+class Words:
+    """A set of normalised words that also finds other forms of its words (`same_word`)."""
+
+    def __init__(self, words: Iterable[str]) -> None:
+        self._words = dict.fromkeys(words)  # a set that keeps its order
+        self._by_stem: dict[str, list[str]] = {}
+        for word in self._words:
+            self._by_stem.setdefault(word[:_SHORTEST_STEM], []).append(word)
+
+    def __contains__(self, word: str) -> bool:
+        if word in self._words:
+            return True
+        return any(same_word(word, other) for other in self._by_stem.get(word[:_SHORTEST_STEM], ()))
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._words)
+
+    def __len__(self) -> int:
+        return len(self._words)
+
+    def share_of(self, words: Iterable[str]) -> float:
+        """Which share of `words` is in this set; 0 for no words."""
+        found = [word in self for word in words]
+        return sum(found) / len(found) if found else 0.0
+
+
+def longest_run(words: Sequence[str], text: Sequence[str]) -> int:
+    """Length of the longest piece of `words` that stands in `text` unbroken and in order."""
+    longest = 0
+    ending_here = [0] * (len(text) + 1)
+    for word in words:
+        # Runs that end at this word, by where they end in the text
+        ending_here = [
+            0,
+            *(ending_here[i] + 1 if same_word(word, other) else 0 for i, other in enumerate(text)),
+        ]
+        longest = max(longest, *ending_here)
+    return longest
+
+
+def letter_overlap(words: Sequence[str], text: Sequence[str], apart_from: Iterable[str]) -> float:
+    """Which share of the letter trigrams of `words` occurs in `text`, word borders included.
+
+    Trigrams of the words `apart_from` do not count, unless no other are left.
+    """
+    wanted = (_trigrams(words) - _trigrams(apart_from)) or _trigrams(words)
+    return (wanted & _trigrams(text)).total() / wanted.total() if wanted else 0.0
+
+
+def _trigrams(words: Iterable[str]) -> Counter[str]:
+    text = f" {' '.join(words)} "
+    return Counter(text[i : i + 3] for i in range(len(text) - 2))

@@ -1,0 +1,55 @@
+"""Flags that programs of both domains share; a program's config inherits the groups it needs."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from seal.arguments import arg
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunSettings:
+    """Where a run lies and what its random choices derive from."""
+
+    run_dir: Path = arg("run folder; the same command resumes what is in it")
+    seed: int = arg("every random choice derives from it", 0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelSettings:
+    """The policy, and how it is sampled."""
+
+    model: str = arg(
+        "the policy: a transformers folder or hub name (paper, section 4.1: Qwen2.5-7B base)",
+        "Qwen/Qwen2.5-7B",
+    )
+    dtype: Literal["bfloat16", "float32"] = arg(
+        "weights of the frozen model (paper: bf16)", "bfloat16"
+    )
+    device: str = arg(
+        "where LoRA updates run: auto = the last GPU, else the CPU", "auto", machine=True
+    )
+    trust_remote_code: bool = arg("run code that a hub model brings along", False)
+    sampler: Literal["vllm", "transformers"] = arg(
+        "vllm: a vLLM server of its own; transformers: in this process", "vllm"
+    )
+    vllm_command: str | None = arg(
+        "command that starts the server (flags may follow it); default: this Python's vLLM",
+        None,
+        machine=True,
+    )
+    vllm_gpus: str = arg("GPUs of the server, counted among the visible ones", "0", machine=True)
+    vllm_startup_timeout: int = arg("seconds until a silent server is given up", 900, machine=True)
+    sampling_batch: int = arg("prompts sampled in one call of the sampler", 64, machine=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SftSettings:
+    """The M-step: supervised finetuning on rewarded self-edits (paper, appendix B.4)."""
+
+    sft_learning_rate: float = arg("M-step learning rate (paper: 3e-4)", 3e-4)
+    sft_epochs: int = arg("M-step epochs (paper: 2)", 2)
+    sft_rank: int = arg("M-step LoRA rank (paper: 64)", 64)
+    sft_alpha: float = arg("M-step LoRA alpha (paper: 128)", 128)
+    sft_batch_size: int = arg("M-step sequences per step (paper: 1 x 5 accumulated x 2 GPUs)", 10)
+    sft_processes: int = arg("accelerate launches the M-step on so many GPUs", 1, machine=True)
