@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from knowledge.inner_loop import Trial, adapter_job, ask, self_edit_texts
+from knowledge.examination import Trial, ask
+from knowledge.inner_loop import adapter_job, self_edit_texts
 from knowledge.passages import Passage, Question
 from knowledge.prompts import check_prompts
 from knowledge.self_edits import sample_self_edits

@@ -14,8 +14,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from knowledge.grading import Judge, open_judge
-
 from knowledge.evaluation import (
     Arm,
     arm,
@@ -24,6 +22,7 @@ from knowledge.evaluation import (
     seconds_per_adapter,
     summarize_arm,
 )
+from knowledge.grading import Judge, open_judge
 from knowledge.inner_loop import run_trials
 from knowledge.outer_loop import bare_trials, inner_loop_trials
 from knowledge.passages import Passage, load_passages
@@ -32,7 +31,7 @@ from knowledge.self_edits import SelfEdit, labelled, read_self_edits, sample_sel
 from knowledge.settings import PassageSettings, RewardSettings, SelfEditSettings
 from knowledge.splits import evaluation_passages
 from seal.arguments import arg, run_program
-from seal.models import check_model
+from seal.model_folders import check_model
 from seal.policy import Policy, open_policy
 from seal.records import write_text
 from seal.run import Run

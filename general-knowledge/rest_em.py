@@ -6,7 +6,7 @@ on that policy's own weights, keeps the best per passage and finetunes the polic
 Reads   --passages (training passages: each round takes new ones)
 Writes  RUN_DIR/round-N/self_edits.jsonl  answers.jsonl  grades.jsonl  rewards.jsonl
         RUN_DIR/round-N/sft/model         the policy after round N, a standalone model folder
-        RUN_DIR/results.json              every round's figures
+        RUN_DIR/results.json, rounds.png  every round's figures
 Run     python general-knowledge/rest_em.py --run_dir runs/rest-em \\
             --passages rajpurkar/squad:train
 """
@@ -15,9 +15,9 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import Any
 
-from knowledge.grading import Judge, open_judge
-
 from knowledge.estimate import estimate_rewards
+from knowledge.figures import plot_rounds
+from knowledge.grading import Judge, open_judge
 from knowledge.outer_loop import (
     describe_round,
     describe_selection,
@@ -32,7 +32,7 @@ from knowledge.self_edits import sample_self_edits
 from knowledge.settings import PassageSettings, RewardSettings, SelfEditSettings
 from knowledge.splits import rl_passages, validation_passages
 from seal.arguments import arg, run_program
-from seal.models import check_model
+from seal.model_folders import check_model
 from seal.policy import Policy, open_policy
 from seal.records import read_json
 from seal.run import Run
@@ -90,6 +90,7 @@ def main(config: Config) -> None:
             read_json(final.path("results.json")),
         ]
         run.say(describe_validation(results["validation"]))
+    plot_rounds(rounds, results.get("validation", []), run.path("rounds.png"))
     run.write_results(results)
     run.say(f"the policy after round {config.rounds}: {policy}")
 

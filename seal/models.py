@@ -1,7 +1,6 @@
 """Load causal language models and tokenizers from a folder or a hub name, safely."""
 
 import sys
-from pathlib import Path
 
 import torch
 from transformers import (
@@ -13,34 +12,7 @@ from transformers import (
 from transformers.utils import logging
 
 from seal.errors import UserError
-
-
-def is_folder(model: str) -> bool:
-    """Whether a model name means a folder here rather than a repository on the hub."""
-    return Path(model).exists() or model.startswith((".", "/", "~")) or model.count("/") > 1
-
-
-def check_model(model: str) -> None:
-    """Find what is missing from a model folder before any work is done; hub names pass.
-
-    Raises UserError that names the folder and the file that it lacks.
-    """
-    if not is_folder(model):
-        return
-    folder = Path(model)
-    if not folder.is_dir():
-        raise UserError(f"--model {model}: no such folder; check the path")
-    if not (folder / "config.json").exists():
-        raise UserError(f"--model {model}: no config.json; this is not a transformers model folder")
-    if not list(folder.glob("*.safetensors")):
-        raise UserError(
-            f"--model {model}: no .safetensors weights (pickled weights are not loaded); convert"
-            " them with save_pretrained"
-        )
-    if not any((folder / name).exists() for name in ("tokenizer.json", "tokenizer_config.json")):
-        raise UserError(
-            f"--model {model}: no tokenizer; save the model's tokenizer into the same folder"
-        )
+from seal.model_folders import check_model
 
 
 def load_tokenizer(model: str, trust_remote_code: bool = False) -> PreTrainedTokenizerBase:
@@ -70,8 +42,7 @@ def load_model(
     is not found or the device does not exist here.
     """
     check_model(model)
-    if not sys.stderr.isatty():
-        logging.disable_progress_bar()  # a log file would show every step of every bar
+    hide_progress_in_logs()
     try:
         loaded = AutoModelForCausalLM.from_pretrained(
             model,
@@ -82,6 +53,12 @@ def load_model(
     except (OSError, ValueError) as error:
         raise UserError(f"--model {model} does not load: {error}") from error
     return loaded.requires_grad_(False).eval().to(find_device(device))
+
+
+def hide_progress_in_logs() -> None:
+    """No bars of transformers where stderr is a file, which would show their every step."""
+    if not sys.stderr.isatty():
+        logging.disable_progress_bar()
 
 
 def find_device(device: str) -> torch.device:

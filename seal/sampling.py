@@ -13,6 +13,8 @@ class SamplingParameters:
     """How to decode; one set serves all requests of a call."""
 
     max_new_tokens: int
+    """Where prompt and this exceed the model's window, the in-process sampler stops at the window,
+    whereas a vLLM server refuses the request."""
     temperature: float = 0.0
     """0 decodes greedily; seeds are then ignored."""
     top_p: float = 1.0

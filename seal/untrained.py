@@ -16,6 +16,8 @@ from transformers import (
     Qwen2ForCausalLM,
 )
 
+from seal.models import hide_progress_in_logs
+
 END_OF_TEXT = "<|endoftext|>"
 
 # Two narrow layers: an adapter trains in milliseconds on one CPU core
@@ -71,6 +73,7 @@ def save_untrained_model(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = Qwen2ForCausalLM(config)
+    hide_progress_in_logs()
     model.generation_config = GenerationConfig(eos_token_id=end, pad_token_id=end)
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)

@@ -1,8 +1,7 @@
 """A vLLM server as a child process that cannot outlive the program that started it.
 
-The server is started by a small supervisor (this module, run as a program), which ends the server's
-whole process group when it is told to or when the program that started it is gone, however that
-ended. A server that is merely killed leaves its engine behind, holding the GPU.
+It runs under `seal.supervisor`, which ends the server's whole process group: a server that is
+merely killed leaves its engine behind, holding the GPU.
 """
 
 import http.client
@@ -12,7 +11,6 @@ import os
 import re
 import shlex
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -20,9 +18,10 @@ import time
 import uuid
 from contextlib import suppress
 from pathlib import Path
-from types import FrameType
 
 from seal.errors import UserError
+from seal.model_folders import is_folder
+from seal.supervisor import GRACE_SECONDS, supervised
 
 LORA_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
 """What vLLM 0.31 accepts as --max-lora-rank; adapters of any smaller rank are padded to it."""
@@ -32,8 +31,6 @@ _DEFAULT_MODULE = "vllm.entrypoints.openai.api_server"
 _PORT_ATTEMPTS = 3
 _POLL_SECONDS = 0.2
 _HTTP_SECONDS = 5.0
-_GRACE_SECONDS = 20.0
-"""How long the server may take to end after SIGTERM, and again after SIGKILL."""
 _ERROR = re.compile(
     r"^(?!.*\b(?:INFO|WARNING)\b).*?\b([\w.]*(?:error|exception): .+)", re.IGNORECASE
 )
@@ -94,7 +91,8 @@ class VllmServer:
         self._log_start = 0
         self._startup_timeout = startup_timeout
         self._process: subprocess.Popen[bytes] | None = None
-        _check_model_folder(str(model))
+        if is_folder(str(model)) and not Path(model).is_dir():
+            raise UserError(f"--model {model}: no such folder; check the path")
         self._environment, n_gpus = _environment(gpus)
         self._arguments = [
             *_split_command(command),
@@ -142,12 +140,11 @@ class VllmServer:
 
     def _launch(self) -> None:
         self.port = _free_port(self._wanted_port)
-        supervisor = [sys.executable, "-m", "seal.vllm_server", str(os.getpid())]
         self._log_file.parent.mkdir(parents=True, exist_ok=True)
         with self._log_file.open("ab") as log:
             self._log_start = log.tell()
             self._process = subprocess.Popen(
-                [*supervisor, *self._arguments, "--port", str(self.port)],
+                supervised([*self._arguments, "--port", str(self.port)]),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -185,7 +182,7 @@ class VllmServer:
             return
         self._process.terminate()
         try:
-            self._process.wait(3 * _GRACE_SECONDS)
+            self._process.wait(3 * GRACE_SECONDS)
         except subprocess.TimeoutExpired:
             self._process.kill()
 
@@ -205,12 +202,6 @@ class VllmServer:
         status = self._process.poll()
         end = "is not healthy" if status is None else f"ended (exit status {status})"
         return f"the vLLM server {end}: {self._last_words()}"
-
-
-def _check_model_folder(model: str) -> None:
-    looks_local = model.startswith((".", "/", "~")) or model.count("/") > 1
-    if looks_local and not Path(model).is_dir():
-        raise UserError(f"--model {model}: no such folder; check the path")
 
 
 def _split_command(command: str | None) -> list[str]:
@@ -286,40 +277,3 @@ def _get(port: int, path: str) -> tuple[int, bytes]:
         return response.status, response.read()
     finally:
         connection.close()
-
-
-# The supervisor: what runs as `python -m seal.vllm_server PARENT COMMAND...`
-
-
-def _supervise(parent: int, command: list[str]) -> int:
-    """Run `command` until it ends, SIGTERM comes, or the process `parent` is no longer ours."""
-    stop = False
-
-    def note(_number: int, _frame: FrameType | None) -> None:
-        nonlocal stop
-        stop = True  # no exception: it could strike between the server's start and our knowing it
-
-    signal.signal(signal.SIGTERM, note)
-    server = subprocess.Popen(command, process_group=0)
-    while not stop and os.getppid() == parent:
-        with suppress(subprocess.TimeoutExpired):
-            server.wait(_POLL_SECONDS)
-            break
-    _end_group(server)
-    status = server.poll()
-    if status is None:
-        return 1
-    return status if status >= 0 else 128 - status
-
-
-def _end_group(server: "subprocess.Popen[bytes]") -> None:
-    """SIGTERM, patience, SIGKILL, also for engine processes that outlived their server."""
-    for number in (signal.SIGTERM, signal.SIGKILL):
-        with suppress(ProcessLookupError):
-            os.killpg(server.pid, number)
-        with suppress(subprocess.TimeoutExpired):
-            server.wait(_GRACE_SECONDS)
-
-
-if __name__ == "__main__":
-    sys.exit(_supervise(int(sys.argv[1]), sys.argv[2:]))

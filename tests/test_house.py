@@ -47,6 +47,8 @@ HEAVY_MODULES = [
     "seal.untrained",
     "seal.vllm_sampler",
     "knowledge.evaluation",
+    "knowledge.examination",
+    "knowledge.figures",
     "knowledge.inner_loop",
     "knowledge.outer_loop",
     "knowledge.self_edits",

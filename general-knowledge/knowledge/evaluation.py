@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from knowledge.inner_loop import Outcome, Trial, self_edit_texts
+from knowledge.examination import Outcome, Trial
+from knowledge.inner_loop import self_edit_texts
 from knowledge.passages import Passage
 from knowledge.settings import RewardSettings
 from seal.run import Run

@@ -91,7 +91,7 @@ class _Triple:
 
 
 def describe(question: str, gold: str, answer: str) -> dict[str, float]:
-    """All FEATURES of an answer that is not blank, each between 0 and about 2."""
+    """All FEATURES of an answer that is not blank; 0 to 1, but for words of over 10 letters."""
     triple = _take_apart(question, gold, answer)
     found = [word in triple.found for word in triple.wanted]
     features = dict.fromkeys(FEATURES, 0.0) | _always(triple)
@@ -187,7 +187,8 @@ def _take_apart(question: str, gold: str, answer: str) -> _Triple:
     if not gold_words:  # "The Who": better small words than none
         gold_words, answer_words = given, told
     if not gold_words:  # "$": a symbol is looked for as it stands
-        gold_words, answer_words = [gold], [*answer_words, *([gold] if gold in answer else [])]
+        gold_words = [gold.strip()]
+        answer_words = answer_words + [symbol for symbol in gold_words if symbol in answer]
     of_question, of_gold = Words(content_words(asked)), Words(gold_words)
     new = [word for word in gold_words if word not in of_question]
     wanted = new or gold_words

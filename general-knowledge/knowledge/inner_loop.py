@@ -1,61 +1,26 @@
-"""SEAL's inner loop: train an adapter on a self-edit, ask it closed-book, grade its answers.
+"""SEAL's inner loop: train an adapter on a self-edit, examine it closed-book (paper, section 3.1).
 
-Source: paper, section 3 (inner loop) and 4.1 (settings). Training goes on in the main thread while
-adapters that are finished are asked and graded in others.
+Training goes on in the main thread while adapters that are finished are asked and graded in others.
 """
 
 import shutil
-import threading
 import time
-from collections.abc import Callable, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
-from knowledge.grading import Grade, GradingItem, Judge, ensure_graded
+from transformers import PreTrainedTokenizerBase
+
+from knowledge.examination import Examiner, Outcome, Trial, grade_missing, read_outcomes
+from knowledge.grading import Judge
 from knowledge.passages import Passage
-from knowledge.prompts import answer_prompt
 from knowledge.sequences import training_sequences, training_texts
-from knowledge.settings import AnswerSettings, InnerLoopSettings
-from knowledge.verdicts import parse_final_answer
+from knowledge.settings import InnerLoopSettings
 from seal.lora import AdapterJob, AdapterResult, PaddingLoss, train_adapters
 from seal.policy import Policy
-from seal.records import Record
 from seal.run import Run
-from seal.sampling import SampleRequest, SamplingParameters
 
-
-@dataclass(frozen=True)
-class Trial:
-    """One examination: a passage's questions, asked of an adapter trained on `texts`.
-
-    Without texts there is no adapter: the bare policy answers.
-    """
-
-    id: str
-    passage: Passage
-    texts: tuple[str, ...] = ()
-    seed: int = 0
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What an examination found: one answer and one grade per question, in the passage's order."""
-
-    trial: Trial
-    answers: tuple[str, ...]
-    grades: tuple[Grade, ...]
-
-    @property
-    def verdicts(self) -> list[bool]:
-        """The verdicts of the questions that could be graded."""
-        return [grade.verdict for grade in self.grades if grade.verdict is not None]
-
-    @property
-    def n_ungraded(self) -> int:
-        """How many of the questions could not be graded."""
-        return len(self.grades) - len(self.verdicts)
+GROUP_PER_SLOT = 4
+"""Adapters of a group per slot: the work that a kill can cost, against slots that run dry."""
 
 
 def self_edit_texts(passage: Passage, text: str, settings: InnerLoopSettings) -> tuple[str, ...]:
@@ -71,7 +36,9 @@ def self_edit_texts(passage: Passage, text: str, settings: InnerLoopSettings) ->
     )
 
 
-def adapter_job(trial: Trial, tokenizer: Any, settings: InnerLoopSettings) -> AdapterJob:
+def adapter_job(
+    trial: Trial, tokenizer: PreTrainedTokenizerBase, settings: InnerLoopSettings
+) -> AdapterJob:
     """The LoRA finetune of one trial, with the tokens of its texts."""
     padding = None
     if settings.padding_loss != "none":
@@ -109,34 +76,42 @@ def run_trials(
     Appends RUN/answers.jsonl and RUN/grades.jsonl, one line per trial. Returns the outcomes in the
     order of `trials`.
     """
-    # Adapters that finish together should have been started together: see `Run.pending_groups`
-    groups = list(
-        run.pending_groups("answers", trials, 4 * settings.slots, key=lambda trial: trial.id)
-    )
+    # A group is trained whole, with its own queue: see `Run.pending_groups`
+    size = GROUP_PER_SLOT * settings.slots
+    groups = list(run.pending_groups("answers", trials, size, key=lambda trial: trial.id))
+    jobs = {
+        trial.id: adapter_job(trial, policy.tokenizer, settings)
+        for group in groups
+        for trial in group
+        if trial.texts
+    }
+    if jobs:
+        run.say(f"{label}: {describe_jobs(jobs.values())}")
     with (
         run.progress(sum(map(len, groups)), label) as bar,
         Examiner(run, policy, judge, settings, on_done=bar.update) as examiner,
     ):
         for group in groups:
-            _examine_group(run, group, policy, settings, examiner)
+            _train_group(run, group, jobs, policy, settings, examiner)
     shutil.rmtree(run.path("adapters"), ignore_errors=True)  # empty by now
     grade_missing(run, trials, judge, settings)
     return read_outcomes(run, trials)
 
 
-def _examine_group(
+def _train_group(
     run: Run,
     group: Sequence[Trial],
+    jobs: Mapping[str, AdapterJob],
     policy: Policy,
     settings: InnerLoopSettings,
-    examiner: "Examiner",
+    examiner: Examiner,
 ) -> None:
     bare = [trial for trial in group if not trial.texts]
     if bare:
         examiner.submit([(trial, None) for trial in bare])
-    # Longest first, so that the slots run dry at about the same time
-    jobs = {trial: adapter_job(trial, policy.tokenizer, settings) for trial in group if trial.texts}
-    trained = sorted(jobs, key=lambda trial: -count_tokens(jobs[trial]))
+    # Most steps first, so that the slots run dry at about the same time
+    trained = [trial for trial in group if trial.texts]
+    trained.sort(key=lambda trial: -len(jobs[trial.id].batches()))
     if not trained:
         return
     folders = [adapter_folder(run, trial) for trial in trained]
@@ -162,7 +137,7 @@ def _examine_group(
     start = time.perf_counter()
     train_adapters(
         policy.model,
-        [jobs[trial] for trial in trained],
+        [jobs[trial.id] for trial in trained],
         folders,
         settings.target_modules,
         settings.slots,
@@ -178,169 +153,8 @@ def adapter_folder(run: Run, trial: Trial) -> Path:
     return run.path("adapters") / trial.id.replace("/", "--")
 
 
-def count_tokens(job: AdapterJob) -> int:
-    """Training tokens of a job over all epochs."""
-    return job.epochs * sum(len(input_ids) for input_ids, _ in job.sequences)
-
-
-class Examiner:
-    """Asks and grades trials in the background and appends answers.jsonl and grades.jsonl.
-
-    An error of the sampler or the judge reaches the caller at the next `submit` or on leaving.
-    """
-
-    def __init__(
-        self,
-        run: Run,
-        policy: Policy,
-        judge: Judge,
-        settings: InnerLoopSettings,
-        on_done: Callable[[int], object],
-    ) -> None:
-        self._run = run
-        self._policy = policy
-        self._judge = judge
-        self._settings = settings
-        self._on_done = on_done
-        # A vLLM server batches by itself, so it gets several adapters at a time; an in-process
-        # model is asked by one thread, in calls whose composition does not depend on timing
-        served = policy.settings.sampler == "vllm"
-        self.trials_per_call = 1 if served else settings.slots
-        self._workers = settings.slots if served else 1
-        self._pool = ThreadPoolExecutor(self._workers, thread_name_prefix="examiner")
-        self._pending: set[Future[None]] = set()
-        self._graded: list[Grade] = []
-        self._counting = threading.Lock()
-
-    def __enter__(self) -> "Examiner":
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        self._pool.shutdown(wait=True, cancel_futures=kind is not None)
-        if kind is None:
-            self._collect(self._pending)
-
-    def submit(self, asked: Sequence[tuple[Trial, Path | None]]) -> None:
-        """Queue trials with their adapters; waits while too many adapters pile up on the disk."""
-        if len(self._pending) > 2 * self._workers:
-            wait(self._pending, return_when=FIRST_COMPLETED)
-        self._collect({future for future in self._pending if future.done()})
-        self._pending.add(self._pool.submit(self._examine, asked))
-
-    def _collect(self, futures: set[Future[None]]) -> None:
-        self._pending = self._pending - futures
-        for future in futures:
-            future.result()
-
-    def _examine(self, asked: Sequence[tuple[Trial, Path | None]]) -> None:
-        records = ask(self._policy, asked, self._settings)
-        self._run.append("answers", *records)
-        for _, adapter in asked:
-            if adapter is not None:
-                shutil.rmtree(adapter)
-        graded = grade_records(self._judge, records)
-        # Those with a gap are graded again by `grade_missing`, now or when the run is resumed
-        self._run.append("grades", *(record for record in graded if None not in record["verdicts"]))
-        with self._counting:
-            self._graded += [grade for record in graded for grade in grades_of(record)]
-            ensure_graded(self._graded, self._settings.max_ungraded)
-        self._on_done(len(asked))
-
-
-def ask(
-    policy: Policy, asked: Sequence[tuple[Trial, Path | None]], settings: AnswerSettings
-) -> list[Record]:
-    """Ask each trial's questions closed-book, greedily, in one call of the sampler.
-
-    Returns one record per trial: its answers, as graded ("answer") and as sampled ("text").
-    """
-    requests = [
-        SampleRequest(
-            answer_prompt(
-                trial.passage.title,
-                question.question,
-                style=settings.answer_style,
-                folder=settings.prompts,
-                tokenizer=policy.tokenizer if settings.chat else None,
-            ),
-            adapter=adapter,
-        )
-        for trial, adapter in asked
-        for question in trial.passage.questions
-    ]
-    parameters = SamplingParameters(max_new_tokens=settings.max_answer_tokens)
-    completions = iter(policy.sampler.complete(requests, parameters))
-    records = []
-    for trial, _ in asked:
-        answers = []
-        for question in trial.passage.questions:
-            completion = next(completions)
-            text = completion.text.strip()
-            plain = settings.answer_style == "plain"
-            answers.append(
-                {
-                    "question": question.question,
-                    "gold": question.answer,
-                    "answer": text if plain else parse_final_answer(text),
-                    "text": text,
-                    "finish_reason": completion.finish_reason,
-                }
-            )
-        passage = {"passage_id": trial.passage.id, "title": trial.passage.title}
-        records.append({"id": trial.id, **passage, "answers": answers})
-    return records
-
-
-def grade_records(judge: Judge, records: Sequence[Record]) -> list[Record]:
-    """Grade the answers of several trials in one call of the judge: a record of grades for each."""
-    items = [
-        GradingItem(answer["question"], answer["gold"], answer["answer"], record["title"])
-        for record in records
-        for answer in record["answers"]
-    ]
-    grades = iter(judge.grade(items))
-    graded = []
-    for record in records:
-        own = [next(grades) for _ in record["answers"]]
-        verdicts = {"verdicts": [grade.verdict for grade in own]}
-        probabilities = {"probabilities": [grade.probability for grade in own]}
-        graded.append({"id": record["id"], **verdicts, **probabilities})
-    return graded
-
-
-def grades_of(record: Record) -> list[Grade]:
-    """The grades in a line of grades.jsonl, one per question."""
-    return [Grade(*pair) for pair in zip(record["verdicts"], record["probabilities"], strict=True)]
-
-
-def grade_missing(
-    run: Run, trials: Sequence[Trial], judge: Judge, settings: AnswerSettings
-) -> None:
-    """Grade answers that have no grades yet: the run was killed between, or the judge failed.
-
-    Raises UserError, with the answers kept, if more than `max_ungraded` of them stay ungraded; the
-    share that is tolerated is then recorded as ungraded for good.
-    """
-    wanted = {trial.id for trial in trials} - run.ids("grades")
-    missing = [record for record in run.records("answers") if record["id"] in wanted]
-    if not missing:
-        return
-    graded = grade_records(judge, missing)
-    run.append("grades", *(record for record in graded if None not in record["verdicts"]))
-    of_all = [grade for record in [*run.records("grades"), *graded] for grade in grades_of(record)]
-    ensure_graded(of_all, settings.max_ungraded)
-    run.append("grades", *graded)
-
-
-def read_outcomes(run: Run, trials: Sequence[Trial]) -> list[Outcome]:
-    """What answers.jsonl and grades.jsonl say of `trials`, in their order."""
-    answers = {record["id"]: record["answers"] for record in run.records("answers")}
-    grades = {record["id"]: grades_of(record) for record in run.records("grades")}
-    return [
-        Outcome(
-            trial,
-            tuple(answer["answer"] for answer in answers[trial.id]),
-            tuple(grades[trial.id]),
-        )
-        for trial in trials
-    ]
+def describe_jobs(jobs: Collection[AdapterJob]) -> str:
+    """What training will cost: adapters, optimizer steps and tokens of text."""
+    steps = [len(job.batches()) for job in jobs]
+    tokens = sum(job.epochs * len(ids) for job in jobs for ids, _ in job.sequences)
+    return f"{len(steps):,} adapters, {sum(steps):,} steps, {tokens:,} training tokens"

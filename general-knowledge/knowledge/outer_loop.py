@@ -10,8 +10,9 @@ from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
+from knowledge.examination import Outcome, Trial
 from knowledge.grading import Judge
-from knowledge.inner_loop import Outcome, Trial, run_trials, self_edit_texts
+from knowledge.inner_loop import run_trials, self_edit_texts
 from knowledge.passages import Passage
 from knowledge.selection import best_indices
 from knowledge.self_edits import SelfEdit, prompt_for

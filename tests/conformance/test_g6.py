@@ -16,12 +16,12 @@ from seal.records import read_json
 from tests.conformance.golden import golden
 from tests.data import shared_folder
 
-# Below what cross-validation promises for unseen articles, by some standard errors: another half
-# of the records is another draw of questions
-LEAST_ACCURACY = 0.87
-LEAST_KAPPA = 0.73
-MOST_SYSTEM_ERROR = 0.022
-LEAST_SPEARMAN = 0.92
+# Some standard errors below what cross-validation found for unseen articles: other records are
+# other questions, and answers to one question are graded alike
+LEAST_ACCURACY = 0.86
+LEAST_KAPPA = 0.70
+MOST_SYSTEM_ERROR = 0.025
+LEAST_SPEARMAN = 0.90
 
 
 @pytest.fixture(scope="module")

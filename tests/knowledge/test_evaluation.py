@@ -3,8 +3,8 @@
 import pytest
 
 from knowledge.evaluation import arm, format_table, passage_only_trials, summarize_arm
+from knowledge.examination import Outcome, Trial
 from knowledge.grading import Grade
-from knowledge.inner_loop import Outcome, Trial
 from knowledge.passages import Passage, Question
 from knowledge.settings import RewardSettings
 

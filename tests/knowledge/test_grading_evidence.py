@@ -114,7 +114,7 @@ def test_numbers_of_list_items_are_no_numbers():
 
 
 @pytest.mark.parametrize(
-    ("gold", "right", "wrong"), [("$", "the $ sign", "the sign"), ("The Who", "the who?", "us")]
+    ("gold", "right", "wrong"), [(" $", "the $ sign", "the sign"), ("The Who", "the who?", "us")]
 )
 def test_gold_answers_without_content_words(gold, right, wrong):
     assert describe("Which?", gold, right)["full_unbroken"] == 1.0

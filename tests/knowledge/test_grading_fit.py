@@ -93,7 +93,7 @@ def test_agreement_counts_triples_once_and_weighs_systems_by_count():
     assert agreement.system_error_mean == pytest.approx((0.225 + 0.25) / 2)
     assert agreement.system_error_max == pytest.approx(0.25)
     assert system_means(answers, np.array([1.0, 0.0, 9.0])).tolist() == [0.5, 1.0]
-    assert agreement.spearman == -1.0
+    assert agreement.spearman == pytest.approx(-1.0)
 
 
 def test_agreement_without_systems():
@@ -108,7 +108,7 @@ def test_fit_recovers_the_coefficients_of_shares():
     generator = np.random.default_rng(0)
     features = generator.normal(size=(20_000, 2)) * [1.0, 5.0] + [0.0, 3.0]
     shares = 1 / (1 + np.exp(-(0.5 + features @ [1.5, -0.2])))
-    assert fit_logistic(features, shares) == pytest.approx([0.5, 1.5, -0.2], abs=0.01)
+    assert fit_logistic(features, shares) == pytest.approx([0.5, 1.5, -0.2], abs=0.02)
 
 
 def test_a_feature_that_never_varies_gets_no_weight():

@@ -4,16 +4,9 @@ from types import SimpleNamespace
 
 import pytest
 
+from knowledge.examination import Trial, ask, grade_missing, grade_records, read_outcomes
 from knowledge.grading import Grade
-from knowledge.inner_loop import (
-    Trial,
-    adapter_job,
-    ask,
-    grade_missing,
-    grade_records,
-    read_outcomes,
-    run_trials,
-)
+from knowledge.inner_loop import adapter_job, run_trials
 from knowledge.passages import Passage, Question
 from knowledge.settings import RewardSettings
 from seal.errors import UserError

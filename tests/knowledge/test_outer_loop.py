@@ -2,8 +2,8 @@
 
 import pytest
 
+from knowledge.examination import Outcome, Trial
 from knowledge.grading import Grade
-from knowledge.inner_loop import Outcome, Trial
 from knowledge.outer_loop import (
     describe_selection,
     describe_validation,

@@ -45,8 +45,8 @@ def prompt_file(tmp_path):
 def test_the_seven_kinds_have_a_file_each():
     assert len(SELF_EDIT_KINDS) == 7
     assert SELF_EDIT_KINDS[0] == "implications"
-    answers = {"answer", "answer-chain-of-thought"}
-    assert {path.stem for path in PROMPTS.glob("*.txt")} == answers | set(SELF_EDIT_KINDS)
+    others = {"answer", "answer-chain-of-thought", "judge"}
+    assert {path.stem for path in PROMPTS.glob("*.txt")} == others | set(SELF_EDIT_KINDS)
 
 
 @pytest.mark.parametrize("kind", SELF_EDIT_KINDS)

@@ -413,17 +413,3 @@ def test_the_server_does_not_outlive_its_program(stand_in, number, prepare):
     parent.send_signal(number)
     assert parent.wait(60) != 0
     stand_in.wait_until_gone()
-
-
-def test_a_server_deaf_to_sigterm_is_killed(stand_in, monkeypatch):
-    monkeypatch.setattr(vllm_server, "_GRACE_SECONDS", 0.1)
-    deaf = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(flush=True)\n"
-    server = subprocess.Popen(
-        [sys.executable, "-c", deaf + "while True: signal.pause()"],
-        stdout=subprocess.PIPE,
-        process_group=0,
-    )
-    with server.stdout as output:
-        output.readline()
-    vllm_server._end_group(server)
-    assert server.wait(60) == -signal.SIGKILL
