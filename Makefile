@@ -10,8 +10,9 @@ REQUIREMENTS := $(if $(shell command -v nvidia-smi 2>/dev/null),requirements.txt
 demo: $(VENV)/.installed
 	bash scripts/demo.sh
 
+# Small models compute faster in one thread than in several that wait for each other
 test: $(VENV)/.installed
-	$(RUN) -m pytest
+	OMP_NUM_THREADS=1 $(RUN) -m pytest
 
 lint: $(VENV)/.installed
 	$(RUN) -m ruff check .

@@ -3,6 +3,8 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 python=${PYTHON:-.venv/bin/python}
+# The model is too small for several threads: they would wait for each other most of the time
+export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
 passages=general-knowledge/examples/passages.json
 small=(--model runs/demo/model --dtype float32 --sampler transformers --no_shuffle
     --passages "$passages" --max_new_tokens 48 --max_answer_tokens 16)

@@ -21,7 +21,6 @@ from seal.records import Record
 from seal.run import Run
 from seal.sampling import SampleRequest, SamplingParameters
 
-
 ENOUGH_TO_STOP = 200
 """Answers after which a judge that fails too often ends a run; one early failure says nothing."""
 

@@ -25,8 +25,12 @@ def test_every_file_is_as_documented(model, tmp_path):
 
 def progress(run_dir: Path) -> int:
     """Bytes of records and logs so far; they grow with everything that a run does."""
-    files = [*run_dir.rglob("*.jsonl"), *run_dir.rglob("log.txt")]
-    return sum(file.stat().st_size for file in files if "model" not in file.parts)
+    # Folders by name: the run makes and removes others meanwhile
+    folders = [run_dir, *(run_dir / f"round-{n}{sub}" for n in (1, 2) for sub in ("", "/sft"))]
+    files = [
+        file for folder in folders for kind in ("*.jsonl", "log.txt") for file in folder.glob(kind)
+    ]
+    return sum(file.stat().st_size for file in files)
 
 
 def test_killed_ten_times_it_ends_with_the_same_results(model, tmp_path):
