@@ -135,7 +135,7 @@ def ask(
                 trial.passage.title,
                 question.question,
                 style=settings.answer_style,
-                folder=settings.prompts,
+                folder=settings.prompt_folder,
                 tokenizer=policy.tokenizer if settings.chat else None,
             ),
             adapter=adapter,

@@ -77,10 +77,10 @@ def check_prompts(settings: PromptSettings) -> None:
     Raises UserError for a prompt file that is missing or malformed.
     """
     if isinstance(settings, SelfEditSettings):
-        file = settings.prompts / f"{settings.prompt_kind}.txt"
+        file = settings.prompt_folder / f"{settings.prompt_kind}.txt"
         load_prompt(file, frozenset({"title", "passage"}))
     if isinstance(settings, AnswerSettings):
-        file = settings.prompts / answer_file(settings.answer_style)
+        file = settings.prompt_folder / answer_file(settings.answer_style)
         load_prompt(file, frozenset({"title", "question"}))
 
 

@@ -84,7 +84,7 @@ def prompt_for(
     return self_edit_prompt(
         passage,
         settings.prompt_kind,
-        folder=settings.prompts,
+        folder=settings.prompt_folder,
         tokenizer=tokenizer if settings.chat else None,
     )
 

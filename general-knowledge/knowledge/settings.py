@@ -50,8 +50,13 @@ class RoundSettings(PassageSettings):
 class PromptSettings:
     """How the policy is addressed."""
 
-    prompts: Path = arg("folder of prompt files", PROMPTS)
+    prompts: Path | None = arg("folder of prompt files; default: those that ship", None)
     chat: bool = arg("address the policy through its chat template (instruct models)", False)
+
+    @property
+    def prompt_folder(self) -> Path:
+        """The folder of prompt files; the flag is empty by default so that a run can be moved."""
+        return self.prompts or PROMPTS
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,7 +15,7 @@ from knowledge.outer_loop import (
 )
 from knowledge.passages import Passage, Question
 from knowledge.self_edits import SelfEdit
-from knowledge.settings import PROMPTS, RewardSettings, SelfEditSettings
+from knowledge.settings import RewardSettings, SelfEditSettings
 
 PASSAGES = [
     Passage(name, name.title(), f"All about {name}.", (Question("q1", "a1"), Question("q2", "a2")))
@@ -81,7 +81,7 @@ def test_every_inner_loop_has_its_own_seed_and_the_passage_last():
 
 
 def test_sft_rows_pair_the_sampling_prompt_with_the_trimmed_self_edit():
-    settings = SelfEditSettings(prompts=PROMPTS)
+    settings = SelfEditSettings()
     (row,) = sft_rows(PASSAGES, [self_edit("ferry", 1, " one\ntwo \n")], settings, tokenizer=None)
     assert row.completion == "one\ntwo"
     assert "All about ferry." in row.prompt and row.prompt.endswith("\n")
