@@ -36,7 +36,7 @@ OnDone = Callable[[int, AdapterResult], object]
 def train_adapters(
     model: PreTrainedModel,
     jobs: Sequence[AdapterJob],
-    output_dirs: Sequence[Path],
+    output_dirs: Sequence[str | Path],
     target_modules: str | Sequence[str],
     slots: int,
     on_done: OnDone | None = None,
@@ -52,15 +52,17 @@ def train_adapters(
     jobs alone. A step is computed in parts of at most `max_tokens` tokens (7B: about 5 MiB each).
 
     Returns the results in the order of `jobs`. Raises UserError for a model or target that cannot
-    be adapted and for an output folder that exists, ValueError for jobs that do not fit together.
+    be adapted and for an output folder that is not empty, ValueError for jobs that do not fit
+    together.
     """
     if len(jobs) != len(output_dirs) or len(set(output_dirs)) != len(output_dirs):
         raise ValueError(f"{len(jobs)} jobs need as many different output_dirs")
     if slots < 1 or max_tokens < 1:
         raise ValueError(f"slots and max_tokens must be at least 1, not {slots} and {max_tokens}")
+    output_dirs = [Path(folder) for folder in output_dirs]
     for folder in output_dirs:
-        if folder.exists():
-            raise UserError(f"adapter folder {folder} exists; remove it or choose another")
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise UserError(f"adapter folder {folder} is not empty; remove it or choose another")
     _check_model(model)
     names = find_targets(model, target_modules)
     if not jobs:

@@ -52,7 +52,7 @@ class Run:
 
     def __init__(self, folder: Path, whole: "Run | None" = None) -> None:
         self.folder = folder
-        self._whole = whole or self
+        self._whole = whole
         self._ids: dict[str, set[str]] = {}
         self._writing = threading.Lock()
 
@@ -85,7 +85,7 @@ class Run:
 
     def part(self, name: str) -> "Run":
         """The records of one stage of this run, in a folder of their own; log and metrics stay."""
-        return Run(self.folder / name, self._whole)
+        return Run(self.folder / name, self._whole or self)
 
     # What the run was asked and where it ran
 
@@ -143,13 +143,13 @@ class Run:
     def say(self, text: str) -> None:
         """Print a line and keep it in log.txt."""
         tqdm.write(text)
-        with self._whole.path("log.txt").open("a", encoding="utf-8") as log:
+        with (self._whole or self).path("log.txt").open("a", encoding="utf-8") as log:
             log.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')}  {text}\n")
 
     def metric(self, event: str, **values: Any) -> None:
         """Note what depends on the clock or the machine; never read back."""
         values = {"time": round(time.time(), 3), "event": event, "part": self.folder.name, **values}
-        append_jsonl(self._whole.path("metrics.jsonl"), values)
+        append_jsonl((self._whole or self).path("metrics.jsonl"), values)
 
     def progress(self, total: int, label: str) -> tqdm:
         """A progress bar with rate and remaining time; a line a minute where stderr is a file."""

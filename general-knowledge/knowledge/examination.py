@@ -177,15 +177,19 @@ def grade_records(judge: Judge, records: Sequence[Record]) -> list[Record]:
     graded = []
     for record in records:
         own = [next(grades) for _ in record["answers"]]
-        verdicts = {"verdicts": [grade.verdict for grade in own]}
-        probabilities = {"probabilities": [grade.probability for grade in own]}
-        graded.append({"id": record["id"], **verdicts, **probabilities})
+        verdicts = [grade.verdict for grade in own]
+        probabilities = [grade.probability for grade in own]
+        graded.append({"id": record["id"], "verdicts": verdicts, "probabilities": probabilities})
+        if None in verdicts:
+            graded[-1]["reasons"] = [grade.reason for grade in own]
     return graded
 
 
 def grades_of(record: Record) -> list[Grade]:
-    """The grades in a line of grades.jsonl, one per question."""
-    return [Grade(*pair) for pair in zip(record["verdicts"], record["probabilities"], strict=True)]
+    """The grades in a line of grades.jsonl, one per question; reasons where some are missing."""
+    reasons = record.get("reasons") or [None] * len(record["verdicts"])
+    columns = zip(record["verdicts"], record["probabilities"], reasons, strict=True)
+    return [Grade(*column) for column in columns]
 
 
 def grade_missing(

@@ -45,7 +45,8 @@ class Judge:
             self.asked += 1
             fails, self.failures = self.failures > 0, self.failures - 1
             verdict = None if fails else item.answer == "When?"
-            grades.append(Grade(verdict, None if fails else float(verdict)))
+            probability, reason = (None, "status 500") if fails else (float(verdict), None)
+            grades.append(Grade(verdict, probability, reason))
         return grades
 
 
@@ -78,7 +79,7 @@ def test_answers_without_grades_are_graded_later_and_not_asked_again(run):
 
 
 def test_too_many_ungraded_answers_stop_the_run_and_lose_nothing(run):
-    with pytest.raises(UserError, match="4 of 4 answers could not be graded"):
+    with pytest.raises(UserError, match=r"4 of 4 answers .* \(mostly: status 500\)"):
         run_trials(run, TRIALS, policy(), Judge(failures=100), SETTINGS)
     assert len(run.records("answers")) == 2 and not run.records("grades")
     outcomes = run_trials(Run(run.folder), TRIALS, policy(), Judge(), SETTINGS)
@@ -124,7 +125,12 @@ def test_grades_stand_beside_their_questions():
     records = ask(policy(), [(trial, None) for trial in TRIALS], SETTINGS)
     graded = grade_records(Judge(failures=1), records)
     assert graded == [
-        {"id": "moth/no-update", "verdicts": [None, False], "probabilities": [None, 0.0]},
+        {
+            "id": "moth/no-update",
+            "verdicts": [None, False],
+            "probabilities": [None, 0.0],
+            "reasons": ["status 500", None],
+        },
         {"id": "moth/other", "verdicts": [True, False], "probabilities": [1.0, 0.0]},
     ]
 

@@ -10,7 +10,7 @@ from peft import PeftModel
 from benchmarks.hf_trainer import train_with_trainer
 from seal.errors import UserError
 from seal.lora import AdapterBank, PaddingLoss, find_targets, train_adapters
-from seal.lora_files import CONFIG_FILE, read_adapter
+from seal.lora_files import CONFIG_FILE, WEIGHTS_FILE, read_adapter
 from seal.lora_packing import pack_batches, pack_sequence
 from seal.lora_training import add_gradients
 from tests.small_jobs import (
@@ -297,7 +297,15 @@ def test_what_cannot_be_trained_is_refused_before_any_training(tmp_path):
         train_adapters(
             small_qwen2(VOCABULARY, attention_dropout=0.1), [job], [folder], ATTENTION, 1
         )
+    assert not folder.exists()
+
+
+def test_an_output_folder_may_be_there_if_it_is_empty(tmp_path):
+    model, job = small_qwen2(VOCABULARY), random_job(1)
+    folder = tmp_path / "adapter"
     folder.mkdir()
-    with pytest.raises(UserError, match=str(folder)):
+    (result,) = train_adapters(model, [job], [str(folder)], ATTENTION, 1)
+    written = (result.output_dir / WEIGHTS_FILE).read_bytes()
+    with pytest.raises(UserError, match=f"{folder} is not empty"):
         train_adapters(model, [job], [folder], ATTENTION, 1)
-    assert list(folder.iterdir()) == []
+    assert (folder / WEIGHTS_FILE).read_bytes() == written
