@@ -12,9 +12,8 @@ Run     python general-knowledge/run_inner_loop.py --run_dir runs/rewards \\
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from knowledge.grading import open_judge
-
 from knowledge.estimate import estimate_rewards
+from knowledge.grading import open_judge
 from knowledge.outer_loop import (
     describe_round,
     describe_selection,
