@@ -15,8 +15,8 @@ test: $(VENV)/.installed
 	OMP_NUM_THREADS=1 $(RUN) -m pytest
 
 lint: $(VENV)/.installed
-	$(RUN) -m ruff check .
-	$(RUN) -m ruff format --check .
+	$(RUN) -m ruff check --no-cache .
+	$(RUN) -m ruff format --no-cache --check .
 
 install: $(VENV)/.installed
 

@@ -98,6 +98,8 @@ class VllmServer:
             *_split_command(command),
             *("--model", str(model), "--served-model-name", self.model_name),
             *("--host", HOST, "--dtype", dtype),
+            # As everywhere here: no pickled weights
+            *("--load-format", "safetensors"),
             *("--enable-lora", "--max-loras", str(max_loras)),
             *("--max-cpu-loras", str(max_cpu_loras or 2 * max_loras)),
             *("--max-lora-rank", str(vllm_lora_rank(max_lora_rank))),
