@@ -13,6 +13,7 @@ import dataclasses
 import fcntl
 import hashlib
 import json
+import math
 import shutil
 import subprocess
 import sys
@@ -147,7 +148,11 @@ class Run:
             log.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')}  {text}\n")
 
     def metric(self, event: str, **values: Any) -> None:
-        """Note what depends on the clock or the machine; never read back."""
+        """Note what depends on the clock or the machine; it decides nothing.
+
+        A number that is none (the loss of an adapter that diverged) is noted as null.
+        """
+        values = {name: _finite(value) for name, value in values.items()}
         values = {"time": round(time.time(), 3), "event": event, "part": self.folder.name, **values}
         append_jsonl((self._whole or self).path("metrics.jsonl"), values)
 
@@ -198,6 +203,10 @@ class Run:
     def write_results(self, results: Any) -> None:
         """Write results.json, the mark of a finished run, atomically."""
         write_json(self.path("results.json"), results)
+
+
+def _finite(value: Any) -> Any:
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def require_space(folder: Path, needed: int, what: str) -> None:

@@ -117,6 +117,13 @@ def test_metrics_of_parts_lie_in_one_file(config):
     ]
 
 
+def test_an_adapter_that_diverged_does_not_end_a_run(config):
+    run = reopen(config)
+    run.metric("adapter", loss=float("nan"), norm=float("inf"), steps=3)
+    (event,) = run.records("metrics")
+    assert (event["loss"], event["norm"], event["steps"]) == (None, None, 3)
+
+
 def test_say_prints_and_logs(config, capsys):
     run = reopen(config)
     run.part("round-1").say("hello")
