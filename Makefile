@@ -16,7 +16,7 @@ test: $(VENV)/.installed
 
 lint: $(VENV)/.installed
 	$(RUN) -m ruff check --no-cache .
-	$(RUN) -m ruff format --no-cache --check .
+	$(RUN) -m ruff format --check --no-cache .
 
 install: $(VENV)/.installed
 
