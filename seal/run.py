@@ -2,7 +2,7 @@
 
 config.json        the program's flags
 environment.json   git commit, package versions, command line (one entry per start)
-code.diff          what differed from that commit
+code-*.diff        what differed from that commit
 log.txt            what the program printed through `Run.say`
 metrics.jsonl      times, losses, memory: everything that depends on the clock or the machine
 NAME.jsonl         outputs, one record a line, each with a stable "id"

@@ -97,14 +97,23 @@ def finetune(rows: list[SftRow], job: SftJob, folder: Path, processes: int = 1) 
     log = folder / "log.txt"
     with log.open("a") as file:
         print(f"$ {shlex.join(command)}", file=file, flush=True)
-        status = _run(command, file)
+        status = _run(command, file, visible_gpus(processes))
     if status != 0 or not output.exists():
         tail = " | ".join(log.read_text(errors="replace").splitlines()[-5:])
         raise UserError(f"finetuning failed with status {status}, see {log}: {tail}")
     return output
 
 
-def _run(command: list[str], log: IO[str]) -> int:
+def visible_gpus(processes: int) -> dict[str, str]:
+    """Environment variables that show a single process a single GPU.
+
+    Trainer would spread one process over all GPUs it sees, and multiply the batch by their number.
+    """
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "0")
+    return {"CUDA_VISIBLE_DEVICES": visible.split(",")[0]} if processes == 1 else {}
+
+
+def _run(command: list[str], log: IO[str], environment: dict[str, str]) -> int:
     """Run a command that ends with this process, however that ends; returns its exit status."""
     # A finetuning left behind by a killed run would write into the folder of the resumed one
     process = subprocess.Popen(
@@ -112,6 +121,7 @@ def _run(command: list[str], log: IO[str]) -> int:
         stdin=subprocess.DEVNULL,
         stdout=log,
         stderr=subprocess.STDOUT,
+        env=os.environ | environment,
         start_new_session=True,
     )
     try:

@@ -8,7 +8,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from seal.errors import UserError
 from seal.records import read_json
-from seal.sft import SftJob, SftRow, encode_example, finetune
+from seal.sft import SftJob, SftRow, encode_example, finetune, visible_gpus
 from seal.untrained import save_untrained_model, train_tokenizer
 
 TEXTS = ["The lamp burned whale oil.", "The tower is green and white."]
@@ -91,3 +91,15 @@ def test_failure_shows_the_end_of_the_log(model, tmp_path):
         finetune(ROWS, job(model, target_modules=("no_such_proj",)), tmp_path / "sft")
     assert not (tmp_path / "sft" / "model").exists()
     assert json.loads((tmp_path / "sft" / "rows.jsonl").read_text().splitlines()[0])["prompt"]
+
+
+@pytest.mark.parametrize(
+    ("given", "shown"), [(None, "0"), ("4,5", "4"), ("", ""), ("GPU-1f,GPU-2e", "GPU-1f")]
+)
+def test_one_process_sees_one_gpu(monkeypatch, given, shown):
+    # With two in sight, Trainer would train on twice the batch that was asked for
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if given is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", given)
+    assert visible_gpus(1) == {"CUDA_VISIBLE_DEVICES": shown}
+    assert visible_gpus(2) == {}
