@@ -23,10 +23,10 @@ import torch
 import transformers
 from hf_trainer import train_with_trainer
 from jobs import DEFAULT_DATA, TARGETS, make_job, read_self_edits, with_padding
-from presets import build_model
 from safetensors.torch import load_file
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from presets import build_model
 from seal.arguments import arg, run_program
 from seal.errors import UserError
 from seal.lora import AdapterBank, AdapterJob, find_targets, train_adapters

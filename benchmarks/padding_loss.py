@@ -18,10 +18,10 @@ from pathlib import Path
 
 import torch
 from jobs import DEFAULT_DATA, TARGETS, make_job, read_self_edits, with_padding
-from presets import build_model
 from safetensors.torch import load_file
 from transformers import PreTrainedModel
 
+from presets import build_model
 from seal.arguments import arg, run_program
 from seal.lora import AdapterBank, AdapterJob, find_targets, train_adapters
 from seal.lora_files import WEIGHTS_FILE

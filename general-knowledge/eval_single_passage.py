@@ -19,7 +19,6 @@ from knowledge.evaluation import (
     arm,
     format_table,
     passage_only_trials,
-    seconds_per_adapter,
     summarize_arm,
 )
 from knowledge.grading import Judge, open_judge
@@ -27,15 +26,18 @@ from knowledge.inner_loop import run_trials
 from knowledge.outer_loop import bare_trials, inner_loop_trials
 from knowledge.passages import Passage, load_passages
 from knowledge.prompts import check_prompts
-from knowledge.self_edits import SelfEdit, labelled, read_self_edits, sample_self_edits
+from knowledge.self_edits import SelfEdit, read_self_edits, sample_self_edits
 from knowledge.settings import PassageSettings, RewardSettings, SelfEditSettings
 from knowledge.splits import evaluation_passages
-from seal.arguments import arg, run_program
+from seal.arguments import arg, labelled, run_program
+from seal.inner_loops import seconds_per_adapter
 from seal.model_folders import check_model
 from seal.policy import Policy, open_policy
 from seal.records import write_text
 from seal.run import Run
 from seal.settings import ModelSettings, RunSettings
+
+ROWS = ("no-update", "passage-only", "self-edits")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,9 +58,9 @@ def main(config: Config) -> None:
     )
     files = {
         label: read_self_edits(Path(path), passages, config.k)
-        for label, path in labelled("--self_edit_files", config.self_edit_files).items()
+        for label, path in labelled("--self_edit_files", config.self_edit_files, ROWS).items()
     }
-    policies = labelled("--policies", config.policies)
+    policies = labelled("--policies", config.policies, (*ROWS, *files))
     for model in [config.model, *policies.values()]:
         check_model(model)
     judge = open_judge(config)

@@ -1,9 +1,10 @@
 """Command lines from frozen dataclasses: `arg` declares a flag, `run_program` runs a program."""
 
 import dataclasses
+import re
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, TypeVar
 
 from seal.errors import UserError
@@ -60,6 +61,25 @@ def parse_arguments(
     if unknown:
         parser.error(f"unknown flags: {' '.join(unknown)}")
     return config
+
+
+def labelled(flag: str, values: Sequence[str], taken: Collection[str] = ()) -> dict[str, str]:
+    """LABEL=VALUE words of a flag as a mapping; a label also names a folder.
+
+    Raises UserError for one without a label, a label that is no name for a folder, one given twice,
+    or one of those that are `taken`.
+    """
+    pairs: dict[str, str] = {}
+    for word in values:
+        label, equals, value = word.partition("=")
+        if not equals or not value or not re.fullmatch(r"[\w.+-]+", label):
+            raise UserError(
+                f"{flag} {word}: give LABEL=VALUE, the label of letters, digits, '.', '+' and '-'"
+            )
+        if label in pairs or label in taken:
+            raise UserError(f"{flag} {word}: another row has this label; choose a new one")
+        pairs[label] = value
+    return pairs
 
 
 def run_program(

@@ -118,7 +118,7 @@ def _result(
         learning_rates=[job.learning_rate_at(step, steps) for step in range(steps)],
         grad_norms=grad_norms,
         steps=steps,
-        tokens=job.epochs * sum(len(input_ids) for input_ids, _ in job.sequences),
+        tokens=job.tokens,
         seconds=time.perf_counter() - progress.started,
         output_dir=folder,
     )

@@ -11,14 +11,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
+
+from seal.settings import Schedule
 
 IGNORED_LABEL = -100
 """Label of a token that is not a target, as everywhere in transformers."""
 
-Schedule = Literal["linear", "cosine", "constant"]
-TokenSequence = tuple[Sequence[int], Sequence[int]]
-"""Input ids and labels, of equal length."""
+Tokens = Sequence[int] | NDArray[np.integer]
+TokenSequence = tuple[Tokens, Tokens]
+"""Input ids and labels, of equal length; int32 arrays hold a large job in little memory."""
 
 
 @dataclass(frozen=True)
@@ -47,15 +51,16 @@ class AdapterJob:
     """One LoRA adapter to be trained. Raises ValueError for settings that cannot be carried out.
 
     `sequences` are pairs (input ids, labels) of equal length, labels -100 where there is no loss.
+    A fraction of an epoch is its first steps, their number rounded up as by HF Trainer.
     `max_grad_norm` None or 0 leaves gradients unclipped. `initial_weights` maps the names of an
     adapter_model.safetensors to tensors; None draws PEFT's default initialisation (uniform A, zero
-    B) from `seed`. `order` holds one permutation of the sequences for each epoch; None shuffles as
-    HF Trainer does with `seed` as its data seed.
+    B) from `seed`. `order` holds one permutation of the sequences for each epoch, a cut one
+    included; None shuffles as HF Trainer does with `seed` as its data seed.
     """
 
     sequences: Sequence[TokenSequence]
     learning_rate: float
-    epochs: int
+    epochs: float
     batch_size: int
     gradient_accumulation: int
     schedule: Schedule
@@ -69,10 +74,10 @@ class AdapterJob:
     padding: PaddingLoss | None = None
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size", "gradient_accumulation", "rank"):
+        for name in ("batch_size", "gradient_accumulation", "rank"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
-        for name in ("learning_rate", "alpha"):
+        for name in ("epochs", "learning_rate", "alpha"):
             if not (0 < getattr(self, name) < math.inf):
                 raise ValueError(f"{name} must be positive and finite, not {getattr(self, name)}")
         if self.schedule not in get_args(Schedule):
@@ -92,7 +97,7 @@ class AdapterJob:
                 raise ValueError(
                     f"sequence {number} has {len(input_ids)} tokens and {len(labels)} labels"
                 )
-            if all(label == IGNORED_LABEL for label in labels[1:]):
+            if (np.asarray(labels)[1:] == IGNORED_LABEL).all():
                 raise ValueError(f"sequence {number} has no label after its first token")
             if self.padding and len(input_ids) > self.padding.length:
                 raise ValueError(
@@ -103,11 +108,22 @@ class AdapterJob:
     def _check_order(self) -> None:
         if self.order is None:
             return
-        if len(self.order) != self.epochs:
+        if len(self.order) != math.ceil(self.epochs):
             raise ValueError(f"order has {len(self.order)} epochs, the job {self.epochs}")
         everything = list(range(len(self.sequences)))
         if any(sorted(epoch) != everything for epoch in self.order):
             raise ValueError("each epoch of order must name every sequence once")
+
+    @property
+    def steps(self) -> int:
+        """How many optimizer steps the job takes."""
+        return math.ceil(self.epochs * math.ceil(len(self.sequences) / self._sequences_per_step))
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of text over all steps; padding is not counted."""
+        lengths = [len(input_ids) for input_ids, _ in self.sequences]
+        return sum(lengths[index] for batch in self.batches() for index in batch)
 
     def batches(self) -> list[list[int]]:
         """The sequences of each optimizer step, in training order.
@@ -115,13 +131,19 @@ class AdapterJob:
         Accumulated batches are one: the loss is a mean over the labels of them all. An epoch's last
         step may be smaller.
         """
-        size = self.batch_size * self.gradient_accumulation
-        epochs = self.order if self.order is not None else map(self._shuffled, range(self.epochs))
-        return [
+        size = self._sequences_per_step
+        passes = range(math.ceil(self.epochs))
+        epochs = self.order if self.order is not None else map(self._shuffled, passes)
+        batches = [
             list(epoch[start : start + size])
             for epoch in epochs
             for start in range(0, len(epoch), size)
         ]
+        return batches[: self.steps]
+
+    @property
+    def _sequences_per_step(self) -> int:
+        return self.batch_size * self.gradient_accumulation
 
     def _shuffled(self, epoch: int) -> list[int]:
         # Accelerate's SeedableRandomSampler, which HF Trainer draws from, reseeds for every epoch
@@ -152,7 +174,7 @@ class AdapterResult:
     """Norm of the gradient before clipping."""
     steps: int
     tokens: int
-    """Tokens of text over all epochs; padding is not counted."""
+    """Tokens of text over all steps; padding is not counted."""
     seconds: float
     """From the adapter's place in a slot to its export; other slots trained meanwhile."""
     output_dir: Path

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 
 from seal.lora_attention import Segments
-from seal.lora_jobs import IGNORED_LABEL, PaddingLoss
+from seal.lora_jobs import IGNORED_LABEL, PaddingLoss, Tokens
 
 
 @dataclass(frozen=True)
@@ -35,8 +35,8 @@ class PackedSequence:
 
 
 def pack_sequence(
-    input_ids: Sequence[int],
-    labels: Sequence[int],
+    input_ids: Tokens,
+    labels: Tokens,
     padding: PaddingLoss | None = None,
     generator: torch.Generator | None = None,
 ) -> PackedSequence:
@@ -44,8 +44,8 @@ def pack_sequence(
 
     `generator` draws the pads of mode "sampled".
     """
-    ids = torch.tensor(input_ids)
-    next_tokens = torch.tensor(labels)[1:]
+    ids = torch.tensor(input_ids, dtype=torch.int64)
+    next_tokens = torch.tensor(labels, dtype=torch.int64)[1:]
     predict = (next_tokens != IGNORED_LABEL).nonzero().flatten()
     if padding is None or len(ids) == padding.length:
         # Under causal attention nothing after the last prediction matters to it

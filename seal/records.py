@@ -59,6 +59,8 @@ def _parse(text: str, where: str) -> Any:
     except json.JSONDecodeError as error:
         place = f"line {error.lineno} column {error.colno}"
         raise UserError(f"{where}: malformed JSON at {place} ({error.msg}); mend it") from None
+    except (ValueError, RecursionError) as error:  # endless digits, or lists in lists
+        raise UserError(f"{where}: JSON beyond what can be read ({error}); mend it") from None
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -6,6 +6,9 @@ from typing import Literal
 
 from seal.arguments import arg
 
+Schedule = Literal["linear", "cosine", "constant"]
+"""How a learning rate goes on from its start: down to 0, or not at all."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class RunSettings:
@@ -48,8 +51,13 @@ class SftSettings:
     """The M-step: supervised finetuning on rewarded self-edits (paper, appendix B.4)."""
 
     sft_learning_rate: float = arg("M-step learning rate (paper: 3e-4)", 3e-4)
+    sft_schedule: Schedule = arg("M-step learning-rate schedule (HF Trainer's default)", "linear")
     sft_epochs: int = arg("M-step epochs (paper: 2)", 2)
     sft_rank: int = arg("M-step LoRA rank (paper: 64)", 64)
     sft_alpha: float = arg("M-step LoRA alpha (paper: 128)", 128)
+    sft_target_modules: list[str] = arg(
+        "layers that the M-step adapts (paper: all seven)",
+        ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"],
+    )
     sft_batch_size: int = arg("M-step sequences per step (paper: 1 x 5 accumulated x 2 GPUs)", 10)
     sft_processes: int = arg("accelerate launches the M-step on so many GPUs", 1, machine=True)

@@ -17,10 +17,8 @@ from typing import IO, Any
 
 from seal.errors import UserError
 from seal.records import read_json, read_jsonl, write_json, write_jsonl
-from seal.settings import ModelSettings, SftSettings
+from seal.settings import ModelSettings, Schedule, SftSettings
 from seal.supervisor import supervised
-
-ALL_LINEAR = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 
 
 @dataclass(frozen=True)
@@ -39,14 +37,14 @@ class SftJob:
     dtype: str
     trust_remote_code: bool
     learning_rate: float
+    schedule: Schedule
     epochs: int
     rank: int
     alpha: float
+    target_modules: list[str]
     batch_size: int
     """Sequences per optimizer step over all processes; each process takes one at a time."""
     seed: int
-    schedule: str = "linear"
-    target_modules: tuple[str, ...] = ALL_LINEAR
 
 
 def m_step(model: str, model_settings: ModelSettings, settings: SftSettings, seed: int) -> SftJob:
@@ -56,9 +54,11 @@ def m_step(model: str, model_settings: ModelSettings, settings: SftSettings, see
         dtype=model_settings.dtype,
         trust_remote_code=model_settings.trust_remote_code,
         learning_rate=settings.sft_learning_rate,
+        schedule=settings.sft_schedule,
         epochs=settings.sft_epochs,
         rank=settings.sft_rank,
         alpha=settings.sft_alpha,
+        target_modules=settings.sft_target_modules,
         batch_size=settings.sft_batch_size,
         seed=seed,
     )
@@ -154,7 +154,7 @@ def train(folder: Path) -> None:
             r=job.rank,
             lora_alpha=job.alpha,
             lora_dropout=0.0,
-            target_modules=list(job.target_modules),
+            target_modules=job.target_modules,
             task_type="CAUSAL_LM",
         ),
     )

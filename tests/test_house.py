@@ -40,6 +40,17 @@ MOST_LINES = 400
 
 # The modules that import torch, transformers or openai; every other one loads without them
 HEAVY_MODULES = [
+    "arc.curves",
+    "arc.encoding",
+    "arc.figures",
+    "arc.inner_loop",
+    "arc.outer_loop",
+    "arc.evaluation",
+    "arc.prediction",
+    "arc.self_edits",
+    "arc.small_model",
+    "seal.plots",
+    "seal.inner_loops",
     "seal.lora*",
     "seal.models",
     "seal.policy",

@@ -8,7 +8,6 @@ from knowledge.examination import Outcome, Trial
 from knowledge.inner_loop import self_edit_texts
 from knowledge.passages import Passage
 from knowledge.settings import RewardSettings
-from seal.run import Run
 from seal.seeds import derive_seed
 from seal.statistics import clustered_bootstrap, paired_difference
 from seal.tables import markdown_table, percent
@@ -115,13 +114,3 @@ def format_table(rows: Sequence[Mapping[str, Any]], seconds: Mapping[str, float]
         for row in rows
     ]
     return markdown_table(header, cells)
-
-
-def seconds_per_adapter(run: Run) -> dict[str, float]:
-    """Wall seconds of training per adapter in each part of the run, from metrics.jsonl."""
-    totals: dict[str, tuple[float, int]] = {}
-    for event in run.records("metrics"):
-        if event["event"] == "training":
-            seconds, adapters = totals.get(event["part"], (0.0, 0))
-            totals[event["part"]] = (seconds + event["seconds"], adapters + event["adapters"])
-    return {part: seconds / adapters for part, (seconds, adapters) in totals.items()}

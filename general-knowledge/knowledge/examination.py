@@ -4,10 +4,8 @@ Source: paper, section 4.1. Answers are written down before they are graded, so 
 fails costs no inner loop.
 """
 
-import shutil
 import threading
-from collections.abc import Callable, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -58,60 +56,23 @@ class Outcome:
 
 
 class Examiner:
-    """Asks and grades trials in the background and appends answers.jsonl and grades.jsonl.
+    """Asks and grades trials and appends answers.jsonl and grades.jsonl, from any thread."""
 
-    An error of the sampler or the judge reaches the caller at the next `submit` or on leaving.
-    """
-
-    def __init__(
-        self,
-        run: Run,
-        policy: Policy,
-        judge: Judge,
-        settings: InnerLoopSettings,
-        on_done: Callable[[int], object],
-    ) -> None:
+    def __init__(self, run: Run, policy: Policy, judge: Judge, settings: InnerLoopSettings) -> None:
         self._run = run
         self._policy = policy
         self._judge = judge
         self._settings = settings
-        self._on_done = on_done
-        # A vLLM server batches by itself, so it gets several adapters at a time; an in-process
-        # model is asked by one thread, in calls whose composition does not depend on timing
-        served = policy.settings.sampler == "vllm"
-        self.trials_per_call = 1 if served else settings.slots
-        self._workers = settings.slots if served else 1
-        self._pool = ThreadPoolExecutor(self._workers, thread_name_prefix="examiner")
-        self._pending: set[Future[None]] = set()
         self._graded: list[Grade] = []
         self._counting = threading.Lock()
 
-    def __enter__(self) -> "Examiner":
-        return self
+    def examine(self, asked: Sequence[tuple[Trial, Path | None]]) -> None:
+        """Ask trials of their adapters (None: of the bare policy) and grade what they say.
 
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        self._pool.shutdown(wait=True, cancel_futures=kind is not None)
-        if kind is None:
-            self._collect(self._pending)
-
-    def submit(self, asked: Sequence[tuple[Trial, Path | None]]) -> None:
-        """Queue trials with their adapters; waits while too many adapters pile up on the disk."""
-        if len(self._pending) > 2 * self._workers:
-            wait(self._pending, return_when=FIRST_COMPLETED)
-        self._collect({future for future in self._pending if future.done()})
-        self._pending.add(self._pool.submit(self._examine, asked))
-
-    def _collect(self, futures: set[Future[None]]) -> None:
-        self._pending = self._pending - futures
-        for future in futures:
-            future.result()
-
-    def _examine(self, asked: Sequence[tuple[Trial, Path | None]]) -> None:
+        Raises UserError as soon as more than `max_ungraded` of many answers could not be graded.
+        """
         records = ask(self._policy, asked, self._settings)
         self._run.append("answers", *records)
-        for _, adapter in asked:
-            if adapter is not None:
-                shutil.rmtree(adapter)
         graded = grade_records(self._judge, records)
         # Those with a gap are graded again by `grade_missing`, now or when the run is resumed
         self._run.append("grades", *(record for record in graded if None not in record["verdicts"]))
@@ -119,7 +80,6 @@ class Examiner:
             self._graded += [grade for record in graded for grade in grades_of(record)]
             if len(self._graded) >= ENOUGH_TO_STOP:
                 ensure_graded(self._graded, self._settings.max_ungraded)
-        self._on_done(len(asked))
 
 
 def ask(

@@ -1,6 +1,5 @@
 """Self-edits: what a policy writes about a passage for its own finetuning (paper, section 3)."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -113,22 +112,3 @@ def read_self_edits(path: Path, passages: Sequence[Passage], k: int) -> list[Sel
                 " --passages, --n_passages, --seed and --k"
             )
     return [self_edit for passage in passages for self_edit in by_passage[passage.id][:k]]
-
-
-def labelled(flag: str, values: Sequence[str]) -> dict[str, str]:
-    """LABEL=VALUE words of a flag as a mapping.
-
-    Raises UserError for one without a label, a label that is no name for a folder, or one given
-    twice.
-    """
-    pairs: dict[str, str] = {}
-    for word in values:
-        label, equals, value = word.partition("=")
-        if not equals or not value or not re.fullmatch(r"[\w.+-]+", label):
-            raise UserError(
-                f"{flag} {word}: give LABEL=VALUE, the label of letters, digits, '.', '+' and '-'"
-            )
-        if label in pairs or label in ("no-update", "passage-only", "self-edits"):
-            raise UserError(f"{flag} {word}: another row has this label; choose a new one")
-        pairs[label] = value
-    return pairs

@@ -1,11 +1,9 @@
-"""Prompt files: the shipped ones, and every way in which a user's own can be wrong."""
+"""The shipped prompts and a user's own, for base models and for chat models."""
 
 import re
 import string
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from knowledge.passages import Passage
 from knowledge.prompts import SELF_EDIT_KINDS, answer_prompt, render_prompt, self_edit_prompt
@@ -139,39 +137,6 @@ def test_sections(prompt_file, tokenizer):
     )
 
 
-@given(st.text(), st.text())
-def test_values_are_never_read_as_placeholders(tmp_path_factory, first, second):
-    path = tmp_path_factory.getbasetemp() / "values.txt"
-    path.write_text("{a}|{b}|{a}", encoding="utf-8")
-    assert render_prompt(path, {"a": first, "b": second}) == f"{first}|{second}|{first}"
-
-
-def test_braces_without_a_name_stay(prompt_file):
-    assert render_prompt(prompt_file('{} { a } {"a": 1} {{a}}'), {"a": "x"}) == (
-        '{} { a } {"a": 1} {x}'
-    )
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("Read {b}.", r"nothing fills in \{b\}; only \{a\}"),
-        ("[[prompt]]\n{a}\n[[cue]]\n{b}", r"nothing fills in \{b\}"),
-        ("[[prompt]]\n{a}\n[[system]]\n{b}", r"nothing fills in \{b\}"),
-        ("Read it.", r"the prompt lacks \{a\}"),
-        ("[[prompt]]\nRead it.\n[[cue]]\n{a}", r"the prompt lacks \{a\}"),
-        ("", r"the prompt lacks \{a\}"),
-        ("[[prompt]]\n{a}\n[[user]]\n", r"no section is called \[\[user\]\]"),
-        ("[[prompt]]\n{a}\n[[prompt]]", r"\[\[prompt\]\] occurs twice"),
-        ("[[cue]]\n{a}", r"\[\[prompt\]\] is missing"),
-        ("Hello\n[[prompt]]\n{a}", r"text stands before \[\[prompt\]\]"),
-    ],
-)
-def test_malformed_files_are_refused(prompt_file, text, message):
-    with pytest.raises(UserError, match=rf"kind\.txt: .*{message}"):
-        render_prompt(prompt_file(text), {"a": "x"})
-
-
 def test_a_model_without_chat_template_is_refused(tokenizer):
     tokenizer.chat_template = None
     with pytest.raises(UserError, match="no chat template; leave out --chat"):
@@ -184,11 +149,3 @@ def test_a_template_that_refuses_system_messages_is_explained(tokenizer):
     )
     with pytest.raises(UserError, match=r"answer\.txt: .*no system role.*remove \[\[system\]\]"):
         answer_prompt("T", "Q?", tokenizer=tokenizer)
-
-
-def test_chat_ids_do_not_double_special_tokens(tokenizer):
-    tokenizer.chat_template = tokenizer.eos_token + CHAT_TEMPLATE
-    ids = answer_prompt("T", "Q?", tokenizer=tokenizer)
-    assert ids[0] == tokenizer.eos_token_id
-    assert ids.count(tokenizer.eos_token_id) == 1
-    assert all(type(token) is int for token in ids)

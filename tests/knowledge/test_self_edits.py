@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 
 from knowledge.passages import Passage, Question
-from knowledge.self_edits import SelfEdit, labelled, read_self_edits, sample_self_edits
+from knowledge.self_edits import SelfEdit, read_self_edits, sample_self_edits
 from knowledge.settings import SelfEditSettings
 from seal.errors import UserError
 from seal.records import write_jsonl
@@ -55,18 +55,6 @@ def test_read_back(tmp_path):
     write_jsonl(path, [{"id": "p0/implications/0", "text": "x"}])
     with pytest.raises(UserError, match=r"self_edits\.jsonl row 1 is no self-edit"):
         read_self_edits(path, PASSAGES, k=1)
-
-
-def test_labels():
-    assert labelled("--policies", ["seal-1=a/b", "c=d=e"]) == {"seal-1": "a/b", "c": "d=e"}
-
-
-@pytest.mark.parametrize(
-    "words", [["x"], ["=x"], ["a="], ["a/b=c"], ["a=b", "a=c"], ["self-edits=x"]]
-)
-def test_bad_labels_are_refused(words):
-    with pytest.raises(UserError, match="--policies"):
-        labelled("--policies", words)
 
 
 def test_record_has_what_later_steps_need():

@@ -9,7 +9,7 @@ from typing import Literal
 
 import pytest
 
-from seal.arguments import arg, machine_flags, parse_arguments, run_program
+from seal.arguments import arg, labelled, machine_flags, parse_arguments, run_program
 from seal.errors import UserError
 
 
@@ -97,3 +97,15 @@ def test_sigterm_unwinds_the_stack():
     with pytest.raises(SystemExit) as ended:
         run_program(main, Config, ["--run_dir", "x"])
     assert ended.value.code == 128 + signal.SIGTERM and closed
+
+
+def test_labels():
+    assert labelled("--policies", ["seal-1=a/b", "c=d=e"]) == {"seal-1": "a/b", "c": "d=e"}
+
+
+@pytest.mark.parametrize(
+    "words", [["x"], ["=x"], ["a="], ["a/b=c"], ["a=b", "a=c"], ["self-edits=x"]]
+)
+def test_bad_labels_are_refused(words):
+    with pytest.raises(UserError, match="--policies"):
+        labelled("--policies", words, taken=["self-edits"])

@@ -1,5 +1,6 @@
 """Jobs refuse what cannot be trained, and their steps and learning rates are transformers' own."""
 
+import numpy as np
 import pytest
 import torch
 from transformers import get_scheduler
@@ -12,6 +13,9 @@ from tests.small_jobs import random_job
     ("setting", "value"),
     [
         ("epochs", 0),
+        ("epochs", -0.5),
+        ("epochs", float("nan")),
+        ("epochs", float("inf")),
         ("batch_size", 0),
         ("gradient_accumulation", 0),
         ("rank", 0),
@@ -27,6 +31,8 @@ from tests.small_jobs import random_job
         ("sequences", [([1, 2], [1])]),
         ("sequences", [([1], [1])]),
         ("sequences", [([1, 2, 3], [1, -100, -100])]),
+        ("sequences", [(np.array([1, 2, 3]), np.array([1, -100, -100]))]),
+        ("sequences", [([], [])]),
         ("order", [[0, 1, 2, 3]]),
         ("order", [[0, 1, 2, 3]] * 2 + [[0, 1, 2, 2]]),
         ("order", [[0, 1, 2]] * 3),
@@ -54,6 +60,30 @@ def test_a_step_joins_accumulated_batches_and_an_epoch_ends_with_the_rest():
         0, lengths=(2,) * 5, epochs=2, batch_size=2, gradient_accumulation=2, order=order
     )
     assert job.batches() == [[3, 1, 0, 2], [4], [4, 3, 2, 1], [0]]
+
+
+@pytest.mark.parametrize(
+    ("epochs", "batches"),
+    [
+        (0.01, [[3, 1]]),
+        (1 / 3, [[3, 1]]),
+        (0.34, [[3, 1], [0, 2]]),  # part of a step is a step
+        (0.5, [[3, 1], [0, 2]]),
+        (1.0, [[3, 1], [0, 2], [4]]),
+        (1.5, [[3, 1], [0, 2], [4], [4, 3], [2, 1]]),
+    ],
+)
+def test_a_fraction_of_an_epoch_is_its_first_steps(epochs, batches):
+    order = [[3, 1, 0, 2, 4], [4, 3, 2, 1, 0]][: len(batches) // 4 + 1]
+    job = random_job(0, lengths=(2, 3, 4, 5, 6), epochs=epochs, batch_size=2, order=order)
+    assert job.batches() == batches
+    assert job.steps == len(batches)
+    assert job.tokens == sum(2 + index for batch in batches for index in batch)
+
+
+def test_a_fraction_is_cut_from_the_epochs_shuffle():
+    whole = random_job(5, lengths=(2,) * 20, epochs=2)
+    assert random_job(5, lengths=(2,) * 20, epochs=1.25).batches() == whole.batches()[:25]
 
 
 def test_without_an_order_each_epoch_is_shuffled_from_the_seed():

@@ -1,5 +1,6 @@
 """What is computed for a sequence: nothing that no loss needs, and all that one needs."""
 
+import numpy as np
 import pytest
 import torch
 
@@ -23,6 +24,18 @@ def test_tokens_after_the_last_label_are_dropped_and_unlabelled_ones_before_are_
     assert packed.input_ids.tolist() == [5, 6]
     assert packed.predict.tolist() == [1]
     assert packed.targets.tolist() == [7]
+
+
+def test_arrays_are_lists():
+    ids, labels = np.array([5, 6, 7], np.int32), np.array([-100, -100, 7], np.int32)
+    ids.setflags(write=False)
+    padding = PaddingLoss("max", token_id=9, length=7)
+    for arguments in ([], [padding]):
+        packed = vars(pack_sequence(ids, labels, *arguments))
+        expected = vars(pack_sequence([5, 6, 7], [-100, -100, 7], *arguments))
+        for name, value in expected.items():
+            same = torch.equal if isinstance(value, torch.Tensor) else int.__eq__
+            assert same(packed[name], value)
 
 
 def test_maximal_padding_predicts_every_pad():

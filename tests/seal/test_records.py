@@ -87,3 +87,11 @@ def test_torn_line_is_cut(tmp_path):
     assert cut_torn_line(path) == '{"id": '
     assert cut_torn_line(path) == ""
     assert read_jsonl(path) == [{"id": 1}]
+
+
+@pytest.mark.parametrize("text", ["1" * 5000, "[" * 200_000], ids=["digits", "lists"])
+def test_json_beyond_the_parser_is_an_error_of_one_line(text, tmp_path):
+    path = tmp_path / "a.json"
+    path.write_text(text)
+    with pytest.raises(UserError, match=r"a\.json: .*mend it"):
+        read_json(path)

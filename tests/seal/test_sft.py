@@ -1,14 +1,17 @@
 """The M-step: loss on the completion alone, a merged model that has learned, and clear failures."""
 
 import json
+import math
+import re
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from seal.errors import UserError
-from seal.records import read_json
-from seal.sft import SftJob, SftRow, encode_example, finetune, visible_gpus
+from seal.settings import ModelSettings, SftSettings
+from seal.sft import SftJob, SftRow, encode_example, finetune, m_step, visible_gpus
 from seal.untrained import save_untrained_model, train_tokenizer
 
 TEXTS = ["The lamp burned whale oil.", "The tower is green and white."]
@@ -26,9 +29,11 @@ def job(model, **changes) -> SftJob:
         "dtype": "float32",
         "trust_remote_code": False,
         "learning_rate": 1e-2,
+        "schedule": "cosine",
         "epochs": 8,
         "rank": 4,
         "alpha": 8,
+        "target_modules": ["q_proj", "v_proj", "up_proj", "down_proj"],
         "batch_size": 2,
         "seed": 1,
     }
@@ -57,6 +62,33 @@ def test_labels_cover_exactly_the_completion_and_its_end():
         assert all(label == -100 for label in example["labels"][:start])
 
 
+def test_flags_reach_the_job():
+    settings = SftSettings(
+        sft_learning_rate=0.5,
+        sft_schedule="cosine",
+        sft_epochs=3,
+        sft_rank=7,
+        sft_alpha=9,
+        sft_target_modules=["q_proj"],
+        sft_batch_size=5,
+    )
+    expected = SftJob(
+        model="policy",
+        dtype="float32",
+        trust_remote_code=True,
+        learning_rate=0.5,
+        schedule="cosine",
+        epochs=3,
+        rank=7,
+        alpha=9,
+        target_modules=["q_proj"],
+        batch_size=5,
+        seed=4,
+    )
+    of_model = ModelSettings(model="base", dtype="float32", trust_remote_code=True)
+    assert m_step("policy", of_model, settings, seed=4) == expected
+
+
 def test_merged_model_has_learned_and_is_not_made_twice(model, tmp_path):
     output = finetune(ROWS, job(model), tmp_path / "sft")
     assert completion_loss(output) < 0.5 * completion_loss(model)
@@ -67,8 +99,13 @@ def test_merged_model_has_learned_and_is_not_made_twice(model, tmp_path):
     assert finetune(ROWS, job(model), tmp_path / "sft") == output
     assert (output / "model.safetensors").stat().st_mtime_ns == written
     # 4 rows, 2 a step, 8 epochs: the scheduler and the batch are what was asked for
-    assert "'train_runtime'" in (tmp_path / "sft" / "log.txt").read_text()
-    assert read_json(tmp_path / "sft" / "job.json")["batch_size"] == 2
+    cosine = [1e-2 * (0.5 + 0.5 * math.cos(math.pi * step / 16)) for step in range(16)]
+    log = (tmp_path / "sft" / "log.txt").read_text()
+    rates = re.findall(r"'learning_rate': '([^']+)'", log)
+    assert [float(rate) for rate in rates] == pytest.approx(cosine, rel=1e-3)
+    before, after = (load_file(folder / "model.safetensors") for folder in (model, output))
+    changed = {name.split(".")[-2] for name in before if not torch.equal(before[name], after[name])}
+    assert changed == set(job(model).target_modules)
 
 
 def test_two_processes_share_a_batch(model, tmp_path):
@@ -88,7 +125,7 @@ def test_indivisible_batch_is_refused(model, tmp_path):
 
 def test_failure_shows_the_end_of_the_log(model, tmp_path):
     with pytest.raises(UserError, match=r"status 1.*log\.txt.*no_such_proj"):
-        finetune(ROWS, job(model, target_modules=("no_such_proj",)), tmp_path / "sft")
+        finetune(ROWS, job(model, target_modules=["no_such_proj"]), tmp_path / "sft")
     assert not (tmp_path / "sft" / "model").exists()
     assert json.loads((tmp_path / "sft" / "rows.jsonl").read_text().splitlines()[0])["prompt"]
 
