@@ -11,11 +11,12 @@ from transformers import (
 
 
 def build_model(preset: str, vocabulary: int, device: torch.device) -> PreTrainedModel:
-    """The model of a preset on `device`: "small" in float32, the others in bfloat16."""
+    """The model of a preset on `device`: real shapes in bfloat16, the others in float32."""
     model_class, config, dtype = {
         "small": _small,
         "qwen2.5-7b": _qwen,
         "llama-3.2-1b": _llama,
+        "llama-3.2-1b-layers": _llama_layers,
     }[preset](vocabulary)
     before = torch.get_default_dtype()
     torch.manual_seed(0)
@@ -58,17 +59,27 @@ def _qwen(_: int):
     return Qwen2ForCausalLM, config, torch.bfloat16
 
 
+_LLAMA = {
+    "num_hidden_layers": 16,
+    "num_attention_heads": 32,
+    "num_key_value_heads": 8,
+    "max_position_embeddings": 131072,
+    "tie_word_embeddings": True,
+    "rope_parameters": {"rope_type": "default", "rope_theta": 5e5},
+}
+
+
 def _llama(_: int):
     """Llama-3.2-1B's shape."""
     config = LlamaConfig(
-        vocab_size=128256,
-        hidden_size=2048,
-        intermediate_size=8192,
-        num_hidden_layers=16,
-        num_attention_heads=32,
-        num_key_value_heads=8,
-        head_dim=64,
-        tie_word_embeddings=True,
-        rope_parameters={"rope_type": "default", "rope_theta": 5e5},
+        vocab_size=128256, hidden_size=2048, intermediate_size=8192, head_dim=64, **_LLAMA
     )
     return LlamaForCausalLM, config, torch.bfloat16
+
+
+def _llama_layers(vocabulary: int):
+    """The same operations on hardly any numbers: what is left is the time to start them."""
+    config = LlamaConfig(
+        vocab_size=vocabulary, hidden_size=64, intermediate_size=64, head_dim=2, **_LLAMA
+    )
+    return LlamaForCausalLM, config, torch.float32

@@ -13,20 +13,28 @@ Config = TypeVar("Config")
 _REQUIRED = object()
 
 
-class _MachineHelp(str):
-    """Help of a machine flag; the mark is in the type, as argparse gets all other metadata."""
+class _Help(str):
+    """A help text that knows more of its flag: all other metadata would go to argparse."""
 
-    __slots__ = ()
+    machine: bool
+    at_least: float | None
 
 
-def arg(help: str, default: Any = _REQUIRED, *, machine: bool = False) -> Any:
+def arg(
+    help: str,
+    default: Any = _REQUIRED,
+    *,
+    machine: bool = False,
+    at_least: float | None = None,
+) -> Any:
     """A dataclass field that is a flag; without a default it is required.
 
     `machine=True` marks a flag that says where or how fast to compute, not what: a run may be
-    resumed with another value of it.
+    resumed with another value of it. A number below `at_least` is refused.
     """
-    escaped = help.replace("%", "%%")  # argparse formats help texts with the % operator
-    metadata = {"help": _MachineHelp(escaped) if machine else escaped}
+    text = _Help(help.replace("%", "%%"))  # argparse formats help texts with the % operator
+    text.machine, text.at_least = machine, at_least
+    metadata = {"help": text}
     if default is _REQUIRED:
         return dataclasses.field(metadata=metadata)
     if isinstance(default, list):
@@ -37,7 +45,7 @@ def arg(help: str, default: Any = _REQUIRED, *, machine: bool = False) -> Any:
 def machine_flags(config: Any) -> set[str]:
     """Names of the fields of a config (instance or class) declared with `machine=True`."""
     fields = dataclasses.fields(config)
-    return {field.name for field in fields if isinstance(field.metadata.get("help"), _MachineHelp)}
+    return {field.name for field in fields if getattr(field.metadata.get("help"), "machine", False)}
 
 
 def parse_arguments(
@@ -60,6 +68,11 @@ def parse_arguments(
     )
     if unknown:
         parser.error(f"unknown flags: {' '.join(unknown)}")
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        at_least = getattr(field.metadata.get("help"), "at_least", None)
+        if at_least is not None and value is not None and not value >= at_least:
+            parser.error(f"--{field.name} {value}: must be at least {at_least}")
     return config
 
 

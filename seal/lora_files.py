@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from peft import LoraConfig
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save
+from safetensors.torch import load_file, save_file
 
 from seal.errors import UserError
 
@@ -70,9 +70,10 @@ def write_adapter(
     partial = folder.with_name(f".{folder.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     config.save_pretrained(str(partial))
-    data = save(dict(weights), metadata={"format": "pt"})
-    # Not safetensors' own `save_file`: on a full disk its exception is no OSError
-    (partial / WEIGHTS_FILE).write_bytes(data)
+    try:
+        save_file(dict(weights), partial / WEIGHTS_FILE, metadata={"format": "pt"})
+    except SafetensorError as error:  # a full disk, say, which is an OSError everywhere else
+        raise OSError(f"{partial / WEIGHTS_FILE}: {error}") from error
     partial.rename(folder)
 
 

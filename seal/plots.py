@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from math import nan
 from pathlib import Path
 
-import matplotlib.pyplot as plt
+from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 Curve = Sequence[float | None]
@@ -19,7 +19,8 @@ def plot_rounds(
     A round's inner loops are of the policy that the round starts from, so that is what the axis
     says. `dashed` are labels whose curves stand apart.
     """
-    figure, axes = plt.subplots(figsize=(6, 4), layout="constrained")
+    figure = Figure(figsize=(6, 4), layout="constrained")
+    axes = figure.subplots()
     for label, curve in curves.items():
         axes.plot(
             range(1, len(curve) + 1),
@@ -34,5 +35,4 @@ def plot_rounds(
     axes.legend()
     partial = path.with_name(f".{path.name}")
     figure.savefig(partial, format="png", dpi=150)
-    plt.close(figure)
-    partial.rename(path)
+    partial.replace(path)

@@ -42,8 +42,12 @@ class ModelSettings:
         machine=True,
     )
     vllm_gpus: str = arg("GPUs of the server, counted among the visible ones", "0", machine=True)
-    vllm_startup_timeout: int = arg("seconds until a silent server is given up", 900, machine=True)
-    sampling_batch: int = arg("prompts sampled in one call of the sampler", 64, machine=True)
+    vllm_startup_timeout: int = arg(
+        "seconds until a silent server is given up", 900, machine=True, at_least=1
+    )
+    sampling_batch: int = arg(
+        "prompts sampled in one call of the sampler", 64, machine=True, at_least=1
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,12 +56,16 @@ class SftSettings:
 
     sft_learning_rate: float = arg("M-step learning rate (paper: 3e-4)", 3e-4)
     sft_schedule: Schedule = arg("M-step learning-rate schedule (HF Trainer's default)", "linear")
-    sft_epochs: int = arg("M-step epochs (paper: 2)", 2)
-    sft_rank: int = arg("M-step LoRA rank (paper: 64)", 64)
+    sft_epochs: int = arg("M-step epochs (paper: 2)", 2, at_least=1)
+    sft_rank: int = arg("M-step LoRA rank (paper: 64)", 64, at_least=1)
     sft_alpha: float = arg("M-step LoRA alpha (paper: 128)", 128)
     sft_target_modules: list[str] = arg(
         "layers that the M-step adapts (paper: all seven)",
         ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"],
     )
-    sft_batch_size: int = arg("M-step sequences per step (paper: 1 x 5 accumulated x 2 GPUs)", 10)
-    sft_processes: int = arg("accelerate launches the M-step on so many GPUs", 1, machine=True)
+    sft_batch_size: int = arg(
+        "M-step sequences per step (paper: 1 x 5 accumulated x 2 GPUs)", 10, at_least=1
+    )
+    sft_processes: int = arg(
+        "accelerate launches the M-step on so many GPUs", 1, machine=True, at_least=1
+    )

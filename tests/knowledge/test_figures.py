@@ -1,6 +1,7 @@
 """Figures are drawn from results alone and appear whole."""
 
 from knowledge.figures import plot_rounds
+from seal import plots
 
 ROUNDS = [
     {
@@ -16,6 +17,14 @@ ROUNDS = [
         "selected_mean_reward": None,
     },
 ]
+
+
+def test_scores_of_the_proxy_are_drawn_as_a_share_of_their_maximum(tmp_path, monkeypatch):
+    drawn = {}
+    monkeypatch.setattr(plots, "plot_rounds", lambda curves, *_, **__: drawn.update(curves))
+    rounds = [{"mean_proxy_score": 15.0, "selected_mean_reward": value} for value in (18.0, None)]
+    plot_rounds(rounds, [{"adapter_mean_accuracy": 0.4}], tmp_path / "rounds.png")
+    assert list(drawn.values()) == [[0.75, 0.75], [0.9, None], [0.4]]
 
 
 def test_a_png_appears_under_its_name_alone(tmp_path):

@@ -5,15 +5,19 @@ A fork server imports the heavy libraries once; each program starts as a fork of
 
 import multiprocessing
 import os
+import random
 import runpy
 import sys
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
+from seal.records import Record, read_jsonl
 from tests.data import REPOSITORY
 
 _CONTEXT = multiprocessing.get_context("forkserver")
-_CONTEXT.set_forkserver_preload(["seal.lora", "seal.transformers_sampler", "seal.models", "peft"])
+_CONTEXT.set_forkserver_preload(
+    ["seal.lora", "seal.transformers_sampler", "seal.models", "seal.plots", "peft"]
+)
 
 
 def start_program(program: str, arguments: list[str], log: Path) -> BaseProcess:
@@ -28,6 +32,40 @@ def run_program_to_end(program: str, arguments: list[str], log: Path) -> int:
     process = start_program(program, arguments, log)
     process.join()
     return process.exitcode
+
+
+def run_killed(
+    program: str, arguments: list[str], log: Path, run_dir: Path, reference: Path, kills: int
+) -> None:
+    """Run a program that is killed `kills` times on its way, at random moments, to its end.
+
+    Moments are measured by what the run folder holds, against the folder of an undisturbed run,
+    `reference`. Fails if the program ends before it could be killed, or does not end well.
+    """
+    total = progress(reference)
+    for moment in sorted(random.Random(0).uniform(0, 0.95 * total) for _ in range(kills)):
+        process = start_program(program, arguments, log)
+        while process.is_alive() and progress(run_dir) < moment:
+            process.join(0.005)
+        assert process.is_alive(), f"ended before it could be killed: {log.read_text()[-2000:]}"
+        process.kill()
+        process.join()
+    assert run_program_to_end(program, arguments, log) == 0, log.read_text()
+
+
+def progress(run_dir: Path) -> int:
+    """Bytes of records and logs so far; they grow with everything that a run does."""
+    # Folders by name: the run makes and removes others meanwhile
+    folders = [run_dir, *(run_dir / f"round-{n}{sub}" for n in (1, 2) for sub in ("", "/sft"))]
+    files = [
+        file for folder in folders for kind in ("*.jsonl", "log.txt") for file in folder.glob(kind)
+    ]
+    return sum(file.stat().st_size for file in files)
+
+
+def sorted_records(path: Path) -> list[Record]:
+    """The records of a file by id, as threads append them in any order."""
+    return sorted(read_jsonl(path), key=lambda record: record["id"])
 
 
 def _run(program: str, arguments: list[str], log: str) -> None:

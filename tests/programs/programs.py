@@ -14,7 +14,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from seal.arguments import parse_arguments
+import pytest
+
+from seal.arguments import parse_arguments, run_program
 from tests.data import REPOSITORY
 from tests.house import TREES
 
@@ -72,6 +74,24 @@ def parse_command(path: str | Path, arguments: Sequence[str]) -> Any:
     """The Config that the program at `path` makes of `arguments`; SystemExit if it refuses them."""
     path = Path(path)
     return parse_arguments(load_program(str(path.parent), path.stem).Config, list(arguments))
+
+
+def call_program(path: str | Path, switches: Sequence[str] = (), **flags: object) -> None:
+    """Run the program at `path` in this process."""
+    path = Path(path)
+    module = load_program(str(path.parent), path.stem)
+    words = [word for name, value in flags.items() for word in (f"--{name}", str(value))]
+    run_program(module.main, module.Config, [*words, *switches])
+
+
+def refusal(capsys: Any, path: str | Path, **flags: object) -> str:
+    """The one line with which a program refuses these flags; fails if it does anything else."""
+    with pytest.raises(SystemExit) as ended:
+        call_program(path, **flags)
+    assert ended.value.code == 2
+    lines = [line for line in capsys.readouterr().err.splitlines() if "error: " in line]
+    assert len(lines) == 1
+    return lines[0]
 
 
 def wrapper_variables(wrapper: Path) -> set[str]:

@@ -9,9 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from seal.arguments import run_program
 from seal.untrained import save_untrained_model
-from tests.programs.programs import load_program
+from tests.programs.programs import refusal
 
 PASSAGE = {
     "title": "Moth",
@@ -49,14 +48,7 @@ def complain(model, passages, tmp_path, capsys):
             "max_new_tokens": 4,
             "max_answer_tokens": 4,
         } | flags
-        words = [w for name, value in flags.items() for w in (f"--{name}", str(value))]
-        module = load_program("general-knowledge", program)
-        with pytest.raises(SystemExit) as ended:
-            run_program(module.main, module.Config, words)
-        assert ended.value.code == 2
-        lines = [line for line in capsys.readouterr().err.splitlines() if "error: " in line]
-        assert len(lines) == 1
-        return lines[0]
+        return refusal(capsys, f"general-knowledge/{program}.py", **flags)
 
     return run
 

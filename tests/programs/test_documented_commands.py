@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.data import REPOSITORY
+from tests.house import TREES
 from tests.programs.programs import (
     load_program,
     parse_command,
@@ -90,7 +91,7 @@ def check_command(command: Command, folder: Path) -> list[str]:
         wrapper, *arguments = rest
         if not (REPOSITORY / wrapper).is_file() and not wrapper.startswith(".venv/"):
             raise FileNotFoundError(wrapper)
-        if Path(wrapper).parts[0] in {"slurm", "scripts", "general-knowledge", "few-shot"}:
+        if Path(wrapper).parts[0] in {"slurm", "scripts", *TREES}:
             _check_wrapper(Path(wrapper), arguments, command.variables, folder)
         return [wrapper]
     return []
@@ -164,7 +165,8 @@ def test_documents_have_commands(tmp_path):
         for path in DOCUMENTS
     }
     assert {"demo", "test"} <= set(checked[Path("README.md")])
-    assert "general-knowledge/rest_em.py" in checked[Path("general-knowledge/README.md")]
+    for tree in TREES:
+        assert f"{tree}/rest_em.py" in checked[Path(tree, "README.md")]
     assert "slurm/rest_em.sbatch" in checked[Path("slurm/README.md")]
 
 
@@ -196,10 +198,11 @@ def test_commands_of_the_continuous_integration(tmp_path):
         check_command(command, tmp_path)
 
 
-def test_programs_are_in_their_readme():
-    text = (REPOSITORY / "general-knowledge/README.md").read_text()
+@pytest.mark.parametrize("tree", TREES)
+def test_programs_are_in_their_readme(tree):
+    text = (REPOSITORY / tree / "README.md").read_text()
     listed = set(re.findall(r"^\| `(\w+)\.py`", text, re.MULTILINE))
-    assert listed == {path.stem for path in PROGRAMS if path.parts[0] == "general-knowledge"}
+    assert listed == {path.stem for path in PROGRAMS if path.parts[0] == tree}
 
 
 @pytest.mark.parametrize(

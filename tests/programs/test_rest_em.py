@@ -1,12 +1,10 @@
 """The whole outer loop on real SQuAD passages; killed ten times, it ends with the same results."""
 
-import random
 from pathlib import Path
 
 import pytest
 
-from seal.records import read_jsonl
-from tests.programs.processes import run_program_to_end, start_program
+from tests.programs.processes import run_killed, run_program_to_end, sorted_records
 from tests.programs.squad_run import PROGRAM, check_run_folder, rest_em_arguments, squad_model
 
 
@@ -23,31 +21,12 @@ def test_every_file_is_as_documented(model, tmp_path):
     check_run_folder(run_dir, **size)
 
 
-def progress(run_dir: Path) -> int:
-    """Bytes of records and logs so far; they grow with everything that a run does."""
-    # Folders by name: the run makes and removes others meanwhile
-    folders = [run_dir, *(run_dir / f"round-{n}{sub}" for n in (1, 2) for sub in ("", "/sft"))]
-    files = [
-        file for folder in folders for kind in ("*.jsonl", "log.txt") for file in folder.glob(kind)
-    ]
-    return sum(file.stat().st_size for file in files)
-
-
 def test_killed_ten_times_it_ends_with_the_same_results(model, tmp_path):
     flags = {"n_passages": 3, "k": 2, "repeats": 2, "rounds": 2, "epochs": 2, "slots": 3}
     undisturbed, killed = tmp_path / "undisturbed", tmp_path / "killed"
     log = tmp_path / "log"
     assert run_program_to_end(PROGRAM, rest_em_arguments(model, undisturbed, **flags), log) == 0
-    total = progress(undisturbed)
-    moments = sorted(random.Random(0).uniform(0, 0.95 * total) for _ in range(10))
-    for moment in moments:
-        process = start_program(PROGRAM, rest_em_arguments(model, killed, **flags), log)
-        while process.is_alive() and progress(killed) < moment:
-            process.join(0.005)
-        assert process.is_alive(), f"ended before it could be killed: {log.read_text()[-2000:]}"
-        process.kill()
-        process.join()
-    assert run_program_to_end(PROGRAM, rest_em_arguments(model, killed, **flags), log) == 0
+    run_killed(PROGRAM, rest_em_arguments(model, killed, **flags), log, killed, undisturbed, 10)
     assert (killed / "results.json").read_bytes() == (undisturbed / "results.json").read_bytes()
     for stage in ("round-1", "round-2"):
         for name in ("self_edits", "answers", "grades", "rewards"):
@@ -55,7 +34,3 @@ def test_killed_ten_times_it_ends_with_the_same_results(model, tmp_path):
             assert sorted_records(killed / stage / f"{name}.jsonl") == sorted_records(
                 undisturbed / stage / f"{name}.jsonl"
             )
-
-
-def sorted_records(path: Path) -> list[dict]:
-    return sorted(read_jsonl(path), key=lambda record: record["id"])

@@ -7,10 +7,9 @@ from peft import PeftModel
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from knowledge.prompts import answer_prompt
-from seal.arguments import run_program
 from seal.records import read_json, read_jsonl
 from tests.data import REPOSITORY
-from tests.programs.programs import load_program
+from tests.programs.programs import call_program
 
 EXAMPLES = REPOSITORY / "general-knowledge" / "examples" / "passages.json"
 SMALL = {
@@ -23,9 +22,7 @@ SMALL = {
 
 
 def run(program: str, switches: tuple[str, ...] = (), **flags: object) -> None:
-    module = load_program("general-knowledge", program)
-    words = [word for name, value in flags.items() for word in (f"--{name}", *str(value).split())]
-    run_program(module.main, module.Config, [*words, *switches])
+    call_program(f"general-knowledge/{program}.py", switches, **flags)
 
 
 @pytest.fixture(scope="module")

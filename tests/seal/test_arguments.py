@@ -18,7 +18,8 @@ class Config:
     """Flags of a test."""
 
     run_dir: Path = arg("where")
-    k: int = arg("how many (50% more than 2)", 3)
+    k: int = arg("how many (50% more than 2)", 3, at_least=1)
+    share: float | None = arg("of what", None, at_least=0)
     kind: Literal["a", "b"] = arg("which", "a")
     labels: list[str] = arg("several", [])
     fast: bool = arg("speed", True, machine=True)
@@ -109,3 +110,18 @@ def test_labels():
 def test_bad_labels_are_refused(words):
     with pytest.raises(UserError, match="--policies"):
         labelled("--policies", words, taken=["self-edits"])
+
+
+@pytest.mark.parametrize(
+    ("flag", "value"), [("k", "0"), ("k", "-1"), ("share", "-0.5"), ("share", "nan")]
+)
+def test_numbers_that_are_too_small_are_refused(flag, value, capsys):
+    with pytest.raises(SystemExit) as ended:
+        parse_arguments(Config, ["--run_dir", "x", f"--{flag}", value])
+    assert ended.value.code == 2
+    assert f"--{flag} {value}: must be at least " in capsys.readouterr().err
+
+
+def test_numbers_at_the_limit_are_taken():
+    config = parse_arguments(Config, ["--run_dir", "x", "--k", "1", "--share", "0"])
+    assert (config.k, config.share) == (1, 0.0)

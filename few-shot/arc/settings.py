@@ -1,0 +1,123 @@
+"""Flags of the few-shot programs, in groups that a program's config inherits.
+
+Defaults are the paper's (arXiv 2506.10943, section 4.2 and appendix A), the release's where the
+paper is silent.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from seal.arguments import arg
+from seal.settings import ModelSettings, SftSettings
+
+PROMPTS = Path(__file__).resolve().parent.parent / "prompts"
+TARGET_MODULES = ["q_proj", "v_proj", "gate_proj", "down_proj", "up_proj"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PolicySettings(ModelSettings):
+    """The policy of this domain: a chat model."""
+
+    model: str = arg(
+        "the policy: a transformers folder or hub name (paper, section 4.2: Llama-3.2-1B-Instruct)",
+        "meta-llama/Llama-3.2-1B-Instruct",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskSettings:
+    """Which ARC tasks."""
+
+    tasks: Path = arg(
+        "Kaggle's challenges file, a folder with one file per task (ARC's repository), or one file"
+    )
+    solutions: Path | None = arg(
+        "Kaggle's solutions file; default: the one beside --tasks, if its name fits", None
+    )
+    task_ids: str | None = arg(
+        "a preset (paper-training, paper-evaluation, release-training, release-evaluation) or a"
+        " file of ids; default: every task",
+        None,
+    )
+    n_tasks: int | None = arg("so many of them, drawn by --seed; default: all", None, at_least=1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PromptSettings:
+    """How the policy is addressed."""
+
+    prompts: Path | None = arg("folder of prompt files; default: those that ship", None)
+
+    @property
+    def prompt_folder(self) -> Path:
+        """The folder of prompt files; the flag is empty by default so that a run can be moved."""
+        return self.prompts or PROMPTS
+
+
+@dataclass(frozen=True, kw_only=True)
+class SelfEditSettings(PromptSettings):
+    """How self-edits are sampled."""
+
+    k: int = arg("self-edits per task (paper: 15 to train, 5 to evaluate)", 15, at_least=1)
+    max_new_tokens: int = arg("longest self-edit, in tokens (release: 128)", 128, at_least=1)
+    temperature: float = arg("sampling temperature (release: 0.8)", 0.8, at_least=0)
+    top_p: float = arg("nucleus sampling (release: none)", 1.0, at_least=0)
+    max_attempts: int = arg(
+        "draws per self-edit until one is JSON; then it counts as invalid (release: no limit)",
+        20,
+        at_least=1,
+    )
+    skip_repeated_configs: bool = arg("draw again what repeats a task's earlier self-edit", False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PredictionSettings(PromptSettings):
+    """How a task is solved: greedily from several views, two attempts by vote (golden A5, A6)."""
+
+    n_permutations: int = arg(
+        "reordered copies of every leave-one-out view (release: 2)", 2, at_least=0
+    )
+    max_answer_tokens: int | None = arg(
+        "longest answer, in tokens; default: what a grid of 30 x 30 takes", None, at_least=1
+    )
+    release_bugs: bool = arg(
+        "repeat the release's defects that change results (docs/differences.md)", False
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class InnerLoopSettings(PredictionSettings):
+    """Test-time training; what the self-edit decides is no flag."""
+
+    lora_rank: int = arg("LoRA rank (paper: 128)", 128, at_least=1)
+    lora_alpha: float = arg("LoRA alpha (paper: 16)", 16)
+    target_modules: list[str] = arg("adapted layers (paper: q, v and MLP)", TARGET_MODULES)
+    warmup_steps: int = arg(
+        "steps to the full learning rate, then cosine (release: 11)", 11, at_least=0
+    )
+    max_items: int = arg("training examples per adapter (release: 250)", 250, at_least=1)
+    max_length: int = arg(
+        "an example of so many tokens is left out (release: 8192)", 8192, at_least=1
+    )
+    max_steps: int = arg(
+        "a self-edit that asks for more is invalid (release: 375)", 375, at_least=1
+    )
+    slots: int = arg("adapters trained side by side", 8, machine=True, at_least=1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArcSftSettings(SftSettings):
+    """The M-step on all rewarded self-edits, with this domain's values."""
+
+    sft_learning_rate: float = arg("M-step learning rate (paper: 5e-5)", 5e-5)
+    sft_epochs: int = arg("M-step epochs (paper: 8)", 8, at_least=1)
+    sft_rank: int = arg("M-step LoRA rank (paper: 16)", 16, at_least=1)
+    sft_alpha: float = arg("M-step LoRA alpha (paper: 16)", 16)
+    sft_batch_size: int = arg("M-step sequences per step (paper: 5)", 5, at_least=1)
+    sft_schedule: Literal["linear", "cosine", "constant"] = arg(
+        "M-step learning-rate schedule (release: cosine)", "cosine"
+    )
+    sft_target_modules: list[str] = arg(
+        "layers that the M-step adapts (as the inner loop)", TARGET_MODULES
+    )

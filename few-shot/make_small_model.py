@@ -1,0 +1,48 @@
+"""Make a small model that knows how self-edits are written, to try the programs without a download.
+
+It solves nothing and chooses self-edits at random: this shows that a machine runs the loops.
+
+Reads   --tasks, whose grids train the tokenizer
+Writes  --output, a transformers folder (Llama, about 0.1 million parameters)
+Run     python few-shot/make_small_model.py --output runs/small-arc --tasks few-shot/examples
+"""
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from arc.prompts import check_prompts
+from arc.settings import PromptSettings, TaskSettings
+from arc.small_model import save_small_model
+from arc.tasks import read_tasks
+from seal.arguments import arg, run_program
+from seal.errors import UserError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config(TaskSettings, PromptSettings):
+    """Flags of make_small_model.py."""
+
+    output: Path = arg("folder to write; an existing one is left as it is")
+    format_steps: int = arg("training steps, of 8 random self-edits each", 150, at_least=1)
+    seed: int = arg("every random choice derives from it: weights and self-edits", 0)
+
+
+def main(config: Config) -> None:
+    """Train a tokenizer on the tasks, and a random model on the form of self-edits."""
+    tasks = read_tasks(config, config.seed)
+    check_prompts(config)
+    if (config.output / "config.json").exists():
+        print(f"{config.output} is there already")
+        return
+    if config.output.exists():
+        raise UserError(f"--output {config.output} exists and is no model folder; choose another")
+    partial = config.output.with_name(f".{config.output.name}.tmp")
+    shutil.rmtree(partial, ignore_errors=True)
+    save_small_model(partial, tasks, config, config.seed, config.format_steps)
+    partial.rename(config.output)
+    print(f"small model in {config.output}")
+
+
+if __name__ == "__main__":
+    run_program(main, Config)

@@ -1,0 +1,57 @@
+"""Measure the reward of every self-edit with a real inner loop (paper, section 4.2).
+
+Reads   --self_edits, written by generate_self_edits.py, and the same --tasks
+Writes  RUN_DIR/predictions.jsonl   one line per inner loop: votes and attempts
+        RUN_DIR/rewards.jsonl       one line per self-edit
+        RUN_DIR/sft.jsonl           every rewarded self-edit, for the M-step
+        RUN_DIR/results.json        success rates and what was invalid
+Run     python few-shot/run_inner_loop.py --run_dir runs/arc-rewards \\
+            --tasks ARC-AGI/data/training --task_ids paper-training \\
+            --self_edits runs/arc-self-edits/self_edits.jsonl
+"""
+
+from dataclasses import asdict, dataclass
+
+from arc.estimate import estimate_rewards
+from arc.outer_loop import describe_round, measure_rewards, sft_rows
+from arc.prompts import check_prompts
+from arc.self_edits import given_self_edits
+from arc.settings import InnerLoopSettings, PolicySettings, TaskSettings
+from arc.tasks import read_tasks, require_targets
+from seal.arguments import arg, run_program
+from seal.policy import open_policy
+from seal.records import write_jsonl
+from seal.run import Run
+from seal.settings import RunSettings
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config(RunSettings, PolicySettings, TaskSettings, InnerLoopSettings):
+    """Flags of run_inner_loop.py."""
+
+    self_edits: str = arg(
+        "self_edits.jsonl of a generate_self_edits.py run, or oracle: the hand-made configuration"
+    )
+    k: int = arg("self-edits per task (paper: 15 to train, 5 to evaluate)", 15, at_least=1)
+
+
+def main(config: Config) -> None:
+    """Train an adapter for every self-edit, predict, and print the round's figures."""
+    tasks = read_tasks(config, config.seed)
+    require_targets(tasks)
+    self_edits = given_self_edits(config.self_edits, tasks, config.k)
+    check_prompts(config)
+    run = Run.open(config.run_dir, config)
+    run.say(estimate_rewards(tasks, config.k, config))
+    with open_policy(
+        config.model, config, run.path("vllm.log"), config.lora_rank, config.slots
+    ) as policy:
+        rewards, results = measure_rewards(run, tasks, self_edits, policy, config, config.seed)
+        rows = sft_rows(tasks, self_edits, rewards, config, policy.tokenizer)
+    write_jsonl(run.path("sft.jsonl"), map(asdict, rows))
+    run.write_results(results)
+    run.say(describe_round(results))
+
+
+if __name__ == "__main__":
+    run_program(main, Config)

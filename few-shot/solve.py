@@ -1,0 +1,128 @@
+"""Watch one task being solved: a self-edit, test-time training on it, and the predicted grid.
+
+Reads   --task, one ARC task
+Writes  RUN_DIR/task.png        demonstrations, attempts and target
+        RUN_DIR/adapter         the PEFT adapter that was trained, to keep
+        RUN_DIR/self_edits.jsonl, results.json (the attempts before and after)
+Run     python few-shot/solve.py --run_dir runs/solve --task ARC-AGI/data/training/5582e5ca.json
+"""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from arc.configurations import Configuration, Rejection, check_steps
+from arc.display import Panel, task_panels, terminal_row, wants_color
+from arc.figures import save_png
+from arc.grids import Grid
+from arc.inner_loop import adapter_job, training_set
+from arc.prediction import Solution, solve
+from arc.prompts import check_prompts
+from arc.self_edits import SAMPLED, given_self_edits, sample_self_edits
+from arc.settings import InnerLoopSettings, PolicySettings, SelfEditSettings
+from arc.tasks import Task, load_tasks
+from seal.arguments import arg, run_program
+from seal.errors import UserError
+from seal.lora import train_adapters
+from seal.policy import Policy, open_policy
+from seal.run import Run
+from seal.seeds import derive_seed
+from seal.settings import RunSettings
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config(RunSettings, PolicySettings, SelfEditSettings, InnerLoopSettings):
+    """Flags of solve.py."""
+
+    task: Path = arg("file with one ARC task, as in ARC's repository")
+    test: int = arg("which of its test inputs, counted from 0", 0)
+    sampler: Literal["vllm", "transformers"] = arg(
+        "transformers: in this process; vllm: a vLLM server of its own", "transformers"
+    )
+    k: int = arg("self-edits to draw; the first that can be trained on is used", 1, at_least=1)
+    self_edits: str = arg(
+        "what the policy is trained on: sampled from it, oracle, or a self_edits.jsonl", SAMPLED
+    )
+
+
+def main(config: Config) -> None:
+    """Try in context, train on a self-edit, try again, and show both."""
+    task = read_task(config)
+    check_prompts(config)
+    run = Run.open(config.run_dir, config)
+    adapter = run.path("adapter")
+    with open_policy(
+        config.model, config, run.path("vllm.log"), config.lora_rank, config.slots
+    ) as policy:
+        (before,) = solve(policy, [(task, None)], config, config.seed)
+        show("in context, before any update", task_panels(task, tries(before)))
+        rejection = train(run, task, policy, adapter, config)
+        after = before
+        if rejection is None:
+            (after,) = solve(policy, [(task, adapter)], config, config.seed)
+    if rejection is None:
+        show("after training", task_panels(task, tries(after))[-1:])
+        run.say(f"{len(after.predictions)} of {after.n_views} answers could be read as a grid")
+        run.say(f"adapter kept in {adapter}")
+    else:
+        run.say(f"no training: {rejection.reason}")
+    save_png(run.path("task.png"), task_panels(task, tries(after)))
+    run.write_results(
+        {
+            "task": task.id,
+            "rejected": rejection.reason if rejection else None,
+            "before": before.attempts,
+            "after": after.attempts if rejection is None else None,
+            "target": task.target,
+        }
+    )
+    run.say(f"drawn in {run.path('task.png')}")
+
+
+def read_task(config: Config) -> Task:
+    """The task and test input that the flags name; its target may be unknown."""
+    tasks = load_tasks(config.task)
+    if not 0 <= config.test < len(tasks):
+        raise UserError(
+            f"--test {config.test}: {config.task} has {len(tasks)} test inputs, counted from 0"
+        )
+    return tasks[config.test]
+
+
+def train(run: Run, task: Task, policy: Policy, adapter: Path, config: Config) -> Rejection | None:
+    """Train on the first self-edit that can be trained on; None if there is one, else why not."""
+    if config.self_edits == SAMPLED:
+        self_edits = sample_self_edits(run, [task], policy, config, config.seed)
+    else:
+        self_edits = given_self_edits(config.self_edits, [task], config.k)
+    parsed = [self_edit.parsed for self_edit in self_edits]
+    chosen = next((i for i, found in enumerate(parsed) if isinstance(found, Configuration)), 0)
+    run.say(f"self-edit: {self_edits[chosen].text}")
+    configuration = parsed[chosen]
+    if isinstance(configuration, Rejection):
+        return configuration
+    seed = derive_seed(config.seed, f"{task.id}/training-set")
+    items = training_set(task, configuration.augmentations, policy, config, seed)
+    rejection = check_steps(configuration, len(items), config.max_steps)
+    if rejection is None and not adapter.exists():
+        job = adapter_job(configuration, items, config, config.seed)
+        run.say(f"{len(items)} training examples, {job.steps} steps")
+        train_adapters(policy.model, [job], [adapter], config.target_modules, slots=1)
+    return rejection
+
+
+def tries(solution: Solution) -> Sequence[Grid | None]:
+    """The two attempts; the second only if it differs, and None for what could not be read."""
+    return tuple(dict.fromkeys(solution.attempts)) or (None,)
+
+
+def show(title: str, rows: Sequence[Sequence[Panel]]) -> None:
+    """Print rows of grids, coloured if a terminal reads them."""
+    color = wants_color(sys.stdout)
+    print("\n\n".join(["", title, *(terminal_row(row, color) for row in rows), ""]))
+
+
+if __name__ == "__main__":
+    run_program(main, Config)

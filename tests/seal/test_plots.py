@@ -1,0 +1,66 @@
+"""Curves over rounds: what stands in the figure, and that its file appears whole."""
+
+from math import isnan
+
+import pytest
+from matplotlib.figure import Figure
+
+from seal.plots import plot_rounds
+
+
+@pytest.fixture
+def drawn(monkeypatch):
+    """The figures that are saved, as matplotlib's objects."""
+    figures = []
+    save = Figure.savefig
+
+    def keep(figure, *arguments, **options):
+        figures.append(figure)
+        save(figure, *arguments, **options)
+
+    monkeypatch.setattr(Figure, "savefig", keep)
+    return figures
+
+
+def test_a_png_appears_under_its_name_alone(tmp_path):
+    path = tmp_path / "rounds.png"
+    path.write_bytes(b"an older figure")
+    plot_rounds({"a": [0.1, 0.4]}, path, "success")
+    assert path.read_bytes().startswith(b"\x89PNG")
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_curves_are_percent_over_rounds(tmp_path, drawn):
+    curves = {"before": [0.0, 0.25], "after": [0.5, None, 1.0], "checked": [0.125]}
+    plot_rounds(curves, tmp_path / "rounds.png", "accuracy", dashed={"checked"})
+    (axes,) = drawn[0].axes
+    before, after, checked = axes.get_lines()
+    assert [line.get_label() for line in (before, after, checked)] == list(curves)
+    assert (list(before.get_xdata()), list(before.get_ydata())) == ([1, 2], [0.0, 25.0])
+    # A gap where nothing was measured, not a zero
+    assert list(after.get_xdata()) == [1, 2, 3]
+    first, gap, last = after.get_ydata()
+    assert (first, last) == (50.0, 100.0) and isnan(gap)
+    assert [line.get_linestyle() for line in (before, after, checked)] == ["-", "-", "--"]
+    assert axes.get_ylabel() == "accuracy, %"
+    assert axes.get_ylim()[0] == 0
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == list(curves)
+
+
+def test_rounds_are_whole_numbers(tmp_path, drawn):
+    plot_rounds({"a": [0.1, 0.2]}, tmp_path / "rounds.png", "success")
+    (axes,) = drawn[0].axes
+    assert all(float(tick).is_integer() for tick in axes.get_xticks())
+
+
+def test_no_half_figure_takes_the_place_of_a_whole_one(tmp_path, monkeypatch):
+    def fail(figure, path, **options):
+        path.write_bytes(b"half")
+        raise OSError("disk full")
+
+    path = tmp_path / "rounds.png"
+    path.write_bytes(b"an older figure")
+    monkeypatch.setattr(Figure, "savefig", fail)
+    with pytest.raises(OSError, match="disk full"):
+        plot_rounds({"a": [0.1]}, path, "success")
+    assert path.read_bytes() == b"an older figure"
