@@ -1,46 +1,54 @@
-"""Sample self-edits: the first half of the E-step (paper, section 3.1; prompts: ablation table).
+"""Have self-edits written: the first half of the E-step (paper, section 3.1; prompts: ablation).
+
+The policy writes them or, with --writer openai, a chat model: the paper's rows of GPT-4.1.
 
 Reads   --passages
 Writes  RUN_DIR/self_edits.jsonl, one line per sample; results.json counts them
+        RUN_DIR/missing.jsonl, why others could not be had; the same command asks again for these
 Run     python general-knowledge/generate_self_edits.py --run_dir runs/self-edits \\
             --passages rajpurkar/squad:train --n_passages 50 --k 5
 """
 
 from dataclasses import dataclass
 
+from knowledge.estimate import estimate_writing
 from knowledge.prompts import check_prompts
-from knowledge.self_edits import sample_self_edits
-from knowledge.settings import RoundSettings, SelfEditSettings
+from knowledge.self_edits import self_edit_assignments, write_self_edits
+from knowledge.settings import RoundSettings, SelfEditSettings, WriterSettings
 from knowledge.splits import load_round
+from knowledge.writers import count_characters, open_writer, report_missing
 from seal.arguments import run_program
-from seal.policy import open_policy
 from seal.run import Run
-from seal.settings import ModelSettings, RunSettings
+from seal.settings import RunSettings
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config(RunSettings, ModelSettings, RoundSettings, SelfEditSettings):
+class Config(RunSettings, RoundSettings, SelfEditSettings, WriterSettings):
     """Flags of generate_self_edits.py."""
 
 
 def main(config: Config) -> None:
-    """Sample k self-edits for every passage and say how many ended by themselves."""
+    """Have k self-edits written for every passage and say how many ended by themselves."""
     passages = load_round(config)
     check_prompts(config)
+    assignments = self_edit_assignments(passages, config)
+    characters = count_characters(assignments, config)
+    estimate = estimate_writing(len(assignments), characters, config)
+    writing = open_writer(config, config.run_dir.absolute() / "vllm.log")
     run = Run.open(config.run_dir, config)
-    run.say(
-        f"{len(passages)} passages x {config.k} self-edits, at most {config.max_new_tokens} tokens"
-    )
-    with open_policy(config.model, config, run.path("vllm.log")) as policy:
-        self_edits = sample_self_edits(run, passages, policy, config, config.seed)
+    run.say(f"{len(passages)} passages x {config.k} self-edits, {estimate}")
+    with writing as writer:
+        self_edits, missing = write_self_edits(run, passages, writer, config, config.seed)
+    report_missing(run, missing, len(assignments), config.max_missing, "self-edits")
     ended = sum(self_edit.finish_reason == "stop" for self_edit in self_edits)
-    tokens = sum(self_edit.n_tokens for self_edit in self_edits)
     run.write_results(
         {
+            "writer": writer.name,
             "n_passages": len(passages),
             "n_self_edits": len(self_edits),
+            "n_missing": len(missing),
             "n_ended": ended,
-            "n_tokens": tokens,
+            "n_tokens": sum(self_edit.n_tokens for self_edit in self_edits),
         }
     )
     run.say(

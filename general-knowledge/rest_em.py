@@ -1,10 +1,12 @@
 """SEAL's outer loop, all rounds in one command (paper, section 3.1, algorithm 1).
 
 A round samples k self-edits per passage from the current policy, rewards each with real inner loops
-on that policy's own weights, keeps the best per passage and finetunes the policy on them.
+on that policy's own weights, keeps the best per passage and finetunes the policy on them. With
+--reward proxy a chat model marks the self-edits instead (paper v2).
 
 Reads   --passages (training passages: each round takes new ones)
-Writes  RUN_DIR/round-N/self_edits.jsonl  answers.jsonl  grades.jsonl  rewards.jsonl
+Writes  RUN_DIR/round-N/self_edits.jsonl  answers.jsonl  grades.jsonl (proxy: ratings.jsonl)
+        RUN_DIR/round-N/rewards.jsonl     the reward of each self-edit
         RUN_DIR/round-N/sft/model         the policy after round N, a standalone model folder
         RUN_DIR/results.json, rounds.png  every round's figures
 Run     python general-knowledge/rest_em.py --run_dir runs/rest-em \\
@@ -19,17 +21,19 @@ from knowledge.estimate import estimate_rewards
 from knowledge.figures import plot_rounds
 from knowledge.grading import Judge, open_judge
 from knowledge.outer_loop import (
+    RewardFunction,
     describe_round,
     describe_selection,
     describe_validation,
     measure_rewards,
+    open_reward,
     select_self_edits,
     sft_rows,
 )
 from knowledge.passages import Passage, load_passages
 from knowledge.prompts import check_prompts
 from knowledge.self_edits import sample_self_edits
-from knowledge.settings import PassageSettings, RewardSettings, SelfEditSettings
+from knowledge.settings import OuterLoopSettings, PassageSettings, SelfEditSettings
 from knowledge.splits import rl_passages, validation_passages
 from seal.arguments import arg, run_program
 from seal.model_folders import check_model
@@ -43,7 +47,7 @@ from seal.sft import finetune, m_step
 
 @dataclass(frozen=True, kw_only=True)
 class Config(
-    RunSettings, ModelSettings, PassageSettings, SelfEditSettings, RewardSettings, SftSettings
+    RunSettings, ModelSettings, PassageSettings, SelfEditSettings, OuterLoopSettings, SftSettings
 ):
     """Flags of rest_em.py."""
 
@@ -68,6 +72,7 @@ def main(config: Config) -> None:
     check_prompts(config)
     check_model(config.model)
     judge = open_judge(config)
+    reward = open_reward(config, judge)
     run = Run.open(config.run_dir, config)
     run.say(f"{config.rounds} rounds, each: {estimate_rewards(contexts[0], config.k, config)}")
     policy = config.model
@@ -75,7 +80,7 @@ def main(config: Config) -> None:
     for number, passages in enumerate(contexts, start=1):
         part = run.part(f"round-{number}")
         if not part.path("results.json").exists():
-            run_round(part, number, policy, passages, validation, judge, config)
+            run_round(part, number, policy, passages, validation, judge, reward, config)
         rounds.append(read_json(part.path("results.json")))
         run.say(f"round {number}: {describe_round(rounds[-1])}")
         policy = str(part.path("sft") / "model")
@@ -102,6 +107,7 @@ def run_round(
     passages: list[Passage],
     validation: list[Passage],
     judge: Judge,
+    reward: RewardFunction,
     config: Config,
 ) -> None:
     """E-step and M-step on one round's passages; writes the round's results.json."""
@@ -113,7 +119,7 @@ def run_round(
                 part.part("validation"), policy, validation, judge, config
             )
         self_edits = sample_self_edits(part, passages, policy, config, seed)
-        rewards, figures = measure_rewards(part, passages, self_edits, policy, judge, config, seed)
+        rewards, figures = reward(part, passages, self_edits, policy, settings=config, seed=seed)
         selected = select_self_edits(self_edits, rewards, config.keep)
         rows = sft_rows(passages, selected, config, policy.tokenizer)
     part.say(f"round {number}: finetuning the policy on {len(rows)} self-edits")

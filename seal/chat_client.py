@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from seal.errors import UserError
-from seal.records import append_jsonl
+from seal.records import Record, append_jsonl
 
 OPENAI_URL = "https://api.openai.com/v1"
 KEY_VARIABLE = "OPENAI_API_KEY"
@@ -22,7 +22,7 @@ MAX_PAUSE = 60.0
 LOST_AFTER = 20
 """Calls in a row that fail with all their attempts, after which the endpoint is given up."""
 
-_TIMEOUT = 120.0
+_KEPT_DETAILS = ("finish_reason", "n_tokens")
 _PASSING_STATUSES = frozenset({408, 409, 429})
 
 Messages = Sequence[Mapping[str, str]]
@@ -34,6 +34,10 @@ class Reply:
 
     text: str | None
     failure: str | None = None
+    finish_reason: str = "stop"
+    """As the endpoint says it: "length" for a text that was cut off."""
+    n_tokens: int = 0
+    """Of the text, as the endpoint counts them; 0 if it does not."""
 
 
 def find_api_key() -> str | None:
@@ -61,9 +65,13 @@ class ChatClient:
         parameters: Mapping[str, Any] | None = None,
         cache: Path | None = None,
         concurrency: int = 32,
+        timeout: float = 120.0,
         sleep: Callable[[float], object] = time.sleep,
     ) -> None:
-        """Opens no connection yet. Raises UserError for a cache file that is none."""
+        """Opens no connection yet; `timeout` is in seconds, for one attempt.
+
+        Raises UserError for a cache file that is none.
+        """
         from openai import OpenAI  # takes a second to import
 
         self.model = model
@@ -75,7 +83,7 @@ class ChatClient:
         self._pool = ThreadPoolExecutor(concurrency, thread_name_prefix="chat")
         # The SDK insists on a key; an endpoint that wants none ignores it
         self._api = OpenAI(
-            api_key=api_key or "none", base_url=self.url, max_retries=0, timeout=_TIMEOUT
+            api_key=api_key or "none", base_url=self.url, max_retries=0, timeout=timeout
         )
         self._counting = threading.Lock()
         self._failures_in_a_row = 0
@@ -86,7 +94,9 @@ class ChatClient:
 
         Raises UserError that names the endpoint and the mend.
         """
-        reply = self._ask([{"role": "user", "content": "Reply with the word yes."}])
+        reply = self._ask(
+            [{"role": "user", "content": "Reply with the word yes."}], self._parameters
+        )
         if reply.text is None:
             raise UserError(f"{self.url} does not answer as {self.model} ({reply.failure})")
 
@@ -94,15 +104,21 @@ class ChatClient:
         self,
         conversations: Sequence[Messages],
         keep: Callable[[str], bool] = lambda text: True,
+        seeds: Sequence[int] | None = None,
     ) -> list[Reply]:
         """One reply per conversation, in order; what is in the cache costs no call.
 
-        `keep` says which replies go into the cache; others will be asked for again. Raises
-        UserError where no further call can succeed: an endpoint that was never reached, a wrong
-        key, an unknown model, used-up credit, LOST_AFTER failed calls in a row. What came until
-        then is in the cache.
+        `keep` says which replies go into the cache; others will be asked for again. `seeds`, one
+        for each conversation, are sent along and let equal conversations have different replies.
+        Raises UserError where no further call can succeed: an endpoint that was never reached, a
+        wrong key, an unknown model, used-up credit, LOST_AFTER failed calls in a row. What came
+        until then is in the cache.
         """
-        futures = [self._pool.submit(self._complete, messages, keep) for messages in conversations]
+        own = [{"seed": seed} for seed in seeds] if seeds else [{} for _ in conversations]
+        futures = [
+            self._pool.submit(self._complete, messages, self._parameters | seed, keep)
+            for messages, seed in zip(conversations, own, strict=True)
+        ]
         try:
             return [future.result() for future in futures]
         except BaseException:
@@ -110,21 +126,23 @@ class ChatClient:
                 future.cancel()
             raise
 
-    def _complete(self, messages: Messages, keep: Callable[[str], bool]) -> Reply:
-        key = self._cache_key(messages)
+    def _complete(
+        self, messages: Messages, parameters: Mapping[str, Any], keep: Callable[[str], bool]
+    ) -> Reply:
+        key = self._cache_key(messages, parameters)
         cached = self._cache.get(key) if self._cache else None
         if cached is not None:
-            return Reply(cached)
-        reply = self._ask(messages)
+            return cached
+        reply = self._ask(messages, parameters)
         if self._cache and reply.text is not None and keep(reply.text):
-            self._cache.put(key, reply.text)
+            self._cache.put(key, reply)
         return reply
 
-    def _cache_key(self, messages: Messages) -> str:
-        call = [self.url, self.model, list(map(dict, messages)), self._parameters]
+    def _cache_key(self, messages: Messages, parameters: Mapping[str, Any]) -> str:
+        call = [self.url, self.model, list(map(dict, messages)), dict(parameters)]
         return hashlib.sha256(json.dumps(call, sort_keys=True).encode()).hexdigest()
 
-    def _ask(self, messages: Messages) -> Reply:
+    def _ask(self, messages: Messages, parameters: Mapping[str, Any]) -> Reply:
         """One call with its repetitions; raises UserError as `complete` says."""
         import openai
 
@@ -134,7 +152,7 @@ class ChatClient:
             pause = 2.0**attempt
             try:
                 completion = self._api.chat.completions.create(
-                    model=self.model, messages=list(messages), **self._parameters
+                    model=self.model, messages=list(messages), **parameters
                 )
                 self._reached = True
                 return self._read(completion)
@@ -161,7 +179,7 @@ class ChatClient:
         return Reply(None, failure)
 
     def _read(self, completion: Any) -> Reply:
-        """The text of a response; without one (a filter, a refusal) why there is none."""
+        """The text of a response; without one, or where a filter cut it off, why there is none."""
         try:
             choice = completion.choices[0]
             text, reason = choice.message.content, choice.finish_reason
@@ -169,7 +187,10 @@ class ChatClient:
             raise _MalformedError from None
         with self._counting:
             self._failures_in_a_row = 0
-        return Reply(text) if isinstance(text, str) else Reply(None, f"no text ({reason})")
+        if not isinstance(text, str) or reason == "content_filter":
+            return Reply(None, f"no text ({reason})")
+        tokens = getattr(completion.usage, "completion_tokens", None)
+        return Reply(text, finish_reason=reason or "stop", n_tokens=tokens or 0)
 
     def _raise_if_lost(self) -> None:
         if self._failures_in_a_row >= LOST_AFTER:
@@ -231,24 +252,30 @@ class ReplyCache:
         records = [record for line in lines if (record := _parse_record(line))]
         if lines and not records:
             raise UserError(f"{path} holds no replies of a chat model; name another cache file")
-        self._replies = {record["key"]: record["reply"] for record in records}
+        self._replies = {record["key"]: _reply_of(record) for record in records}
 
-    def get(self, key: str) -> str | None:
+    def get(self, key: str) -> Reply | None:
         """The reply kept under a key, or None."""
         return self._replies.get(key)
 
-    def put(self, key: str, reply: str) -> None:
+    def put(self, key: str, reply: Reply) -> None:
         """Keep a reply; it is in the file when this returns."""
         with self._writing:
             if self._unfinished_line:  # or it would swallow the next one
                 with self._path.open("ab") as file:
                     file.write(b"\n")
                 self._unfinished_line = False
-            append_jsonl(self._path, {"key": key, "reply": reply})
+            details = {name: getattr(reply, name) for name in _KEPT_DETAILS}
+            append_jsonl(self._path, {"key": key, "reply": reply.text, **details})
             self._replies[key] = reply
 
 
-def _parse_record(line: str) -> dict[str, str] | None:
+def _reply_of(record: Record) -> Reply:
+    details = {name: record[name] for name in _KEPT_DETAILS if name in record}
+    return Reply(record["reply"], **details)
+
+
+def _parse_record(line: str) -> Record | None:
     try:
         record = json.loads(line)
     except json.JSONDecodeError:

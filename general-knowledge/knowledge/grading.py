@@ -6,15 +6,16 @@ grade is ungraded, never wrong.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
+from knowledge.endpoints import endpoint_name, open_endpoint
 from knowledge.offline_judge import OfflineModel
 from knowledge.prompts import render_prompt
 from knowledge.settings import PROMPTS, JudgeSettings
 from knowledge.verdicts import read_verdict
-from seal.chat_client import KEY_VARIABLE, OPENAI_URL, ChatClient, Reply, find_api_key
+from seal.chat_client import ChatClient, Reply
 from seal.errors import UserError
 
 JUDGE_PROMPT = PROMPTS / "judge.txt"
@@ -66,21 +67,22 @@ def open_judge(settings: JudgeSettings) -> Judge:
     """
     if settings.judge == "offline":
         return OfflineJudge()
-    key = find_api_key()
-    if not key and not settings.judge_url:
-        raise UserError(f"set {KEY_VARIABLE} in .env, or use --judge offline")
-    if settings.judge_concurrency < 1:
-        raise UserError(f"--judge_concurrency {settings.judge_concurrency}: at least 1 is needed")
-    client = ChatClient(
+    return OpenAIJudge(open_judge_endpoint(settings, _GREEDY, "--judge offline"))
+
+
+def open_judge_endpoint(
+    settings: JudgeSettings, parameters: Mapping[str, Any], instead: str
+) -> ChatClient:
+    """The judge's endpoint, as `knowledge.endpoints.open_endpoint` opens it."""
+    return open_endpoint(
+        "judge",
         settings.judge_model,
-        settings.judge_url or OPENAI_URL,
-        api_key=key,
-        parameters=_GREEDY,
+        settings.judge_url,
+        parameters=parameters,
         cache=settings.judge_cache,
         concurrency=settings.judge_concurrency,
+        instead=instead,
     )
-    client.check()
-    return OpenAIJudge(client)
 
 
 def ensure_graded(grades: Sequence[Grade], max_share: float) -> None:
@@ -122,7 +124,7 @@ class OpenAIJudge:
     """Asks a chat model for yes or no: OpenAI's, or any that is served like it."""
 
     def __init__(self, client: ChatClient) -> None:
-        self.name = client.model if client.url == OPENAI_URL else f"{client.model} at {client.url}"
+        self.name = endpoint_name(client)
         self._client = client
 
     def grade(self, items: Sequence[GradingItem]) -> list[Grade]:

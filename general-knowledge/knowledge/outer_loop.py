@@ -1,12 +1,14 @@
 """SEAL's outer loop, ReST-EM: reward self-edits, keep the best, imitate them (paper, section 3.1).
 
 The E-step is `sample_self_edits` and `measure_rewards`, the M-step `seal.sft.finetune` on the rows
-that `sft_rows` makes of the selected self-edits.
+that `sft_rows` makes of the selected self-edits. With the proxy reward `rate_self_edits` stands in
+for `measure_rewards`.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from functools import partial
+from typing import Any, Protocol
 
 from transformers import PreTrainedTokenizerBase
 
@@ -14,9 +16,10 @@ from knowledge.examination import Outcome, Trial
 from knowledge.grading import Judge
 from knowledge.inner_loop import run_trials, self_edit_texts
 from knowledge.passages import Passage
+from knowledge.proxy_reward import Rater, RatingItem, open_rater, rate_all
 from knowledge.selection import best_indices
 from knowledge.self_edits import SelfEdit, prompt_for
-from knowledge.settings import RewardSettings, SelfEditSettings
+from knowledge.settings import OuterLoopSettings, RewardSettings, SelfEditSettings
 from knowledge.summary import (
     CompletionSummary,
     Repetition,
@@ -41,6 +44,75 @@ class Reward:
     reward: float | None
     """None if nothing could be graded."""
     accuracies: list[float]
+    """None of them where the reward is a proxy's."""
+
+
+class RewardFunction(Protocol):
+    """Rewards the self-edits of a round; see `measure_rewards`."""
+
+    def __call__(
+        self,
+        run: Run,
+        passages: Sequence[Passage],
+        self_edits: Sequence[SelfEdit],
+        policy: Policy,
+        *,
+        settings: RewardSettings,
+        seed: int,
+    ) -> tuple[list[Reward], dict[str, Any]]: ...
+
+
+def open_reward(settings: OuterLoopSettings, judge: Judge) -> RewardFunction:
+    """The reward that the flags ask for: inner loops graded by the judge, or a proxy's marks.
+
+    Raises UserError where the proxy's chat model cannot be asked (`open_rater`).
+    """
+    if settings.reward == "proxy":
+        return partial(rate_self_edits, rater=open_rater(settings))
+    return partial(measure_rewards, judge=judge)
+
+
+def rate_self_edits(
+    run: Run,
+    passages: Sequence[Passage],
+    self_edits: Sequence[SelfEdit],
+    policy: Policy,
+    *,
+    rater: Rater,
+    settings: RewardSettings,
+    seed: int,
+) -> tuple[list[Reward], dict[str, Any]]:
+    """Reward every self-edit with a chat model's marks for its text, 4 to 20; no inner loop runs.
+
+    Neither the policy's weights nor the seed matter. Appends RUN/ratings.jsonl and rewards.jsonl.
+    Returns the rewards in the order of `self_edits`, and the run's figures.
+    """
+    by_id = {passage.id: passage for passage in passages}
+    items = [
+        RatingItem(
+            self_edit.id,
+            by_id[self_edit.passage_id].title,
+            by_id[self_edit.passage_id].context,
+            self_edit.text,
+        )
+        for self_edit in self_edits
+    ]
+    scores = rate_all(run, items, rater, settings.max_ungraded)
+    rewards = [
+        Reward(edit.id, edit.passage_id, float(found.final) if found else None, [])
+        for edit in self_edits
+        for found in [scores[edit.id]]
+    ]
+    run.append("rewards", *map(asdict, rewards))
+    rated = [reward.reward for reward in rewards if reward.reward is not None]
+    return rewards, {
+        "reward": "proxy",
+        "rater": rater.name,
+        "mean_proxy_score": round(mean(rated), 4) if rated else None,
+        "n_passages": len(passages),
+        "n_self_edits": len(self_edits),
+        "n_unrated": len(rewards) - len(rated),
+    }
 
 
 def measure_rewards(
@@ -64,6 +136,7 @@ def measure_rewards(
     run.append("rewards", *map(asdict, rewards))
     answers = [answer for outcome in outcomes for answer in outcome.answers]
     summary = {
+        "reward": "inner-loop",
         **summarize_rewards(self_edits, outcomes, bare),
         "n_passages": len(passages),
         "n_self_edits": len(self_edits),
@@ -184,7 +257,12 @@ def describe_selection(selected: Sequence[SelfEdit], rewards: Sequence[Reward]) 
 
 
 def describe_round(results: Mapping[str, Any]) -> str:
-    """One line for the reader: accuracies of a round as fractions."""
+    """One line for the reader: accuracies of a round as fractions, or the proxy's scores."""
+    if results["reward"] == "proxy":
+        return (
+            f"self-edits score {results['mean_proxy_score'] or 0:.2f} of 20,"
+            f" the {results['n_selected']} selected {results['selected_mean_reward'] or 0:.2f}"
+        )
     return (
         f"no update {results['baseline_mean_accuracy']:.3f},"
         f" with self-edits {results['adapter_mean_accuracy']:.3f},"

@@ -27,8 +27,12 @@ def self_edit_prompt(
     passage: Passage, kind: str, folder: Path = PROMPTS, tokenizer: Any = None
 ) -> str | list[int]:
     """Ask for a self-edit of a passage: FOLDER/KIND.txt, as `render_prompt` gives it."""
-    values = {"title": passage.title, "passage": passage.context}
-    return render_prompt(Path(folder) / f"{kind}.txt", values, tokenizer)
+    return render_prompt(Path(folder) / f"{kind}.txt", self_edit_values(passage), tokenizer)
+
+
+def self_edit_values(passage: Passage) -> dict[str, str]:
+    """What a prompt for a text about a passage is filled in with."""
+    return {"title": passage.title, "passage": passage.context}
 
 
 def answer_prompt(
@@ -68,14 +72,23 @@ def render_prompt(path: Path, values: Mapping[str, str], tokenizer: Any = None) 
     UserError for a prompt file that is missing or malformed, and for a tokenizer whose chat
     template is missing or refuses the messages.
     """
-    prompt = load_prompt(path, frozenset(values))
     if tokenizer is None:
+        prompt = load_prompt(path, frozenset(values))
         return fill(prompt.prompt + prompt.cue, values)
-    messages = [
+    messages = chat_messages(path, values)
+    # Thinking aloud (Qwen3's default) would use up the tokens of an answer before it begins
+    mend = "leave out --chat, or choose an instruct model"
+    return chat_ids(messages, tokenizer, path, mend=mend, enable_thinking=False)
+
+
+def chat_messages(path: Path, values: Mapping[str, str]) -> list[dict[str, str]]:
+    """A prompt with its values as a chat: the system message, if any, and the user's; no cue.
+
+    Raises UserError for a prompt file that is missing or malformed.
+    """
+    prompt = load_prompt(path, frozenset(values))
+    return [
         {"role": role, "content": fill(text, values).strip()}
         for role, text in (("system", prompt.system), ("user", prompt.prompt))
         if text.strip()
     ]
-    # Thinking aloud (Qwen3's default) would use up the tokens of an answer before it begins
-    mend = "leave out --chat, or choose an instruct model"
-    return chat_ids(messages, tokenizer, path, mend=mend, enable_thinking=False)

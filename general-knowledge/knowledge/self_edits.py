@@ -1,20 +1,19 @@
 """Self-edits: what a policy writes about a passage for its own finetuning (paper, section 3)."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from transformers import PreTrainedTokenizerBase
 
 from knowledge.passages import Passage
-from knowledge.prompts import self_edit_prompt
+from knowledge.prompts import self_edit_prompt, self_edit_values
 from knowledge.settings import SelfEditSettings
+from knowledge.writers import Assignment, PolicyWriter, Writer, write_texts
 from seal.errors import UserError
 from seal.policy import Policy
 from seal.records import read_jsonl
 from seal.run import Run
-from seal.sampling import SampleRequest, SamplingParameters
-from seal.seeds import derive_seed
 
 
 @dataclass(frozen=True)
@@ -36,44 +35,44 @@ def sample_self_edits(
 
     Samples that the run holds are not drawn again. Returns all, passage by passage.
     """
-    wanted = [(passage, number) for passage in passages for number in range(settings.k)]
-    parameters = SamplingParameters(
-        max_new_tokens=settings.max_new_tokens,
-        temperature=settings.temperature,
-        top_p=settings.top_p,
+    return write_self_edits(run, passages, PolicyWriter(policy, settings), settings, seed)[0]
+
+
+def write_self_edits(
+    run: Run, passages: Sequence[Passage], writer: Writer, settings: SelfEditSettings, seed: int
+) -> tuple[list[SelfEdit], dict[str, str]]:
+    """Have any writer write what `sample_self_edits` has the policy write.
+
+    Returns the self-edits passage by passage, and the reasons of those that are missing, by id.
+    """
+    assignments = self_edit_assignments(passages, settings)
+    missing = write_texts(
+        run,
+        "self_edits",
+        assignments,
+        writer,
+        seed,
+        fields=lambda *_: {"kind": settings.prompt_kind},
+        label="self-edits",
     )
+    written = {record["id"]: SelfEdit(**record) for record in run.records("self_edits")}
+    return [written[item.id] for item in assignments if item.id in written], missing
 
-    def name(item: tuple[Passage, int]) -> str:
-        passage, number = item
-        return f"{passage.id}/{settings.prompt_kind}/{number}"
 
-    size = policy.settings.sampling_batch
-    groups = list(run.pending_groups("self_edits", wanted, size, key=name))
-    with run.progress(sum(map(len, groups)), "self-edits") as bar:
-        for group in groups:
-            requests = [
-                SampleRequest(
-                    prompt_for(item[0], settings, policy.tokenizer),
-                    seed=derive_seed(seed, name(item)),
-                )
-                for item in group
-            ]
-            completions = policy.sampler.complete(requests, parameters)
-            self_edits = [
-                SelfEdit(
-                    id=name(item),
-                    passage_id=item[0].id,
-                    kind=settings.prompt_kind,
-                    text=completion.text,
-                    finish_reason=completion.finish_reason,
-                    n_tokens=completion.n_tokens,
-                )
-                for item, completion in zip(group, completions, strict=True)
-            ]
-            run.append("self_edits", *map(asdict, self_edits))
-            bar.update(len(group))
-    sampled = {record["id"]: SelfEdit(**record) for record in run.records("self_edits")}
-    return [sampled[name(item)] for item in wanted]
+def self_edit_assignments(
+    passages: Sequence[Passage], settings: SelfEditSettings
+) -> list[Assignment]:
+    """k self-edits to be written about every passage, each with an id of its own."""
+    return [
+        Assignment(
+            id=f"{passage.id}/{settings.prompt_kind}/{number}",
+            passage_id=passage.id,
+            prompt=settings.prompt_kind,
+            values=self_edit_values(passage),
+        )
+        for passage in passages
+        for number in range(settings.k)
+    ]
 
 
 def prompt_for(
@@ -109,6 +108,6 @@ def read_self_edits(path: Path, passages: Sequence[Passage], k: int) -> list[Sel
         if found < k:
             raise UserError(
                 f"{path}: passage {passage.id} has {found} self-edits, {k} are wanted; check"
-                " --passages, --n_passages, --seed and --k"
+                " --passages, --n_passages, --round and --k, and whether its run left some missing"
             )
     return [self_edit for passage in passages for self_edit in by_passage[passage.id][:k]]

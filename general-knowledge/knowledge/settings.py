@@ -9,6 +9,7 @@ from typing import Literal
 
 from knowledge.splits import SHUFFLE_SEED
 from seal.arguments import arg
+from seal.settings import ModelSettings
 
 PROMPTS = Path(__file__).resolve().parent.parent / "prompts"
 SelfEditKind = Literal[
@@ -60,14 +61,58 @@ class PromptSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SelfEditSettings(PromptSettings):
-    """How self-edits are sampled (paper, section 4.1)."""
+class SamplingSettings(PromptSettings):
+    """How texts are sampled (paper, section 4.1)."""
+
+    max_new_tokens: int = arg(
+        "longest self-edit, in tokens, or longest of the texts that make one (paper: 8192)", 8192
+    )
+    temperature: float = arg("sampling temperature (paper: 1.0)", 1.0)
+    top_p: float = arg("nucleus sampling (paper: 0.95)", 0.95)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SelfEditSettings(SamplingSettings):
+    """Which self-edits are sampled (paper, section 4.1)."""
 
     k: int = arg("self-edits per passage (paper: 5)", 5)
     prompt_kind: SelfEditKind = arg("what to ask for (paper, prompt ablation)", "implications")
-    max_new_tokens: int = arg("longest self-edit, in tokens (paper: 8192)", 8192)
-    temperature: float = arg("sampling temperature (paper: 1.0)", 1.0)
-    top_p: float = arg("nucleus sampling (paper: 0.95)", 0.95)
+
+
+@dataclass(frozen=True, kw_only=True)
+class WriterSettings(ModelSettings, SamplingSettings):
+    """Who writes: the policy, or a chat model behind an endpoint (paper: GPT-4.1's self-edits)."""
+
+    writer: Literal["policy", "openai"] = arg(
+        "policy: --model writes; openai: a chat model as in the paper's GPT-4.1 rows", "policy"
+    )
+    writer_model: str = arg("chat model that writes (paper: GPT-4.1)", "gpt-4.1-2025-04-14")
+    writer_url: str | None = arg(
+        "another OpenAI-compatible endpoint, a local vLLM for instance", None
+    )
+    writer_concurrency: int = arg("requests to the chat model at a time", 32, machine=True)
+    writer_cache: Path = arg(
+        "file that keeps the chat model's texts", Path("runs/writer_cache.jsonl"), machine=True
+    )
+    price_input: float | None = arg(
+        "the chat model's price per million tokens read, for the estimate", None, machine=True
+    )
+    price_output: float | None = arg(
+        "its price per million tokens written, for the estimate", None, machine=True
+    )
+    max_missing: float = arg("stop if a larger share of the texts could not be had", 0.02)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EntiGraphSettings:
+    """What EntiGraph has written about a passage (paper v2; Yang et al. 2024)."""
+
+    relations: Literal["pairs", "pairs+triples"] = arg(
+        "of how many entities a text tells the relation (paper v2 has both rows)", "pairs"
+    )
+    # Together no more than the sequences that are trained on for one self-edit (golden rule G1)
+    max_pairs: int = arg("pairs per passage, chosen at random where there are more", 15)
+    max_triples: int = arg("triples per passage, chosen at random where there are more", 15)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,3 +169,14 @@ class RewardSettings(InnerLoopSettings):
 
     repeats: int = arg("inner loops per self-edit, each from its own seed (paper: 3)", 3)
     keep: int = arg("self-edits kept per passage (paper: the best 1 of 5)", 1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class OuterLoopSettings(RewardSettings):
+    """What rewards self-edits in the outer loop (paper, section 3.1; v2 for the proxy)."""
+
+    reward: Literal["inner-loop", "proxy"] = arg(
+        "inner-loop: answers after training on a self-edit; proxy: the chat judge's marks for its"
+        " text, 4 to 20 (paper v2)",
+        "inner-loop",
+    )

@@ -67,6 +67,15 @@ def parse_proxy_scores(reply: str) -> ProxyScores:
     return ProxyScores(**marks, final=_score(_FINAL_SCORE, reply, 4, 20, sum(marks.values())))
 
 
+def read_proxy_scores(reply: str) -> ProxyScores | None:
+    """The marks of a reply that gives all four; None for one that leaves some out.
+
+    Where the release counted a missing mark as 1, a self-edit without one is unrated here.
+    """
+    complete = all(pattern.search(reply) for pattern in _LABELS.values())
+    return parse_proxy_scores(reply) if complete else None
+
+
 def _score(pattern: re.Pattern[str], reply: str, low: int, high: int, missing: int) -> int:
     found = pattern.search(reply)
     # Decimal, since int() refuses to read more than a few thousand digits

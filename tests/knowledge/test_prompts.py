@@ -5,8 +5,10 @@ import string
 
 import pytest
 
+from knowledge.entigraph import ENTITIES, RELATIONS
 from knowledge.passages import Passage
 from knowledge.prompts import SELF_EDIT_KINDS, answer_prompt, render_prompt, self_edit_prompt
+from knowledge.proxy_reward import RUBRIC
 from knowledge.sequences import training_texts
 from knowledge.settings import PROMPTS
 from seal.errors import UserError
@@ -43,7 +45,7 @@ def prompt_file(tmp_path):
 def test_the_seven_kinds_have_a_file_each():
     assert len(SELF_EDIT_KINDS) == 7
     assert SELF_EDIT_KINDS[0] == "implications"
-    others = {"answer", "answer-chain-of-thought", "judge"}
+    others = {"answer", "answer-chain-of-thought", "judge", RUBRIC, ENTITIES, *RELATIONS.values()}
     assert {path.stem for path in PROMPTS.glob("*.txt")} == others | set(SELF_EDIT_KINDS)
 
 

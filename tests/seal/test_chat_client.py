@@ -214,6 +214,35 @@ def test_whatever_a_reply_depends_on_is_in_its_key(stub, tmp_path):
         assert len(elsewhere.bodies) == 1
 
 
+def test_seeds_are_sent_and_tell_equal_conversations_apart(stub, tmp_path):
+    path = tmp_path / "cache.jsonl"
+    first = cached(stub, path).complete(chats("a", "a"), seeds=[1, 2])
+    assert sorted(body["seed"] for body in stub.bodies) == [1, 2]
+    assert cached(stub, path).complete(chats("a", "a"), seeds=[2, 1]) == first
+    assert len(stub.bodies) == 2
+    cached(stub, path).complete(chats("a"))
+    assert len(stub.bodies) == 3 and "seed" not in stub.bodies[-1]
+    with pytest.raises(ValueError):
+        cached(stub, path).complete(chats("a", "b"), seeds=[1])
+
+
+def test_how_a_text_ended_and_its_tokens_are_kept(stub, tmp_path):
+    path = tmp_path / "cache.jsonl"
+    status, body, headers = completion("long", "length")
+    usage = {"prompt_tokens": 1, "completion_tokens": 8, "total_tokens": 9}
+    stub.script = [(status, {**body, "usage": usage}, headers)]
+    for _ in range(2):
+        assert cached(stub, path).complete(chats("a")) == [
+            Reply("long", finish_reason="length", n_tokens=8)
+        ]
+    assert len(stub.bodies) == 1
+
+
+def test_a_text_that_a_filter_cut_off_is_none(client, stub):
+    stub.script = [completion("The first", "content_filter")]
+    assert client.complete(chats("a")) == [Reply(None, "no text (content_filter)")]
+
+
 def test_failures_and_unwanted_replies_are_not_kept(stub, tmp_path):
     path = tmp_path / "cache.jsonl"
     stub.script = [refusal(400), completion("perhaps"), completion("yes")]
@@ -225,13 +254,14 @@ def test_failures_and_unwanted_replies_are_not_kept(stub, tmp_path):
 
 def test_an_unfinished_line_is_passed_over_and_does_no_harm(tmp_path):
     path = tmp_path / "cache.jsonl"
-    ReplyCache(path).put("k1", "é")
+    ReplyCache(path).put("k1", Reply("é"))
     path.write_bytes(path.read_bytes() + '{"key": "k2", "reply": "é'.encode()[:-1])
     cache = ReplyCache(path)
-    assert (cache.get("k1"), cache.get("k2")) == ("é", None)
-    cache.put("k3", "yes")
+    assert (cache.get("k1"), cache.get("k2")) == (Reply("é"), None)
+    cache.put("k3", Reply("yes"))
     again = ReplyCache(path)
-    assert [again.get(key) for key in ("k1", "k2", "k3")] == ["é", None, "yes"]
+    kept = [again.get(key) for key in ("k1", "k2", "k3")]
+    assert kept == [Reply("é"), None, Reply("yes")]
 
 
 @pytest.mark.parametrize("text", ["my thesis\n", '{"id": 1}\n', "[1]\n", "7\n"])
@@ -247,7 +277,9 @@ def test_many_threads_share_a_cache(tmp_path):
     path = tmp_path / "cache.jsonl"
     cache = ReplyCache(path)
     threads = [
-        threading.Thread(target=lambda n=n: [cache.put(f"{n}-{i}", "x" * i) for i in range(50)])
+        threading.Thread(
+            target=lambda n=n: [cache.put(f"{n}-{i}", Reply("x" * i)) for i in range(50)]
+        )
         for n in range(8)
     ]
     for thread in threads:

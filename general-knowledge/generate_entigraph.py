@@ -1,0 +1,72 @@
+"""EntiGraph, a baseline of continued pretraining (paper v2; Yang et al. 2024).
+
+A writer lists the entities of each passage and tells how pairs, or pairs and triples, of them are
+related. The writer is the policy or, with --writer openai, a chat model.
+
+Reads   --passages
+Writes  RUN_DIR/entities.jsonl, relations.jsonl   what the writer wrote
+        RUN_DIR/self_edits.jsonl                  one per passage: its relations
+        RUN_DIR/missing.jsonl                     why others could not be had
+Run     python general-knowledge/generate_entigraph.py --run_dir runs/entigraph --round 0 \\
+            --passages rajpurkar/squad:validation --n_passages 200 --writer openai
+"""
+
+from dataclasses import dataclass
+
+from knowledge.entigraph import (
+    check_entigraph,
+    entity_assignments,
+    relations_at_most,
+    write_entigraph,
+)
+from knowledge.estimate import estimate_writing
+from knowledge.sequences import MAX_PIECES
+from knowledge.settings import EntiGraphSettings, RoundSettings, WriterSettings
+from knowledge.splits import load_round
+from knowledge.writers import count_characters, open_writer
+from seal.arguments import run_program
+from seal.run import Run
+from seal.settings import RunSettings
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config(RunSettings, RoundSettings, WriterSettings, EntiGraphSettings):
+    """Flags of generate_entigraph.py."""
+
+
+def main(config: Config) -> None:
+    """Have entities and relations written; say how many texts that made."""
+    passages = load_round(config)
+    check_entigraph(config, config.prompt_folder)
+    most = relations_at_most(config)
+    # A relation is asked for with the passage, as its entities are
+    characters = (1 + most) * count_characters(entity_assignments(passages), config)
+    estimate = estimate_writing(len(passages) * (1 + most), characters, config)
+    writing = open_writer(config, config.run_dir.absolute() / "vllm.log")
+    run = Run.open(config.run_dir, config)
+    run.say(f"{len(passages)} passages, at most {most} relations each: {estimate}")
+    if most > MAX_PIECES:
+        run.say(f"inner loops will train on the first {MAX_PIECES} relations of a passage alone")
+    with writing as writer:
+        self_edits, counts = write_entigraph(
+            run, passages, writer, config, config.seed, config.max_missing
+        )
+    run.write_results(
+        {
+            "writer": writer.name,
+            "relations": config.relations,
+            "n_passages": len(passages),
+            "n_self_edits": len(self_edits),
+            **counts,
+            "n_ended": sum(self_edit.finish_reason == "stop" for self_edit in self_edits),
+            "n_tokens": sum(self_edit.n_tokens for self_edit in self_edits),
+        }
+    )
+    run.say(
+        f"{counts['n_relations']:,} relations in {len(self_edits)} self-edits:"
+        f" {run.path('self_edits.jsonl')}"
+    )
+
+
+if __name__ == "__main__":
+    run_program(main, Config)
