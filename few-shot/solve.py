@@ -18,7 +18,7 @@ from arc.display import Panel, task_panels, terminal_row, wants_color
 from arc.figures import save_png
 from arc.grids import Grid
 from arc.inner_loop import adapter_job, training_set
-from arc.prediction import Solution, solve
+from arc.prediction import Solution, shorten, solve
 from arc.prompts import check_prompts
 from arc.self_edits import SAMPLED, given_self_edits, sample_self_edits
 from arc.settings import InnerLoopSettings, PolicySettings, SelfEditSettings
@@ -65,6 +65,8 @@ def main(config: Config) -> None:
     if rejection is None:
         show("after training", task_panels(task, tries(after))[-1:])
         run.say(f"{len(after.predictions)} of {after.n_views} answers could be read as a grid")
+        if after.unreadable:
+            run.say(f"one that could not: {shorten(after.unreadable[0])!r}")
         run.say(f"adapter kept in {adapter}")
     else:
         run.say(f"no training: {rejection.reason}")

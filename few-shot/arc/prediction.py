@@ -23,6 +23,9 @@ from seal.run import Run
 from seal.sampling import SampleRequest, SamplingParameters
 from seal.seeds import derive_seed
 
+SHOWN = 200
+"""Characters of an unreadable answer that are kept."""
+
 
 @dataclass(frozen=True)
 class Solution:
@@ -32,7 +35,13 @@ class Solution:
     """Two grids; none where no answer could be read as a grid."""
     predictions: tuple[Prediction, ...]
     """What could be read, one per view, as the task itself shows it."""
-    n_views: int
+    unreadable: tuple[str, ...]
+    """The other answers, one per view."""
+
+    @property
+    def n_views(self) -> int:
+        """Views that were asked."""
+        return len(self.predictions) + len(self.unreadable)
 
 
 @dataclass(frozen=True)
@@ -116,10 +125,11 @@ def solution_of(
     predictions = [
         _undo(view, grid) for view, grid in zip(shown, grids, strict=True) if grid is not None
     ]
+    read = zip(answers, grids, strict=True)
     return Solution(
         attempts=vote(predictions) or (),
         predictions=tuple(predictions),
-        n_views=len(shown),
+        unreadable=tuple(answer for answer, grid in read if grid is None),
     )
 
 
@@ -142,7 +152,14 @@ def record_of(
         record["attempts"] = solution.attempts
         record["votes"] = [voter._asdict() | {"n": n} for voter, n in votes.items()]
         record["n_views"] = solution.n_views
+        if solution.unreadable:
+            record["unreadable"] = shorten(solution.unreadable[0])
     return record
+
+
+def shorten(answer: str) -> str:
+    """The beginning of an answer, enough to see why it is no grid."""
+    return answer if len(answer) <= SHOWN else f"{answer[:SHOWN]} ..."
 
 
 def read_outcomes(run: Run, wanted: Sequence[tuple[str, Task]]) -> list[Outcome]:

@@ -6,10 +6,12 @@ from arc.configurations import Rejection
 from arc.encoding import longest_answer
 from arc.grids import Grid
 from arc.prediction import (
+    SHOWN,
     Outcome,
     predict_in_context,
     read_outcomes,
     record_of,
+    shorten,
     solution_of,
     solve,
     task_views,
@@ -130,6 +132,13 @@ def test_without_any_readable_answer_there_is_no_attempt(run):
     (found,) = predict_in_context(run, [MOTH], policy_of(RuleSampler(unreadable)), SETTINGS, 0)
     assert (found.attempts, found.correct, found.n_decoded) == ((), False, 0)
     assert found.n_views == len(task_views(MOTH, SETTINGS, 0))
+    (record,) = run.records("predictions")
+    assert record["unreadable"] and record["votes"] == []
+
+
+def test_only_the_beginning_of_an_unreadable_answer_is_kept():
+    assert shorten("5" * SHOWN) == "5" * SHOWN
+    assert shorten("5" * SHOWN + "6") == "5" * SHOWN + " ..."
 
 
 def test_the_majority_leads_and_the_minority_is_the_second_attempt():
