@@ -7,7 +7,7 @@ an adapter is finished, it is exported and the next job takes its slot.
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import torch
@@ -78,6 +78,7 @@ def train_adapters(
     for number, job in enumerate(jobs):
         if job.initial_weights is not None:
             _check_initial_weights(bank, number, job)
+    earlier = _earlier_bank(model, jobs, bank.slots)
     results: dict[int, AdapterResult] = {}
 
     def export(slot: int, progress: Progress, losses: list[float], grad_norms: list[float]) -> None:
@@ -94,8 +95,11 @@ def train_adapters(
         if on_done is not None:
             on_done(index, results[index])
 
-    with _frozen(model), bank.attached(), torch.enable_grad():
-        Training(model, bank, jobs, export, max_tokens).run()
+    with _frozen(model), ExitStack() as attached, torch.enable_grad():
+        for each in (earlier, bank):
+            if each is not None:
+                attached.enter_context(each.attached())
+        Training(model, bank, jobs, export, max_tokens, earlier).run()
     return [results[index] for index in range(len(jobs))]
 
 
@@ -107,6 +111,30 @@ def _check_initial_weights(bank: AdapterBank, number: int, job: AdapterJob) -> N
         bank.check(job.initial_weights, job.rank)
     except ValueError as error:
         raise ValueError(f"initial weights of job {number}: {error}") from error
+
+
+def _earlier_bank(
+    model: PreTrainedModel, jobs: Sequence[AdapterJob], slots: int
+) -> AdapterBank | None:
+    """An empty bank for the jobs' earlier adapters; None if no job has any.
+
+    Raises ValueError for an adapter that does not fit the model.
+    """
+    given = {number: job.earlier for number, job in enumerate(jobs) if job.earlier is not None}
+    if not given:
+        return None
+    names = sorted({name for adapter in given.values() for name in adapter.modules})
+    linear = {name for name, module in model.named_modules() if isinstance(module, nn.Linear)}
+    if odd := set(names) - linear:
+        raise ValueError(f"an earlier adapter adapts {min(odd)}, which this model does not have")
+    rank = max(adapter.rank for adapter in given.values())
+    bank = AdapterBank(model, names, slots=slots, rank=rank, dtype=model.dtype)
+    for number, adapter in given.items():
+        try:
+            bank.check(adapter.weights, adapter.rank)
+        except ValueError as error:
+            raise ValueError(f"earlier adapter of job {number}: {error}") from error
+    return bank
 
 
 def _result(

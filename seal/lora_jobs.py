@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from seal.lora_files import AdapterFolder
 from seal.settings import Schedule
 
 IGNORED_LABEL = -100
@@ -55,7 +56,8 @@ class AdapterJob:
     `max_grad_norm` None or 0 leaves gradients unclipped. `initial_weights` maps the names of an
     adapter_model.safetensors to tensors; None draws PEFT's default initialisation (uniform A, zero
     B) from `seed`. `order` holds one permutation of the sequences for each epoch, a cut one
-    included; None shuffles as HF Trainer does with `seed` as its data seed.
+    included; None shuffles as HF Trainer does with `seed` as its data seed. `earlier` is an adapter
+    that acts in the model while this one is trained, as if it were merged, and does not change.
     """
 
     sequences: Sequence[TokenSequence]
@@ -72,6 +74,7 @@ class AdapterJob:
     initial_weights: Mapping[str, torch.Tensor] | None = None
     order: Sequence[Sequence[int]] | None = None
     padding: PaddingLoss | None = None
+    earlier: AdapterFolder | None = None
 
     def __post_init__(self) -> None:
         for name in ("batch_size", "gradient_accumulation", "rank"):

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 import torch
@@ -9,6 +10,7 @@ from transformers import PreTrainedModel
 
 from seal.lora_attention import segment_attention
 from seal.lora_bank import AdapterBank
+from seal.lora_files import AdapterFolder
 from seal.lora_jobs import AdapterJob
 from seal.lora_loss import head_loss
 from seal.lora_packing import PackedBatch, PackedSequence, pack_batches, pack_sequence
@@ -46,6 +48,7 @@ class Progress:
 class Training:
     """Works off a queue of jobs in the slots of a bank that is attached to `model`.
 
+    `earlier`, attached too and with as many slots, holds what the jobs' earlier adapters are.
     `export(slot, progress, losses, grad_norms)` is called for each job that is finished, while its
     slot still holds its weights.
     """
@@ -57,9 +60,11 @@ class Training:
         jobs: Sequence[AdapterJob],
         export: Callable[[int, Progress, list[float], list[float]], None],
         max_tokens: int,
+        earlier: AdapterBank | None = None,
     ) -> None:
         self._model = model
         self._bank = bank
+        self._earlier = earlier
         self._jobs = jobs
         self._export = export
         self._max_tokens = max_tokens
@@ -101,6 +106,9 @@ class Training:
         else:
             scale = job.alpha / job.rank
             self._bank.load(slot, job.initial_weights, rank=job.rank, scale=scale)
+        if self._earlier is not None:
+            before = job.earlier or AdapterFolder(rank=1, scale=0.0, weights={})
+            self._earlier.load(slot, before.weights, rank=before.rank, scale=before.scale)
         self._rows[slot].grad = self._gradients[slot]
         self._slots[slot] = Progress(
             index=index,
@@ -125,7 +133,7 @@ class Training:
         step = [(slot, progress.next_sequences()) for slot, progress in self._active()]
         losses = self._gradients.new_zeros(self._bank.slots)
         for batch in pack_batches(step, self._max_tokens, self._gradients.device):
-            losses += add_gradients(self._model, self._bank, batch)
+            losses += add_gradients(self._model, self._bank, batch, self._earlier)
         norms = self._clip()
         for slot, progress in self._active():
             self._optimizer.param_groups[slot]["lr"] = progress.learning_rate
@@ -144,9 +152,21 @@ class Training:
         return norms
 
 
-def add_gradients(model: PreTrainedModel, bank: AdapterBank, batch: PackedBatch) -> torch.Tensor:
-    """Run a batch forth and back; returns what it adds to each slot's mean loss, [slots]."""
-    with segment_attention(model), bank.routed(batch.slots, batch.sizes):
+def add_gradients(
+    model: PreTrainedModel,
+    bank: AdapterBank,
+    batch: PackedBatch,
+    earlier: AdapterBank | None = None,
+) -> torch.Tensor:
+    """Run a batch forth and back; returns what it adds to each slot's mean loss, [slots].
+
+    `earlier`: a bank that acts too, slot by slot, and gets no gradients.
+    """
+    with ExitStack() as stack:
+        stack.enter_context(segment_attention(model))
+        for each in (bank, earlier):
+            if each is not None:
+                stack.enter_context(each.routed(batch.slots, batch.sizes))
         output = model.get_decoder()(
             input_ids=batch.input_ids,
             position_ids=batch.position_ids,

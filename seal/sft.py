@@ -1,11 +1,13 @@
-"""Supervised finetuning on prompt -> completion rows, merged into a model folder (the M-step).
+"""Finetune on prompt -> completion rows into a model folder: M-step, continued pretraining.
 
-`finetune` runs this module as a program of its own, so that the GPU is empty again afterwards and
-`accelerate launch` can spread it over several GPUs:
+What is trained is a LoRA adapter, which is then merged, or every weight. `finetune` runs this
+module as a program of its own, so that the GPU is empty again afterwards and `accelerate launch`
+can spread it over several GPUs:
 
     python -m seal.sft FOLDER     FOLDER/job.json and FOLDER/rows.jsonl in, FOLDER/model out
 """
 
+import math
 import os
 import shlex
 import shutil
@@ -23,7 +25,10 @@ from seal.supervisor import supervised
 
 @dataclass(frozen=True)
 class SftRow:
-    """One example. `prompt`: token ids, or a text for the tokenizer's defaults; no loss on it."""
+    """One example. `prompt`: token ids, or a text for the tokenizer's defaults; no loss on it.
+
+    An empty text is no prompt: the completion begins as a document does.
+    """
 
     prompt: str | list[int]
     completion: str
@@ -31,7 +36,7 @@ class SftRow:
 
 @dataclass(frozen=True)
 class SftJob:
-    """What to finetune and how; the paper's figures are the defaults of `SftSettings`."""
+    """What to finetune and how; of the M-step, the paper's figures are those of `SftSettings`."""
 
     model: str
     dtype: str
@@ -39,12 +44,19 @@ class SftJob:
     learning_rate: float
     schedule: Schedule
     epochs: int
-    rank: int
+    rank: int | None
+    """None trains every weight, in float32; `alpha` and `target_modules` then mean nothing."""
     alpha: float
     target_modules: list[str]
     batch_size: int
-    """Sequences per optimizer step over all processes; each process takes one at a time."""
+    """Sequences per optimizer step over all processes."""
     seed: int
+    at_once: int = 1
+    """Sequences that a process computes at a time, at most; more of them change sums' rounding."""
+    warmup_ratio: float = 0.0
+    """Share of the steps in which the learning rate rises from 0."""
+    max_length: int | None = None
+    """Tokens after which an example is cut."""
 
 
 def m_step(model: str, model_settings: ModelSettings, settings: SftSettings, seed: int) -> SftJob:
@@ -64,14 +76,25 @@ def m_step(model: str, model_settings: ModelSettings, settings: SftSettings, see
     )
 
 
-def finetune(rows: list[SftRow], job: SftJob, folder: Path, processes: int = 1) -> Path:
+def finetune(
+    rows: list[SftRow],
+    job: SftJob,
+    folder: Path,
+    processes: int = 1,
+    accelerate_config: Path | None = None,
+) -> Path:
     """Finetune `job.model` on `rows` and return `folder`/model, a standalone model folder.
 
     A folder that is complete is returned as it is, a partial one is made anew. With more than one
-    process, `accelerate launch` starts them. Output goes to `folder`/log.txt.
+    process, `accelerate launch` starts them: on a GPU each, or on the CPU where there is no GPU.
+    Each holds the whole model, unless `accelerate_config` says how GPUs share it. Output goes to
+    `folder`/log.txt.
 
-    Raises UserError if there are no rows, if `batch_size` does not divide among the processes, or
-    with the log's tail if the finetuning failed.
+    Where `at_once` sequences of every process do not divide the rows, some of the first are seen
+    again at an epoch's end, so that all processes are given as many.
+
+    Raises UserError if there are no rows, if `batch_size` does not divide among the processes, if
+    there are fewer GPUs than processes, or with the log's tail if the finetuning failed.
     """
     output = folder / "model"
     if output.exists():
@@ -83,17 +106,12 @@ def finetune(rows: list[SftRow], job: SftJob, folder: Path, processes: int = 1) 
         )
     if job.batch_size % processes:
         raise UserError(
-            f"a batch of {job.batch_size} does not divide among {processes} processes; choose"
-            " --sft_processes that divides --sft_batch_size"
+            f"a batch of {job.batch_size} does not divide among {processes} processes; choose a"
+            " number that divides it"
         )
     write_json(folder / "job.json", asdict(job))
     write_jsonl(folder / "rows.jsonl", (asdict(row) for row in rows))
-    launcher = [sys.executable]
-    if processes > 1:
-        launcher += ["-m", "accelerate.commands.launch", "--num_processes", str(processes)]
-        launcher += ["--mixed_precision", "bf16" if job.dtype == "bfloat16" else "no"]
-        launcher += ["--multi_gpu"] if _gpus() >= processes else ["--cpu"]
-    command = [*launcher, "-m", "seal.sft", str(folder)]
+    command = [*launcher(job, processes, accelerate_config), "-m", "seal.sft", str(folder)]
     log = folder / "log.txt"
     with log.open("a") as file:
         print(f"$ {shlex.join(command)}", file=file, flush=True)
@@ -102,6 +120,29 @@ def finetune(rows: list[SftRow], job: SftJob, folder: Path, processes: int = 1) 
         tail = " | ".join(log.read_text(errors="replace").splitlines()[-5:])
         raise UserError(f"finetuning failed with status {status}, see {log}: {tail}")
     return output
+
+
+def launcher(job: SftJob, processes: int, accelerate_config: Path | None = None) -> list[str]:
+    """The beginning of the command line that starts `processes` processes of a module.
+
+    Raises UserError if there are GPUs, but fewer.
+    """
+    if processes == 1:
+        return [sys.executable]
+    gpus = _gpus()
+    if 0 < gpus < processes:
+        raise UserError(
+            f"{processes} processes need a GPU each, and {gpus} are visible; ask for as many"
+        )
+    # What starts a process per GPU starts them without GPUs too, whereas --cpu starts a single one
+    spread = ["--config_file", str(accelerate_config)] if accelerate_config and gpus else []
+    return [
+        *(sys.executable, "-m", "accelerate.commands.launch"),
+        *("--num_processes", str(processes), "--num_machines", "1"),
+        *("--main_process_port", "0"),  # a free one: two finetunes of one machine do not meet
+        *("--mixed_precision", "bf16" if job.dtype == "bfloat16" else "no"),
+        *(spread or ["--multi_gpu"]),
+    ]
 
 
 def visible_gpus(processes: int) -> dict[str, str]:
@@ -132,24 +173,73 @@ def _run(command: list[str], log: IO[str], environment: dict[str, str]) -> int:
 
 
 def train(folder: Path) -> None:
-    """The child process: train on FOLDER/rows.jsonl, merge, and write FOLDER/model atomically."""
+    """The child process: train on FOLDER/rows.jsonl and write FOLDER/model atomically."""
     import torch
     from accelerate import PartialState
-    from peft import LoraConfig, get_peft_model
     from transformers import DataCollatorForSeq2Seq, Trainer, TrainingArguments, set_seed
 
-    from seal.models import load_model, load_tokenizer
+    from seal.models import load_tokenizer
 
     job = SftJob(**read_json(folder / "job.json"))
     set_seed(job.seed)
     tokenizer = load_tokenizer(job.model, job.trust_remote_code)
-    examples = [
-        encode_example(tokenizer, SftRow(**row)) for row in read_jsonl(folder / "rows.jsonl")
-    ]
-    # Trainer moves the model to its own process's device
-    base = load_model(job.model, job.dtype, "cpu", job.trust_remote_code)
-    model = get_peft_model(
-        base,
+    rows = [SftRow(**row) for row in read_jsonl(folder / "rows.jsonl")]
+    on_cpu = not torch.cuda.is_available()
+    state = PartialState(cpu=on_cpu)
+    of_process = job.batch_size // state.num_processes
+    at_once = math.gcd(job.at_once, of_process)
+    print(
+        f"process {state.process_index + 1} of {state.num_processes} on {state.device.type}:"
+        f" {at_once} sequences at a time, {of_process} a step"
+    )
+    trainer = Trainer(
+        model=_trainable(job),
+        args=TrainingArguments(
+            output_dir=str(folder / "trainer"),
+            per_device_train_batch_size=at_once,
+            gradient_accumulation_steps=of_process // at_once,
+            num_train_epochs=job.epochs,
+            learning_rate=job.learning_rate,
+            lr_scheduler_type=job.schedule,
+            warmup_steps=job.warmup_ratio,
+            bf16=job.dtype == "bfloat16",
+            use_cpu=on_cpu,
+            ddp_find_unused_parameters=False,
+            seed=job.seed,
+            save_strategy="no",
+            logging_steps=1,
+            report_to=[],
+            remove_unused_columns=False,
+            disable_tqdm=not state.is_main_process,
+        ),
+        train_dataset=[encode_example(tokenizer, row, job.max_length) for row in rows],
+        data_collator=DataCollatorForSeq2Seq(tokenizer, label_pad_token_id=-100),
+    )
+    trainer.train()
+    # Of all processes: where they share one model, each holds a part of every weight
+    weights = None if job.rank else trainer.accelerator.get_state_dict(trainer.model)
+    if state.is_main_process:
+        trained = trainer.model.merge_and_unload() if weights is None else _copy_of(job, weights)
+        partial = folder / ".model.tmp"
+        shutil.rmtree(partial, ignore_errors=True)
+        trained.save_pretrained(partial)
+        tokenizer.save_pretrained(partial)
+        partial.rename(folder / "model")
+    shutil.rmtree(folder / "trainer", ignore_errors=True)
+
+
+def _trainable(job: SftJob) -> Any:
+    """The model with what is to be trained; on the CPU, from where Trainer moves it."""
+    from peft import LoraConfig, get_peft_model
+
+    from seal.models import load_model
+
+    if job.rank is None:
+        # Half precision would round away most of a step; Trainer computes in it all the same
+        model = load_model(job.model, "float32", "cpu", job.trust_remote_code)
+        return model.requires_grad_(True)
+    return get_peft_model(
+        load_model(job.model, job.dtype, "cpu", job.trust_remote_code),
         LoraConfig(
             r=job.rank,
             lora_alpha=job.alpha,
@@ -158,55 +248,33 @@ def train(folder: Path) -> None:
             task_type="CAUSAL_LM",
         ),
     )
-    state = PartialState()
-    trainer = Trainer(
-        model=model,
-        args=TrainingArguments(
-            output_dir=str(folder / "trainer"),
-            per_device_train_batch_size=1,
-            gradient_accumulation_steps=job.batch_size // state.num_processes,
-            num_train_epochs=job.epochs,
-            learning_rate=job.learning_rate,
-            lr_scheduler_type=job.schedule,
-            bf16=job.dtype == "bfloat16",
-            use_cpu=not torch.cuda.is_available(),
-            seed=job.seed,
-            save_strategy="no",
-            logging_steps=1,
-            report_to=[],
-            remove_unused_columns=False,
-            disable_tqdm=not state.is_main_process,
-        ),
-        train_dataset=examples,
-        data_collator=DataCollatorForSeq2Seq(tokenizer, label_pad_token_id=-100),
-    )
-    trainer.train()
-    if state.is_main_process:
-        merged = model.merge_and_unload()
-        partial = folder / ".model.tmp"
-        shutil.rmtree(partial, ignore_errors=True)
-        merged.save_pretrained(partial)
-        tokenizer.save_pretrained(partial)
-        partial.rename(folder / "model")
-    shutil.rmtree(folder / "trainer", ignore_errors=True)
 
 
-def encode_example(tokenizer: Any, row: SftRow) -> dict[str, list[int]]:
+def _copy_of(job: SftJob, weights: dict[str, Any]) -> Any:
+    """The model in the precision that is asked for, with trained weights."""
+    from seal.models import load_model
+
+    model = load_model(job.model, job.dtype, "cpu", job.trust_remote_code)
+    model.load_state_dict(weights)
+    return model
+
+
+def encode_example(
+    tokenizer: Any, row: SftRow, max_length: int | None = None
+) -> dict[str, list[int]]:
     """Token ids of prompt, completion and one end-of-text token; labels are -100 on the prompt.
 
     Prompt and completion are tokenized apart, as at sampling time, so no token spans their border.
+    What is beyond `max_length` tokens is cut off, and the end of text with it.
     """
     prompt = row.prompt
     if isinstance(prompt, str):
         prompt = tokenizer(prompt)["input_ids"]
     completion = tokenizer(row.completion, add_special_tokens=False)["input_ids"]
     completion = [*completion, tokenizer.eos_token_id]
-    input_ids = [*prompt, *completion]
-    return {
-        "input_ids": input_ids,
-        "attention_mask": [1] * len(input_ids),
-        "labels": [-100] * len(prompt) + completion,
-    }
+    input_ids = [*prompt, *completion][:max_length]
+    labels = [*([-100] * len(prompt)), *completion][:max_length]
+    return {"input_ids": input_ids, "attention_mask": [1] * len(input_ids), "labels": labels}
 
 
 def _gpus() -> int:

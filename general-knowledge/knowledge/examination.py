@@ -12,7 +12,7 @@ from pathlib import Path
 from knowledge.grading import Grade, GradingItem, Judge, ensure_graded
 from knowledge.passages import Passage
 from knowledge.prompts import answer_prompt
-from knowledge.settings import AnswerSettings, InnerLoopSettings
+from knowledge.settings import AnswerSettings
 from knowledge.verdicts import parse_final_answer
 from seal.policy import Policy
 from seal.records import Record
@@ -58,7 +58,7 @@ class Outcome:
 class Examiner:
     """Asks and grades trials and appends answers.jsonl and grades.jsonl, from any thread."""
 
-    def __init__(self, run: Run, policy: Policy, judge: Judge, settings: InnerLoopSettings) -> None:
+    def __init__(self, run: Run, policy: Policy, judge: Judge, settings: AnswerSettings) -> None:
         self._run = run
         self._policy = policy
         self._judge = judge

@@ -6,7 +6,8 @@ import subprocess
 import sys
 from collections import defaultdict
 from pathlib import Path
-from typing import Any, Literal, get_origin, get_type_hints
+from types import NoneType, UnionType
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import pytest
 
@@ -20,50 +21,120 @@ OF_TREES = [path for path in PROGRAMS if path.parts[0] in TREES]
 
 # The paper's values, and the release's where the paper is silent
 DEFAULTS = {
-    "model": "Qwen/Qwen2.5-7B",
-    "dtype": "bfloat16",
-    "n_passages": 50,
-    "shuffle": True,
-    "rounds": 2,
-    # Self-edits: E-step
-    "k": 5,
-    "prompt_kind": "implications",
-    "max_new_tokens": 8192,
-    "temperature": 1.0,
-    "top_p": 0.95,
-    # The inner loop
-    "lora_rank": 32,
-    "lora_alpha": 64,
-    "learning_rate": 1e-3,
-    "epochs": 10,
-    "batch_size": 1,
-    "gradient_accumulation": 1,
-    "max_length": 2048,
-    "max_answer_tokens": 64,
-    "answer_style": "plain",
-    # The reward and the selection
-    "repeats": 3,
-    "keep": 1,
-    "judge_model": "gpt-4.1-2025-04-14",
-    # The M-step
-    "sft_learning_rate": 3e-4,
-    "sft_epochs": 2,
-    "sft_rank": 64,
-    "sft_alpha": 128,
-    "sft_batch_size": 10,
+    "general-knowledge": {
+        "model": "Qwen/Qwen2.5-7B",
+        "dtype": "bfloat16",
+        "n_passages": 50,
+        "shuffle": True,
+        "rounds": 2,
+        # Self-edits: E-step
+        "k": 5,
+        "prompt_kind": "implications",
+        "max_new_tokens": 8192,
+        "temperature": 1.0,
+        "top_p": 0.95,
+        # The inner loop
+        "lora_rank": 32,
+        "lora_alpha": 64,
+        "learning_rate": 1e-3,
+        "epochs": 10,
+        "batch_size": 1,
+        "gradient_accumulation": 1,
+        "max_length": 2048,
+        "max_answer_tokens": 64,
+        "answer_style": "plain",
+        # The reward and the selection
+        "repeats": 3,
+        "keep": 1,
+        "judge_model": "gpt-4.1-2025-04-14",
+        # The M-step
+        "sft_learning_rate": 3e-4,
+        "sft_schedule": "linear",
+        "sft_epochs": 2,
+        "sft_rank": 64,
+        "sft_alpha": 128,
+        "sft_target_modules": [
+            "q_proj",
+            "k_proj",
+            "v_proj",
+            "o_proj",
+            "gate_proj",
+            "up_proj",
+            "down_proj",
+        ],
+        "sft_batch_size": 10,
+        # Other ways to write self-edits, and to reward them
+        "writer": "policy",
+        "writer_model": "gpt-4.1-2025-04-14",
+        "max_missing": 0.02,
+        "relations": "pairs",
+        "max_pairs": 15,
+        "max_triples": 15,
+        "reward": "inner-loop",
+    },
+    "few-shot": {
+        "model": "meta-llama/Llama-3.2-1B-Instruct",
+        "dtype": "bfloat16",
+        "task_ids": None,
+        "n_tasks": None,
+        "rounds": 1,
+        # Self-edits: E-step
+        "k": 15,
+        "max_new_tokens": 128,
+        "temperature": 0.8,
+        "top_p": 1.0,
+        "skip_repeated_configs": False,
+        # The inner loop
+        "lora_rank": 128,
+        "lora_alpha": 16,
+        "target_modules": ["q_proj", "v_proj", "gate_proj", "down_proj", "up_proj"],
+        "warmup_steps": 11,
+        "max_items": 250,
+        "max_length": 8192,
+        "max_steps": 375,
+        # The prediction
+        "n_permutations": 2,
+        "max_answer_tokens": None,
+        "release_bugs": False,
+        # The M-step
+        "sft_learning_rate": 5e-5,
+        "sft_schedule": "cosine",
+        "sft_epochs": 8,
+        "sft_rank": 16,
+        "sft_alpha": 16,
+        "sft_target_modules": ["q_proj", "v_proj", "gate_proj", "down_proj", "up_proj"],
+        "sft_batch_size": 5,
+    },
 }
 OWN_DEFAULTS = {
-    "eval_single_passage": {"n_passages": 200, "k": 1, "repeats": 1},
-    "adapt": {"k": 1},
+    "general-knowledge/eval_single_passage.py": {"n_passages": 200, "k": 1, "repeats": 1},
+    "general-knowledge/adapt.py": {"k": 1},
+    "general-knowledge/run_cpt.py": {
+        "n_passages": 200,
+        "epochs": 1,
+        "learning_rate": 7e-5,
+        "batch_size": 4,
+        "gradient_accumulation": 2,
+    },
+    "general-knowledge/run_continual.py": {"n_passages": 8, "k": 1},
+    "few-shot/eval_self_edits.py": {"k": 5},
+    "few-shot/solve.py": {"k": 1},
 }
 # What a flag of this name is in every program: its type, and words of its help
 MEANINGS = {
     "model": (str, "policy"),
     "passages": (str, "SQuAD"),
     "n_passages": (int, "passages"),
+    "tasks": (Path, "challenges"),
+    "task": (Path, "one ARC task"),
+    "task_ids": (str, "preset"),
+    "n_tasks": (int, "drawn by --seed"),
+    "self_edits": (str, "self_edits.jsonl"),
+    "policies": (list, "LABEL=MODEL"),
     "k": (int, "self-edits"),
     "repeats": (int, "inner loops per self-edit"),
     "rounds": (int, "rounds"),
+    "prompts": (Path, "prompt files"),
     "prompt_kind": (Literal, "ask for"),
     "max_new_tokens": (int, "longest self-edit, in tokens"),
     "sampler": (Literal, "vLLM server"),
@@ -75,9 +146,16 @@ SYNONYMS = {
     "model": r"model_(name|path|name_or_path)|policy|base_model|model_id",
     "passages": r"data|data_file|dataset|articles",
     "n_passages": r"(num|max)_(passages|articles|contexts)|n_(articles|contexts)|limit",
+    "tasks": r"tasks_file|task_folder|challenges|arc_data",
+    "task": r"task_(file|path)|puzzle",
+    "task_ids": r"ids|only|subset|filter",
+    "n_tasks": r"(num|max)_tasks|tasks_limit",
+    "self_edits": r"(self_edits|configs)_(file|path)|edits|configurations",
+    "policies": r"models|other_(models|policies)",
     "k": r"(n|num)_(samples|completions|self_edits)|samples|completions",
     "repeats": r"(n|num)_(repeats|repetitions|seeds|trials)|eval_times",
     "rounds": r"(n|num)_(rounds|iterations)|iterations",
+    "prompts": r"prompt_(folder|dir|files)|templates",
     "prompt_kind": r"prompt(_type|_key|_name|_style)?|kind",
     "max_new_tokens": r"max_tokens|max_completion_tokens",
     "sampler": r"backend|engine|sampling_backend",
@@ -97,6 +175,12 @@ def flags(path: Path) -> dict[str, dataclasses.Field]:
     return fields
 
 
+def type_of_words(field: dataclasses.Field) -> Any:
+    """What the words of a flag become; None is what it is without any."""
+    kinds = [kind for kind in get_args(field.type) if kind is not NoneType]
+    return kinds[0] if get_origin(field.type) in (UnionType, Union) else field.type
+
+
 def default(field: dataclasses.Field) -> Any:
     """A field's default; MISSING if the flag is required."""
     if field.default_factory is not dataclasses.MISSING:
@@ -105,7 +189,7 @@ def default(field: dataclasses.Field) -> Any:
 
 
 def test_there_are_programs():
-    assert {"rest_em", "eval_single_passage", "adapt"} <= {path.stem for path in OF_TREES}
+    assert {path.parts[0] for path in OF_TREES if path.stem == "rest_em"} == set(TREES)
     files = [path for tree in TREES for path in REPOSITORY.glob(f"{tree}/*.py")]
     assert sorted(REPOSITORY / path for path in OF_TREES) == sorted(files)
 
@@ -118,13 +202,13 @@ def test_help_shows_docstring_and_flags(path, capsys):
     assert ended.value.code == 0
     shown = capsys.readouterr().out
     assert program.__doc__.strip() in shown
-    words = shown.split()
+    words = "".join(shown.split())
     for name, field in flags(path).items():
         assert f"--{name}" in re.split(r"[\s,\[\]]+", shown)
         text = field.metadata.get("help", "")
         assert text.strip(), f"--{name} has no help"
-        # argparse wraps help texts anywhere between words
-        assert " ".join(text.replace("%%", "%").split()) in " ".join(words)
+        # argparse wraps help texts between words and behind hyphens
+        assert "".join(text.replace("%%", "%").split()) in words
 
 
 @pytest.mark.parametrize("path", OF_TREES, ids=str)
@@ -142,18 +226,19 @@ def test_docstring_says_what_is_read_written_and_run(path):
     assert {"Reads", "Writes", "Run"} <= starts
 
 
-@pytest.mark.parametrize("path", PROGRAMS, ids=str)
+@pytest.mark.parametrize("path", OF_TREES, ids=str)
 def test_defaults_are_the_papers(path):
-    expected = DEFAULTS | OWN_DEFAULTS.get(path.stem, {})
+    expected = DEFAULTS[path.parts[0]] | OWN_DEFAULTS.get(str(path), {})
     found = {name: default(field) for name, field in flags(path).items() if name in expected}
     assert found == {name: expected[name] for name in found}
 
 
-def test_every_expected_default_is_a_flag():
-    names = {path.stem: set(flags(path)) for path in OF_TREES}
-    assert set(DEFAULTS) <= set.union(*names.values())
-    for program, expected in OWN_DEFAULTS.items():
-        assert set(expected) <= names[program]
+@pytest.mark.parametrize("tree", TREES)
+def test_every_expected_default_is_a_flag(tree):
+    names = {str(path): set(flags(path)) for path in OF_TREES if path.parts[0] == tree}
+    assert set(DEFAULTS[tree]) <= set.union(*names.values())
+    for program in names.keys() & OWN_DEFAULTS.keys():
+        assert set(OWN_DEFAULTS[program]) <= names[program]
 
 
 @pytest.mark.parametrize("name", MEANINGS)
@@ -163,7 +248,8 @@ def test_one_name_means_one_thing(name):
     kind, words = MEANINGS[name]
     for path in programs:
         field = flags(path)[name]
-        assert (get_origin(field.type) or field.type) is kind, path
+        found = type_of_words(field)
+        assert (get_origin(found) or found) is kind, path
         assert words in field.metadata["help"], path
 
 
@@ -171,7 +257,7 @@ def test_one_name_has_one_type():
     types = defaultdict(set)
     for path in OF_TREES:
         for name, field in flags(path).items():
-            types[name].add(str(field.type))
+            types[name].add(str(type_of_words(field)))
     assert {name: found for name, found in types.items() if len(found) > 1} == {}
 
 
@@ -182,9 +268,10 @@ def test_one_thing_has_one_name(path):
             assert not re.fullmatch(others, name), f"--{name}: elsewhere it is --{usual}"
 
 
-def test_programs_run_from_any_folder(tmp_path):
+@pytest.mark.parametrize("tree", TREES)
+def test_programs_run_from_any_folder(tree, tmp_path):
     ended = subprocess.run(
-        [sys.executable, str(REPOSITORY / "general-knowledge" / "rest_em.py"), "--help"],
+        [sys.executable, str(REPOSITORY / tree / "rest_em.py"), "--help"],
         cwd=tmp_path,
         capture_output=True,
         text=True,
@@ -193,12 +280,12 @@ def test_programs_run_from_any_folder(tmp_path):
     assert "--run_dir" in ended.stdout
 
 
+@pytest.mark.parametrize("tree", TREES)
 @pytest.mark.parametrize("flag", ["--no_such_flag", "--round"])
-def test_unknown_and_shortened_flags_are_refused(flag, capsys):
-    program = load_program("general-knowledge", "rest_em")
+def test_unknown_and_shortened_flags_are_refused(tree, flag, capsys):
+    program = load_program(tree, "rest_em")
+    required = {"general-knowledge": "--passages", "few-shot": "--tasks"}[tree]
     with pytest.raises(SystemExit) as ended:
-        run_program(
-            program.main, program.Config, ["--run_dir", "r", "--passages", "p.json", flag, "1"]
-        )
+        run_program(program.main, program.Config, ["--run_dir", "r", required, "x", flag, "1"])
     assert ended.value.code == 2
     assert f"unknown flags: {flag}" in capsys.readouterr().err

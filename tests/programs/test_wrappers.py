@@ -36,6 +36,7 @@ FLAG_OF = {
     "RUN_DIR": "run_dir",
     "SELF_EDITS": "self_edits",
     "SFT_PROCESSES": "sft_processes",
+    "PROCESSES": "processes",
 }
 OF_MACHINE = {"VENV", "PYTHON", "SLURM_CPUS_PER_TASK"}
 SBATCH_OPTIONS = {
@@ -114,7 +115,7 @@ def test_further_flags_reach_the_demos_outer_loop(tmp_path):
 def test_environment_sets_flags(wrapper, tmp_path):
     names = wrapper_variables(wrapper) - OF_MACHINE
     assert {"MODEL", "RUN_DIR"} <= names
-    chosen = {name: "3" if name == "SFT_PROCESSES" else f"my {name}" for name in names}
+    chosen = {name: "3" if name.endswith("PROCESSES") else f"my {name}" for name in names}
     recorded = record_wrapper(wrapper, tmp_path, variables=chosen)
     assert recorded.status == 0
     configs = recorded.configs()

@@ -3,15 +3,17 @@
 import json
 import math
 import re
+import sys
 
 import pytest
 import torch
 from safetensors.torch import load_file
+from tokenizers.processors import TemplateProcessing
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from seal.errors import UserError
 from seal.settings import ModelSettings, SftSettings
-from seal.sft import SftJob, SftRow, encode_example, finetune, m_step, visible_gpus
+from seal.sft import SftJob, SftRow, encode_example, finetune, launcher, m_step, visible_gpus
 from seal.untrained import save_untrained_model, train_tokenizer
 
 TEXTS = ["The lamp burned whale oil.", "The tower is green and white."]
@@ -62,6 +64,30 @@ def test_labels_cover_exactly_the_completion_and_its_end():
         assert all(label == -100 for label in example["labels"][:start])
 
 
+@pytest.mark.parametrize("add_start", [False, True])
+def test_an_empty_prompt_begins_a_document(add_start):
+    tokenizer = train_tokenizer(TEXTS, 300)
+    if add_start:  # as Llama's tokenizer does
+        end = (tokenizer.eos_token, tokenizer.eos_token_id)
+        tokenizer._tokenizer.post_processor = TemplateProcessing(
+            single=f"{end[0]} $A", special_tokens=[end]
+        )
+    example = encode_example(tokenizer, SftRow("", TEXTS[0]))
+    assert example["input_ids"] == [*tokenizer(TEXTS[0])["input_ids"], tokenizer.eos_token_id]
+    assert len(example["labels"]) == len(example["input_ids"])
+    assert tokenizer.decode([label for label in example["labels"] if label != -100]) == (
+        TEXTS[0] + tokenizer.eos_token
+    )
+
+
+def test_a_long_example_loses_its_end():
+    tokenizer = train_tokenizer(TEXTS, 300)
+    whole = encode_example(tokenizer, SftRow("Write:\n", TEXTS[0]))
+    for length in (2, len(whole["labels"]) - 1, len(whole["labels"]), 2048):
+        cut = encode_example(tokenizer, SftRow("Write:\n", TEXTS[0]), max_length=length)
+        assert cut == {name: values[:length] for name, values in whole.items()}
+
+
 def test_flags_reach_the_job():
     settings = SftSettings(
         sft_learning_rate=0.5,
@@ -110,7 +136,46 @@ def test_merged_model_has_learned_and_is_not_made_twice(model, tmp_path):
 
 def test_two_processes_share_a_batch(model, tmp_path):
     output = finetune(ROWS, job(model), tmp_path / "sft", processes=2)
+    assert "process 2 of 2 on cpu" in (tmp_path / "sft" / "log.txt").read_text()
     assert completion_loss(output) < 0.5 * completion_loss(model)
+
+
+FULL = {"rank": None, "learning_rate": 1e-3, "schedule": "linear", "warmup_ratio": 0.25}
+
+
+@pytest.fixture(scope="module")
+def fully_finetuned(model, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("full")
+    changes = {"epochs": 4, "batch_size": 4, "at_once": 2, "max_length": 30}
+    return finetune(ROWS, job(model, **FULL, **changes), folder)
+
+
+def test_full_finetuning_trains_every_weight(model, fully_finetuned):
+    assert completion_loss(fully_finetuned) < completion_loss(model)
+    before, after = (load_file(f / "model.safetensors") for f in (model, fully_finetuned))
+    assert before.keys() == after.keys()
+    assert not any(torch.equal(before[name], after[name]) for name in before)
+    # One step an epoch, the first a quarter of all: up from 0, then down
+    log = (fully_finetuned.parent / "log.txt").read_text()
+    rates = [float(rate) for rate in re.findall(r"'learning_rate': '([^']+)'", log)]
+    assert rates == pytest.approx([0, 1e-3, 1e-3 * 2 / 3, 1e-3 / 3], rel=1e-3)
+
+
+def test_two_processes_finetune_as_one_does(model, fully_finetuned, tmp_path):
+    changes = {"epochs": 4, "batch_size": 4, "at_once": 4, "max_length": 30}
+    output = finetune(ROWS, job(model, **FULL, **changes), tmp_path / "full", processes=2)
+    log = (tmp_path / "full" / "log.txt").read_text()
+    assert all(f"process {n} of 2 on cpu: 2 sequences at a time, 2 a step" in log for n in (1, 2))
+    one, two = (load_file(folder / "model.safetensors") for folder in (fully_finetuned, output))
+    for name, weight in one.items():
+        assert (weight - two[name]).abs().max() < 1e-5, name
+
+
+def test_weights_are_saved_in_the_precision_asked_for(model, tmp_path):
+    changes = {"epochs": 1, "batch_size": 4, "at_once": 4, "dtype": "bfloat16"}
+    output = finetune(ROWS, job(model, **FULL, **changes), tmp_path / "full")
+    assert {w.dtype for w in load_file(output / "model.safetensors").values()} == {torch.bfloat16}
+    assert AutoModelForCausalLM.from_pretrained(output).dtype == torch.bfloat16
 
 
 def test_nothing_selected_is_refused(model, tmp_path):
@@ -128,6 +193,22 @@ def test_failure_shows_the_end_of_the_log(model, tmp_path):
         finetune(ROWS, job(model, target_modules=["no_such_proj"]), tmp_path / "sft")
     assert not (tmp_path / "sft" / "model").exists()
     assert json.loads((tmp_path / "sft" / "rows.jsonl").read_text().splitlines()[0])["prompt"]
+
+
+def test_a_config_says_how_gpus_share_a_model(model, monkeypatch, tmp_path):
+    monkeypatch.setattr("seal.sft._gpus", lambda: 4)
+    config = tmp_path / "fsdp.yaml"
+    shared = launcher(job(model, dtype="bfloat16"), 4, config)
+    assert shared[0] == sys.executable and shared[-2:] == ["--config_file", str(config)]
+    assert "bf16" in shared and "--multi_gpu" not in shared
+    alone = launcher(job(model), 2)
+    assert alone[-1] == "--multi_gpu" and "bf16" not in alone
+    assert launcher(job(model), 1, config) == [sys.executable]
+    with pytest.raises(UserError, match="5 processes need a GPU each, and 4 are visible"):
+        launcher(job(model), 5, config)
+    # Without any, the CPU; sharing is for GPUs
+    monkeypatch.setattr("seal.sft._gpus", lambda: 0)
+    assert launcher(job(model), 5, config)[-1] == "--multi_gpu"
 
 
 @pytest.mark.parametrize(

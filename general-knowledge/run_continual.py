@@ -1,0 +1,73 @@
+"""Self-edits one after the other: what is kept of the earlier ones (paper, section 5).
+
+A sequence of 8 passages: for each, the policy as it has become writes a self-edit and learns it;
+after each, all passages so far are asked again, closed-book. 8 runs of 8 sequences, each of its own
+passages. The paper's policy here is SEAL after 2 rounds: give it as --model.
+
+Reads   --passages (paper: SQuAD's validation split)
+Writes  RUN_DIR/self_edits.jsonl            one line per self-edit
+        RUN_DIR/answers.jsonl grades.jsonl  one line per cell of a sequence's matrix
+        RUN_DIR/matrix.md, results.json     accuracy by number of edits (row) and passage (column),
+                                            both standard deviations, and the three figures
+Run     python general-knowledge/run_continual.py --run_dir runs/continual \\
+            --passages rajpurkar/squad:validation --model runs/rest-em/round-2/sft/model
+"""
+
+from dataclasses import dataclass
+
+from knowledge.grading import open_judge
+from knowledge.passages import load_passages
+from knowledge.prompts import check_prompts
+from knowledge.sequential import SequentialSettings, cut_into_sequences, run_sequences
+from knowledge.sequential_summary import format_matrix, summarize_sequences
+from knowledge.settings import PassageSettings
+from knowledge.splits import evaluation_passages
+from seal.arguments import arg, run_program
+from seal.model_folders import check_model
+from seal.policy import open_policy
+from seal.records import write_text
+from seal.run import Run
+from seal.settings import ModelSettings, RunSettings
+from seal.tables import percent
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config(RunSettings, ModelSettings, PassageSettings, SequentialSettings):
+    """Flags of run_continual.py."""
+
+    n_passages: int = arg("passages of a sequence (paper: 8)", 8, at_least=1)
+    sequences: int = arg("sequences of a run (paper: 8)", 8, at_least=1)
+    runs: int = arg("runs (paper: 8)", 8, at_least=1)
+    k: int = arg("self-edits per passage, learned together (release: 1)", 1, at_least=1)
+
+
+def main(config: Config) -> None:
+    """Go through all sequences; print the mean matrix and the three figures."""
+    passages = evaluation_passages(
+        load_passages(config.passages),
+        config.runs * config.sequences * config.n_passages,
+        config.shuffle_seed,
+    )
+    sequences = cut_into_sequences(passages, config.runs, config.sequences, config.n_passages)
+    check_model(config.model)
+    check_prompts(config)
+    judge = open_judge(config)
+    run = Run.open(config.run_dir, config)
+    run.say(f"{len(sequences)} sequences of {config.n_passages} passages, {config.slots} at a time")
+    # What the steps of a sequence add up to is one adapter
+    rank = config.lora_rank * config.n_passages
+    with open_policy(config.model, config, run.path("vllm.log"), rank, config.slots) as policy:
+        run_sequences(run, sequences, policy, judge, config, config.seed)
+    results = {"judge": judge.name, **summarize_sequences(run, sequences, config.seed)}
+    table = format_matrix(results["mean"])
+    write_text(run.path("matrix.md"), table + "\n")
+    run.write_results(results)
+    figures = ", ".join(
+        f"{name.replace('_', ' ')} {percent(figure)}"
+        for name, figure in results["retention"].items()
+    )
+    run.say(f"accuracy in percent, judge {judge.name}\n{table}\n{figures}")
+
+
+if __name__ == "__main__":
+    run_program(main, Config)

@@ -1,0 +1,111 @@
+"""Continued pretraining: teach many passages in one finetune, then ask their questions closed-book.
+
+The defaults are those of the paper's second version: full finetuning on 200 passages and 5
+self-edits of each, 500 questions. The first version's are
+    --method lora --passage_copies with-each --epochs 3 --learning_rate 1e-3 --warmup_ratio 0
+    --n_questions 0
+
+Reads   --passages, and --self_edits of a generate_self_edits.py run on the same passages
+Writes  RUN_DIR/finetuned/model                  the finetuned model, a standalone folder
+        RUN_DIR/ROW/answers.jsonl grades.jsonl   ROW: no-update, finetuned
+        RUN_DIR/table.md, results.json           accuracy over questions and over passages
+Run     python general-knowledge/run_cpt.py --run_dir runs/cpt \\
+            --passages rajpurkar/squad:validation --self_edits runs/self-edits/self_edits.jsonl
+"""
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from knowledge.continued_pretraining import (
+    FSDP_CONFIG,
+    PretrainingSettings,
+    examine,
+    format_rows,
+    pretraining_job,
+    pretraining_rows,
+    summarize_rows,
+    with_questions,
+)
+from knowledge.grading import open_judge
+from knowledge.passages import load_passages
+from knowledge.prompts import check_prompts
+from knowledge.self_edits import read_self_edits
+from knowledge.settings import PassageSettings
+from knowledge.splits import evaluation_passages
+from seal.arguments import arg, run_program
+from seal.errors import UserError
+from seal.model_folders import check_model
+from seal.records import write_text
+from seal.run import Run
+from seal.settings import ModelSettings, RunSettings
+from seal.sft import finetune
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config(RunSettings, ModelSettings, PassageSettings, PretrainingSettings):
+    """Flags of run_cpt.py."""
+
+    self_edits: str | None = arg("self_edits.jsonl of a generate_self_edits.py run", None)
+    k: int = arg(
+        "self-edits per passage, of that file; 0: the passages alone (paper: 5)", 5, at_least=0
+    )
+    n_passages: int = arg("passages (paper: 200, 2067)", 200)
+    n_questions: int = arg(
+        "questions asked, drawn from all with seed 42 (paper: 500 in v2); 0: all", 500, at_least=0
+    )
+    seed: int = arg("every random choice derives from it (release: 43)", 43)
+
+
+def main(config: Config) -> None:
+    """Ask, finetune, ask again; print both rows."""
+    if config.k and not config.self_edits:
+        raise UserError(f"--k {config.k} needs --self_edits FILE; --k 0 is for the passages alone")
+    passages = evaluation_passages(
+        load_passages(config.passages), config.n_passages, config.shuffle_seed
+    )
+    self_edits = read_self_edits(Path(config.self_edits), passages, config.k) if config.k else []
+    rows = pretraining_rows(passages, self_edits, config)
+    asked = with_questions(passages, config.n_questions)
+    job = pretraining_job(config, config, config.seed)
+    check_model(config.model)
+    check_prompts(config)
+    judge = open_judge(config)
+    run = Run.open(config.run_dir, config)
+    n_questions = sum(len(passage.questions) for passage in asked)
+    run.say(
+        f"{len(passages)} passages, {len(self_edits):,} self-edits: {len(rows):,} training"
+        f" sequences, {n_questions:,} questions"
+    )
+    parts = {label: run.part(label) for label in ("no-update", "finetuned")}
+    outcomes = {
+        "no-update": examine(parts["no-update"], asked, config.model, config, judge, config)
+    }
+    start = time.perf_counter()
+    model = finetune(
+        rows,
+        job,
+        parts["finetuned"].folder,
+        config.processes,
+        FSDP_CONFIG if config.method == "full" else None,
+    )
+    run.metric("finetuning", seconds=time.perf_counter() - start, sequences=len(rows))
+    outcomes["finetuned"] = examine(parts["finetuned"], asked, str(model), config, judge, config)
+    figures = summarize_rows(outcomes, judge, config.seed)
+    run.write_results(
+        {
+            "n_passages": len(passages),
+            "n_self_edits": len(self_edits),
+            "n_training_sequences": len(rows),
+            "n_questions": n_questions,
+            "judge": judge.name,
+            "rows": figures,
+        }
+    )
+    table = format_rows(figures)
+    write_text(run.path("table.md"), table + "\n")
+    run.say(f"accuracy in percent, judge {judge.name}\n{table}\nthe model: {model}")
+
+
+if __name__ == "__main__":
+    run_program(main, Config)
