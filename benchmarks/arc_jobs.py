@@ -22,7 +22,7 @@ from arc.augmenters import Augmentations
 from arc.configurations import Configuration, load_oracle
 from arc.rendering import demonstrations_text
 from arc.settings import PROMPTS, InnerLoopSettings
-from arc.small_model import train_tokenizer
+from arc.small_model import train_grid_tokenizer
 from arc.tasks import Task, load_tasks, select_tasks
 
 DEFAULT_DATA = Path(os.environ.get("SEAL_DATA", "../shared/data"))
@@ -75,7 +75,7 @@ def read_tasks(data: Path, split: Literal["training", "evaluation"]) -> list[Tas
 def make_tokenizer(tasks: Sequence[Task]) -> PreTrainedTokenizerBase:
     """The small models' tokenizer, which cuts grids into as many tokens as Llama 3's does."""
     texts = [file.read_text() for file in sorted(PROMPTS.glob("*.txt"))]
-    return train_tokenizer(
+    return train_grid_tokenizer(
         [*texts, *(demonstrations_text(task.demonstrations) for task in tasks)], vocab_size=512
     )
 

@@ -7,7 +7,6 @@ Writes  --output, a transformers folder (Llama, about 0.1 million parameters)
 Run     python few-shot/make_small_model.py --output runs/small-arc --tasks few-shot/examples
 """
 
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +15,7 @@ from arc.settings import PromptSettings, TaskSettings
 from arc.small_model import save_small_model
 from arc.tasks import read_tasks
 from seal.arguments import arg, run_program
-from seal.errors import UserError
+from seal.model_folders import build_once
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,16 +31,11 @@ def main(config: Config) -> None:
     """Train a tokenizer on the tasks, and a random model on the form of self-edits."""
     tasks = read_tasks(config, config.seed)
     check_prompts(config)
-    if (config.output / "config.json").exists():
-        print(f"{config.output} is there already")
-        return
-    if config.output.exists():
-        raise UserError(f"--output {config.output} exists and is no model folder; choose another")
-    partial = config.output.with_name(f".{config.output.name}.tmp")
-    shutil.rmtree(partial, ignore_errors=True)
-    save_small_model(partial, tasks, config, config.seed, config.format_steps)
-    partial.rename(config.output)
-    print(f"small model in {config.output}")
+    built = build_once(
+        config.output,
+        lambda folder: save_small_model(folder, tasks, config, config.seed, config.format_steps),
+    )
+    print(f"small model in {config.output}" if built else f"{config.output} is there already")
 
 
 if __name__ == "__main__":

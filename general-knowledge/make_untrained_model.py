@@ -8,14 +8,13 @@ Run     python general-knowledge/make_untrained_model.py --output runs/untrained
             --passages general-knowledge/examples/passages.json
 """
 
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
 from knowledge.passages import load_passages
 from knowledge.settings import PassageSettings
 from seal.arguments import arg, run_program
-from seal.errors import UserError
+from seal.model_folders import build_once
 from seal.untrained import save_untrained_model
 
 
@@ -30,16 +29,10 @@ class Config(PassageSettings):
 def main(config: Config) -> None:
     """Train a tokenizer on the passages and save a random model with it."""
     texts = [f"{passage.title}\n{passage.context}" for passage in load_passages(config.passages)]
-    if (config.output / "config.json").exists():
-        print(f"{config.output} is there already")
-        return
-    if config.output.exists():
-        raise UserError(f"--output {config.output} exists and is no model folder; choose another")
-    partial = config.output.with_name(f".{config.output.name}.tmp")
-    shutil.rmtree(partial, ignore_errors=True)
-    save_untrained_model(partial, texts, config.seed)
-    partial.rename(config.output)
-    print(f"untrained model in {config.output}")
+    built = build_once(
+        config.output, lambda folder: save_untrained_model(folder, texts, config.seed)
+    )
+    print(f"untrained model in {config.output}" if built else f"{config.output} is there already")
 
 
 if __name__ == "__main__":

@@ -1,5 +1,7 @@
-"""What a model's name means here, and whether its folder is complete; imports no framework."""
+"""Model folders: what a name means, whether one is complete, making one; no framework needed."""
 
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 from seal.errors import UserError
@@ -31,3 +33,20 @@ def check_model(model: str) -> None:
         raise UserError(
             f"--model {model}: no tokenizer; save the model's tokenizer into the same folder"
         )
+
+
+def build_once(output: Path, build: Callable[[Path], object]) -> bool:
+    """Have `build(folder)` fill a model folder that appears as `output` when it is whole.
+
+    A model that is there already is left as it is; returns whether one was built. Raises UserError
+    for an `output` that is something else.
+    """
+    if (output / "config.json").exists():
+        return False
+    if output.exists():
+        raise UserError(f"--output {output} exists and is no model folder; choose another")
+    partial = output.with_name(f".{output.name}.tmp")
+    shutil.rmtree(partial, ignore_errors=True)
+    build(partial)
+    partial.rename(output)
+    return True

@@ -4,7 +4,7 @@ They know nothing. What is measured with them says how fast and how soundly the 
 how well.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import torch
@@ -34,25 +34,36 @@ SIZE = {
 }
 
 
-def train_tokenizer(texts: Iterable[str], vocab_size: int = 512) -> PreTrainedTokenizerFast:
+def train_tokenizer(
+    texts: Iterable[str],
+    vocab_size: int = 512,
+    *,
+    pre_tokenizer: pre_tokenizers.PreTokenizer | None = None,
+    end_of_text: str = END_OF_TEXT,
+    special_tokens: Sequence[str] = (),
+    chat_template: str | None = None,
+) -> PreTrainedTokenizerFast:
     """A byte-level BPE tokenizer trained on `texts`: any text survives encoding and decoding.
 
-    Its one special token ends a text and pads.
+    `end_of_text` ends a text and pads; there may be further `special_tokens`. A `pre_tokenizer` of
+    one's own, which decides what no token spans, must end in bytes (ByteLevel).
     """
     tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.pre_tokenizer = pre_tokenizer or pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
         vocab_size=vocab_size,
-        special_tokens=[END_OF_TEXT],
+        special_tokens=[end_of_text, *special_tokens],
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
     tokenizer.train_from_iterator(texts, trainer)
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
-        eos_token=END_OF_TEXT,
-        pad_token=END_OF_TEXT,
+        eos_token=end_of_text,
+        pad_token=end_of_text,
+        additional_special_tokens=list(special_tokens),
+        chat_template=chat_template,
         clean_up_tokenization_spaces=False,
     )
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import torch
-from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
+from tokenizers import Regex, pre_tokenizers
 from transformers import (
     DataCollatorForSeq2Seq,
     GenerationConfig,
@@ -31,7 +31,7 @@ from arc.tasks import Task
 from seal.models import hide_progress_in_logs
 from seal.records import read_text
 from seal.sft import SftRow, encode_example
-from seal.untrained import SIZE
+from seal.untrained import SIZE, train_tokenizer
 
 END_OF_TURN = "<|end_of_turn|>"
 _ROLE = "<|{}|>"
@@ -56,36 +56,24 @@ def random_configuration(rng: random.Random) -> Configuration:
     )
 
 
-def train_tokenizer(texts: Iterable[str], vocab_size: int) -> PreTrainedTokenizerFast:
+def train_grid_tokenizer(texts: Iterable[str], vocab_size: int) -> PreTrainedTokenizerFast:
     """A byte-level BPE in which digits stand alone and stock phrases are single tokens.
 
-    Any text survives encoding and decoding. Turns of a chat begin with a token for the role and
-    end with the end-of-text token.
+    Turns of a chat begin with a token for the role and end with the end-of-text token.
     """
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-        [
-            # Grids are read cell by cell, as by Llama 3, which keeps digits and blanks apart
-            pre_tokenizers.Split(Regex(r"[0-9]| "), "isolated"),
-            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
-        ]
-    )
-    tokenizer.decoder = decoders.ByteLevel()
-    roles = [_ROLE.format(role) for role in _ROLES]
-    trainer = trainers.BpeTrainer(
-        vocab_size=vocab_size,
-        special_tokens=[END_OF_TURN, *roles],
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False,
-    )
-    tokenizer.train_from_iterator(texts, trainer)
-    return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer,
-        eos_token=END_OF_TURN,
-        pad_token=END_OF_TURN,
-        additional_special_tokens=roles,
+    return train_tokenizer(
+        texts,
+        vocab_size,
+        pre_tokenizer=pre_tokenizers.Sequence(
+            [
+                # Grids are read cell by cell, as by Llama 3, which keeps digits and blanks apart
+                pre_tokenizers.Split(Regex(r"[0-9]| "), "isolated"),
+                pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+            ]
+        ),
+        end_of_text=END_OF_TURN,
+        special_tokens=[_ROLE.format(role) for role in _ROLES],
         chat_template=CHAT_TEMPLATE,
-        clean_up_tokenization_spaces=False,
     )
 
 
@@ -106,7 +94,7 @@ def save_small_model(
     texts = [read_text(file) for file in sorted(prompts.prompt_folder.glob("*.txt"))]
     for task in tasks:
         texts += [demonstrations_text(task.demonstrations), examples_text(task.demonstrations)]
-    tokenizer = train_tokenizer([*texts, *self_edits[:200]], vocab_size=512)
+    tokenizer = train_grid_tokenizer([*texts, *self_edits[:200]], vocab_size=512)
     end = tokenizer.eos_token_id
     config = LlamaConfig(
         **SIZE | {"vocab_size": len(tokenizer), "eos_token_id": end, "pad_token_id": end},

@@ -16,15 +16,14 @@ from knowledge.examination import Examiner, Trial, grade_missing
 from knowledge.grading import Judge
 from knowledge.inner_loop import adapter_job, self_edit_texts
 from knowledge.passages import Passage
-from knowledge.self_edits import prompt_for, write_self_edits
+from knowledge.self_edits import write_self_edits
 from knowledge.settings import InnerLoopSettings, SelfEditSettings
-from knowledge.writers import Assignment, Draft
+from knowledge.writers import PolicyWriter
 from seal.lora import AdapterJob, AdapterResult, train_adapters
 from seal.lora_chain import write_concatenated
 from seal.lora_files import read_adapter
 from seal.policy import Policy
 from seal.run import Run
-from seal.sampling import SampleRequest, SamplingParameters
 from seal.seeds import derive_seed
 
 Adapters = Mapping[str, Path]
@@ -150,7 +149,8 @@ class _Group:
         """What each sequence learns in step `edits`, by its id: its own self-edits, the passage."""
         passages = {s.id: s.passages[edits - 1] for s in self._sequences}
         adapters = {passages[of].id: adapter for of, adapter in before.items()}
-        writer = _AdaptedWriter(self._policy, list(passages.values()), adapters, self._settings)
+        group_size = len(passages) * self._settings.k
+        writer = PolicyWriter(self._policy, self._settings, adapters, group_size)
         self_edits, _ = write_self_edits(
             self._run, list(passages.values()), writer, self._settings, self._seed
         )
@@ -207,47 +207,6 @@ class _Group:
         trial = Trial(f"{sequence.id}/{edits}", sequence.passages[edits - 1], texts, seed)
         job = adapter_job(trial, self._policy.tokenizer, self._settings)
         return replace(job, earlier=read_adapter(before) if before else None)
-
-
-class _AdaptedWriter:
-    """The policy as it has become: it writes about each passage under an adapter of its own."""
-
-    name = "policy"
-    batched = True
-
-    def __init__(
-        self,
-        policy: Policy,
-        passages: Sequence[Passage],
-        adapters: Adapters,
-        settings: SequentialSettings,
-    ) -> None:
-        self.group_size = len(passages) * settings.k
-        self._policy = policy
-        self._passages = {passage.id: passage for passage in passages}
-        self._adapters = adapters
-        self._settings = settings
-
-    def write(
-        self, assignments: Sequence[Assignment], seeds: Sequence[int], keep: Callable[[str], bool]
-    ) -> list[Draft]:
-        """One draft per assignment, in one call of the sampler."""
-        settings = self._settings
-        requests = [
-            SampleRequest(
-                prompt_for(self._passages[item.passage_id], settings, self._policy.tokenizer),
-                seed=seed,
-                adapter=self._adapters.get(item.passage_id),
-            )
-            for item, seed in zip(assignments, seeds, strict=True)
-        ]
-        parameters = SamplingParameters(
-            settings.max_new_tokens, temperature=settings.temperature, top_p=settings.top_p
-        )
-        return [
-            Draft(completion.text, completion.finish_reason, completion.n_tokens)
-            for completion in self._policy.sampler.complete(requests, parameters)
-        ]
 
 
 def _folder_name(sequence_id: str) -> str:

@@ -66,15 +66,26 @@ class Writer(Protocol):
 
 
 class PolicyWriter:
-    """The policy, sampled with its own weights; every text of its counts, a blank one too."""
+    """The policy, sampled with its own weights; every text of its counts, a blank one too.
+
+    About a passage whose id is in `adapters` it writes under that adapter. `group_size` defaults to
+    the sampler's batch.
+    """
 
     name = "policy"
     batched = True
 
-    def __init__(self, policy: Policy, settings: SamplingSettings) -> None:
-        self.group_size = policy.settings.sampling_batch
+    def __init__(
+        self,
+        policy: Policy,
+        settings: SamplingSettings,
+        adapters: Mapping[str, Path] | None = None,
+        group_size: int | None = None,
+    ) -> None:
+        self.group_size = group_size or policy.settings.sampling_batch
         self._policy = policy
         self._settings = settings
+        self._adapters = adapters or {}
 
     def write(
         self, assignments: Sequence[Assignment], seeds: Sequence[int], keep: Callable[[str], bool]
@@ -84,7 +95,9 @@ class PolicyWriter:
         tokenizer = self._policy.tokenizer if settings.chat else None
         requests = [
             SampleRequest(
-                render_prompt(_prompt_file(settings, item.prompt), item.values, tokenizer), seed
+                render_prompt(_prompt_file(settings, item.prompt), item.values, tokenizer),
+                seed=seed,
+                adapter=self._adapters.get(item.passage_id),
             )
             for item, seed in zip(assignments, seeds, strict=True)
         ]

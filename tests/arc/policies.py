@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 from arc.grids import Grid
 from arc.rendering import answer_text, decode_grid, demonstrations_text
-from arc.small_model import train_tokenizer
+from arc.small_model import train_grid_tokenizer
 from arc.tasks import Pair, Task
 from seal.policy import Policy
 from seal.sampling import Completion, Sampler, SampleRequest, SamplingParameters
@@ -39,7 +39,7 @@ FERRY = task_of("ferry-0", ((7, 2), (1, 8)), ((2, 9, 1, 1),), ((5, 1), (2, 2), (
 def chat_tokenizer():
     """Not to be changed: tests that need another one copy it."""
     texts = [demonstrations_text(task.demonstrations) for task in (MOTH, FERRY)]
-    return train_tokenizer(texts, vocab_size=300)
+    return train_grid_tokenizer(texts, vocab_size=300)
 
 
 class RuleSampler:
