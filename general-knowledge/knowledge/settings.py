@@ -51,13 +51,20 @@ class RoundSettings(PassageSettings):
 class PromptSettings:
     """How the policy is addressed."""
 
-    prompts: Path | None = arg("folder of prompt files; default: those that ship", None)
+    prompts: Path | None = arg(
+        "folder of prompt files, or the name of one in prompts/ (release, once import_release.py"
+        " has written it); default: those that ship",
+        None,
+    )
     chat: bool = arg("address the policy through its chat template (instruct models)", False)
 
     @property
     def prompt_folder(self) -> Path:
         """The folder of prompt files; the flag is empty by default so that a run can be moved."""
-        return self.prompts or PROMPTS
+        if self.prompts is None:
+            return PROMPTS
+        shipped = PROMPTS / self.prompts
+        return self.prompts if self.prompts.exists() or not shipped.is_dir() else shipped
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,15 +2,17 @@
 
 import re
 import string
+from pathlib import Path
 
 import pytest
 
+from knowledge import settings
 from knowledge.entigraph import ENTITIES, RELATIONS
 from knowledge.passages import Passage
 from knowledge.prompts import SELF_EDIT_KINDS, answer_prompt, render_prompt, self_edit_prompt
 from knowledge.proxy_reward import RUBRIC
 from knowledge.sequences import training_texts
-from knowledge.settings import PROMPTS
+from knowledge.settings import PROMPTS, PromptSettings
 from seal.errors import UserError
 from seal.records import read_json
 from tests.data import shared_data
@@ -151,3 +153,15 @@ def test_a_template_that_refuses_system_messages_is_explained(tokenizer):
     )
     with pytest.raises(UserError, match=r"answer\.txt: .*no system role.*remove \[\[system\]\]"):
         answer_prompt("T", "Q?", tokenizer=tokenizer)
+
+
+def test_the_folder_of_prompts_is_a_path_or_the_name_of_one_that_ships(tmp_path, monkeypatch):
+    shipped = tmp_path / "prompts"
+    (shipped / "release").mkdir(parents=True)
+    monkeypatch.setattr(settings, "PROMPTS", shipped)
+    monkeypatch.chdir(tmp_path)
+    assert PromptSettings().prompt_folder == shipped
+    assert PromptSettings(prompts=Path("release")).prompt_folder == shipped / "release"
+    assert PromptSettings(prompts=Path("elsewhere")).prompt_folder == Path("elsewhere")
+    Path("release").mkdir()
+    assert PromptSettings(prompts=Path("release")).prompt_folder == Path("release")
