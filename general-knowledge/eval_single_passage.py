@@ -44,9 +44,9 @@ ROWS = ("no-update", "passage-only", "self-edits")
 class Config(RunSettings, ModelSettings, PassageSettings, SelfEditSettings, RewardSettings):
     """Flags of eval_single_passage.py."""
 
-    n_passages: int = arg("passages (paper: 200)", 200)
-    k: int = arg("self-edits per passage (release: 1)", 1)
-    repeats: int = arg("inner loops per self-edit (release: 1)", 1)
+    n_passages: int = arg("passages (paper: 200)", 200, at_least=1)
+    k: int = arg("self-edits per passage (release: 1)", 1, at_least=1)
+    repeats: int = arg("inner loops per self-edit (release: 1)", 1, at_least=1)
     self_edit_files: list[str] = arg("LABEL=self_edits.jsonl: a row with self-edits of a file", [])
     policies: list[str] = arg("LABEL=MODEL: a row with another policy, its weights and words", [])
 

@@ -51,12 +51,13 @@ class Config(
 ):
     """Flags of rest_em.py."""
 
-    n_passages: int = arg("new passages in every round (paper: 50)", 50)
-    rounds: int = arg("rounds (paper: 2)", 2)
+    n_passages: int = arg("new passages in every round (paper: 50)", 50, at_least=1)
+    rounds: int = arg("rounds (paper: 2)", 2, at_least=1)
     n_validation: int = arg(
         "training passages kept apart, on which the policy is measured before the first and after"
         " every round (release: none, it chose checkpoints on the evaluation passages)",
         0,
+        at_least=0,
     )
 
 

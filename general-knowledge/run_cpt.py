@@ -50,7 +50,7 @@ class Config(RunSettings, ModelSettings, PassageSettings, PretrainingSettings):
     k: int = arg(
         "self-edits per passage, of that file; 0: the passages alone (paper: 5)", 5, at_least=0
     )
-    n_passages: int = arg("passages (paper: 200, 2067)", 200)
+    n_passages: int = arg("passages (paper: 200, 2067)", 200, at_least=1)
     n_questions: int = arg(
         "questions asked, drawn from all with seed 42 (paper: 500 in v2); 0: all", 500, at_least=0
     )

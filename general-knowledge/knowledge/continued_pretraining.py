@@ -49,7 +49,9 @@ class PretrainingSettings(AnswerSettings):
     learning_rate: float = arg(
         "learning rate, linear to 0 (paper: 7e-5 in v2; in v1 1e-3, passages only 1e-4)", 7e-5
     )
-    warmup_ratio: float = arg("share of the steps that warm up (release: 0.03 in v2)", 0.03)
+    warmup_ratio: float = arg(
+        "share of the steps that warm up (release: 0.03 in v2)", 0.03, at_least=0
+    )
     epochs: int = arg("passes over the sequences (paper: 1 in v2, 3 in v1)", 1, at_least=1)
     batch_size: int = arg("sequences computed at a time, at most (release: 4)", 4, at_least=1)
     gradient_accumulation: int = arg("batches per update (release: 2)", 2, at_least=1)

@@ -43,8 +43,10 @@ class PassageSettings:
 class RoundSettings(PassageSettings):
     """Which passages: those of one round."""
 
-    n_passages: int = arg("passages (paper: 50 in a round of RL, 200 to evaluate)", 50)
-    round: int = arg("round of RL, each has its own passages (paper: 1, 2); 0 = to evaluate", 1)
+    n_passages: int = arg("passages (paper: 50 in a round of RL, 200 to evaluate)", 50, at_least=1)
+    round: int = arg(
+        "round of RL, each has its own passages (paper: 1, 2); 0 = to evaluate", 1, at_least=0
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,17 +74,19 @@ class SamplingSettings(PromptSettings):
     """How texts are sampled (paper, section 4.1)."""
 
     max_new_tokens: int = arg(
-        "longest self-edit, in tokens, or longest of the texts that make one (paper: 8192)", 8192
+        "longest self-edit, in tokens, or longest of the texts that make one (paper: 8192)",
+        8192,
+        at_least=1,
     )
-    temperature: float = arg("sampling temperature (paper: 1.0)", 1.0)
-    top_p: float = arg("nucleus sampling (paper: 0.95)", 0.95)
+    temperature: float = arg("sampling temperature (paper: 1.0)", 1.0, at_least=0)
+    top_p: float = arg("nucleus sampling (paper: 0.95)", 0.95, at_least=0)
 
 
 @dataclass(frozen=True, kw_only=True)
 class SelfEditSettings(SamplingSettings):
     """Which self-edits are sampled (paper, section 4.1)."""
 
-    k: int = arg("self-edits per passage (paper: 5)", 5)
+    k: int = arg("self-edits per passage (paper: 5)", 5, at_least=1)
     prompt_kind: SelfEditKind = arg("what to ask for (paper, prompt ablation)", "implications")
 
 
@@ -97,7 +101,9 @@ class WriterSettings(ModelSettings, SamplingSettings):
     writer_url: str | None = arg(
         "another OpenAI-compatible endpoint, a local vLLM for instance", None
     )
-    writer_concurrency: int = arg("requests to the chat model at a time", 32, machine=True)
+    writer_concurrency: int = arg(
+        "requests to the chat model at a time", 32, machine=True, at_least=1
+    )
     writer_cache: Path = arg(
         "file that keeps the chat model's texts", Path("runs/writer_cache.jsonl"), machine=True
     )
@@ -107,7 +113,9 @@ class WriterSettings(ModelSettings, SamplingSettings):
     price_output: float | None = arg(
         "its price per million tokens written, for the estimate", None, machine=True
     )
-    max_missing: float = arg("stop if a larger share of the texts could not be had", 0.02)
+    max_missing: float = arg(
+        "stop if a larger share of the texts could not be had", 0.02, at_least=0
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,8 +126,10 @@ class EntiGraphSettings:
         "of how many entities a text tells the relation (paper v2 has both rows)", "pairs"
     )
     # Together no more than the sequences that are trained on for one self-edit (golden rule G1)
-    max_pairs: int = arg("pairs per passage, chosen at random where there are more", 15)
-    max_triples: int = arg("triples per passage, chosen at random where there are more", 15)
+    max_pairs: int = arg("pairs per passage, chosen at random where there are more", 15, at_least=0)
+    max_triples: int = arg(
+        "triples per passage, chosen at random where there are more", 15, at_least=0
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,11 +143,13 @@ class JudgeSettings:
     judge_url: str | None = arg(
         "another OpenAI-compatible endpoint, a local vLLM for instance", None
     )
-    judge_concurrency: int = arg("judge requests at a time", 32, machine=True)
+    judge_concurrency: int = arg("judge requests at a time", 32, machine=True, at_least=1)
     judge_cache: Path = arg(
         "file that keeps the chat judge's replies", Path("runs/judge_cache.jsonl"), machine=True
     )
-    max_ungraded: float = arg("stop if a larger share of the answers could not be graded", 0.02)
+    max_ungraded: float = arg(
+        "stop if a larger share of the answers could not be graded", 0.02, at_least=0
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,7 +159,7 @@ class AnswerSettings(PromptSettings, JudgeSettings):
     answer_style: Literal["plain", "chain-of-thought"] = arg(
         "how to answer (paper: plain)", "plain"
     )
-    max_answer_tokens: int = arg("longest answer, in tokens (release: 64)", 64)
+    max_answer_tokens: int = arg("longest answer, in tokens (release: 64)", 64, at_least=1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,26 +168,28 @@ class InnerLoopSettings(AnswerSettings):
 
     split_newlines: bool = arg("each line of a self-edit is a training sequence", True)
     add_context: bool = arg("the passage itself is one more training sequence", True)
-    lora_rank: int = arg("LoRA rank (paper: 32)", 32)
+    lora_rank: int = arg("LoRA rank (paper: 32)", 32, at_least=1)
     lora_alpha: float = arg("LoRA alpha (paper: 64)", 64)
     target_modules: list[str] = arg("adapted layers (PEFT's for Qwen2)", ["q_proj", "v_proj"])
     learning_rate: float = arg("learning rate, linear to 0 (paper: 1e-3)", 1e-3)
-    epochs: int = arg("passes over the sequences (paper: 10)", 10)
-    batch_size: int = arg("sequences per step (paper: 1)", 1)
-    gradient_accumulation: int = arg("steps per update (paper: 1)", 1)
-    max_length: int = arg("longest training sequence, in tokens (release: 2048)", 2048)
+    epochs: int = arg("passes over the sequences (paper: 10)", 10, at_least=1)
+    batch_size: int = arg("sequences per step (paper: 1)", 1, at_least=1)
+    gradient_accumulation: int = arg("steps per update (paper: 1)", 1, at_least=1)
+    max_length: int = arg("longest training sequence, in tokens (release: 2048)", 2048, at_least=1)
     padding_loss: Literal["none", "max", "sampled"] = arg(
         "max: the release's loss on padding up to max_length; sampled: its cheap estimate", "none"
     )
-    slots: int = arg("adapters trained side by side", 15, machine=True)
+    slots: int = arg("adapters trained side by side", 15, machine=True, at_least=1)
 
 
 @dataclass(frozen=True, kw_only=True)
 class RewardSettings(InnerLoopSettings):
     """How self-edits are rewarded and selected (paper, section 3.1 and 4.1)."""
 
-    repeats: int = arg("inner loops per self-edit, each from its own seed (paper: 3)", 3)
-    keep: int = arg("self-edits kept per passage (paper: the best 1 of 5)", 1)
+    repeats: int = arg(
+        "inner loops per self-edit, each from its own seed (paper: 3)", 3, at_least=1
+    )
+    keep: int = arg("self-edits kept per passage (paper: the best 1 of 5)", 1, at_least=1)
 
 
 @dataclass(frozen=True, kw_only=True)
