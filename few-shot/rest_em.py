@@ -34,7 +34,7 @@ from seal.records import read_json
 from seal.run import Run
 from seal.seeds import derive_seed
 from seal.settings import RunSettings
-from seal.sft import finetune, m_step
+from seal.sft import check_processes, finetune, m_step
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +57,7 @@ def main(config: Config) -> None:
     require_targets(tasks)
     check_prompts(config)
     check_model(config.model)
+    check_processes(config.sft_batch_size, config.sft_processes)
     run = Run.open(config.run_dir, config)
     run.say(f"{config.rounds} rounds, each: {estimate_rewards(tasks, config.k, config)}")
     policy = config.model

@@ -42,7 +42,7 @@ from seal.records import read_json
 from seal.run import Run
 from seal.seeds import derive_seed
 from seal.settings import ModelSettings, RunSettings, SftSettings
-from seal.sft import finetune, m_step
+from seal.sft import check_processes, finetune, m_step
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,6 +72,7 @@ def main(config: Config) -> None:
     validation = validation_passages(loaded, n_validation, seed) if n_validation else []
     check_prompts(config)
     check_model(config.model)
+    check_processes(config.sft_batch_size, config.sft_processes)
     judge = open_judge(config)
     reward = open_reward(config, judge)
     run = Run.open(config.run_dir, config)

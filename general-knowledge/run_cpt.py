@@ -39,7 +39,7 @@ from seal.model_folders import check_model
 from seal.records import write_text
 from seal.run import Run
 from seal.settings import ModelSettings, RunSettings
-from seal.sft import finetune
+from seal.sft import check_processes, finetune
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,6 +69,7 @@ def main(config: Config) -> None:
     asked = with_questions(passages, config.n_questions)
     job = pretraining_job(config, config, config.seed)
     check_model(config.model)
+    check_processes(job.batch_size, config.processes)
     check_prompts(config)
     judge = open_judge(config)
     run = Run.open(config.run_dir, config)

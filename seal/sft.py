@@ -104,11 +104,7 @@ def finetune(
             f"{folder}: no self-edit to finetune on (none was graded, or all were blank); see"
             " rewards.jsonl beside it"
         )
-    if job.batch_size % processes:
-        raise UserError(
-            f"a batch of {job.batch_size} does not divide among {processes} processes; choose a"
-            " number that divides it"
-        )
+    check_processes(job.batch_size, processes)
     write_json(folder / "job.json", asdict(job))
     write_jsonl(folder / "rows.jsonl", (asdict(row) for row in rows))
     command = [*launcher(job, processes, accelerate_config), "-m", "seal.sft", str(folder)]
@@ -122,20 +118,25 @@ def finetune(
     return output
 
 
-def launcher(job: SftJob, processes: int, accelerate_config: Path | None = None) -> list[str]:
-    """The beginning of the command line that starts `processes` processes of a module.
-
-    Raises UserError if there are GPUs, but fewer.
-    """
-    if processes == 1:
-        return [sys.executable]
-    gpus = _gpus()
-    if 0 < gpus < processes:
+def check_processes(batch_size: int, processes: int) -> None:
+    """Raise UserError if so many processes cannot share a batch, or there are too few GPUs."""
+    if batch_size % processes:
+        raise UserError(
+            f"a batch of {batch_size} does not divide among {processes} processes; choose a number"
+            " that divides it"
+        )
+    if 0 < (gpus := _gpus()) < processes:
         raise UserError(
             f"{processes} processes need a GPU each, and {gpus} are visible; ask for as many"
         )
+
+
+def launcher(job: SftJob, processes: int, accelerate_config: Path | None = None) -> list[str]:
+    """The beginning of the command line that starts `processes` processes of a module."""
+    if processes == 1:
+        return [sys.executable]
     # What starts a process per GPU starts them without GPUs too, whereas --cpu starts a single one
-    spread = ["--config_file", str(accelerate_config)] if accelerate_config and gpus else []
+    spread = ["--config_file", str(accelerate_config)] if accelerate_config and _gpus() else []
     return [
         *(sys.executable, "-m", "accelerate.commands.launch"),
         *("--num_processes", str(processes), "--num_machines", "1"),

@@ -136,6 +136,11 @@ def test_prompt_folder(complain, tmp_path):
     assert "implications.txt" in complain(prompts=tmp_path)
 
 
+def test_processes_that_cannot_share_the_m_step(complain, tmp_path):
+    assert "a batch of 10 does not divide among 3 processes" in complain(sft_processes=3)
+    assert not (tmp_path / "run").exists()
+
+
 def test_foreign_run_folder_is_left_alone(complain, tmp_path):
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "thesis.txt").write_text("mine")

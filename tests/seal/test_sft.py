@@ -13,7 +13,16 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from seal.errors import UserError
 from seal.settings import ModelSettings, SftSettings
-from seal.sft import SftJob, SftRow, encode_example, finetune, launcher, m_step, visible_gpus
+from seal.sft import (
+    SftJob,
+    SftRow,
+    check_processes,
+    encode_example,
+    finetune,
+    launcher,
+    m_step,
+    visible_gpus,
+)
 from seal.untrained import save_untrained_model, train_tokenizer
 
 TEXTS = ["The lamp burned whale oil.", "The tower is green and white."]
@@ -204,11 +213,20 @@ def test_a_config_says_how_gpus_share_a_model(model, monkeypatch, tmp_path):
     alone = launcher(job(model), 2)
     assert alone[-1] == "--multi_gpu" and "bf16" not in alone
     assert launcher(job(model), 1, config) == [sys.executable]
-    with pytest.raises(UserError, match="5 processes need a GPU each, and 4 are visible"):
-        launcher(job(model), 5, config)
     # Without any, the CPU; sharing is for GPUs
     monkeypatch.setattr("seal.sft._gpus", lambda: 0)
     assert launcher(job(model), 5, config)[-1] == "--multi_gpu"
+
+
+def test_processes_share_a_batch_and_have_a_gpu_each(monkeypatch):
+    monkeypatch.setattr("seal.sft._gpus", lambda: 4)
+    check_processes(12, 4)
+    with pytest.raises(UserError, match="5 processes need a GPU each, and 4 are visible"):
+        check_processes(10, 5)
+    with pytest.raises(UserError, match="a batch of 10 does not divide among 4 processes"):
+        check_processes(10, 4)
+    monkeypatch.setattr("seal.sft._gpus", lambda: 0)
+    check_processes(10, 5)
 
 
 @pytest.mark.parametrize(
