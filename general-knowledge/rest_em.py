@@ -122,7 +122,7 @@ def run_round(
             )
         self_edits = sample_self_edits(part, passages, policy, config, seed)
         rewards, figures = reward(part, passages, self_edits, policy, settings=config, seed=seed)
-        selected = select_self_edits(self_edits, rewards, config.keep)
+        selected = select_self_edits(self_edits, rewards, config, seed)
         rows = sft_rows(passages, selected, config, policy.tokenizer)
     part.say(f"round {number}: finetuning the policy on {len(rows)} self-edits")
     finetune(

@@ -55,7 +55,7 @@ def main(config: Config) -> None:
         rewards, summary = reward(
             run, passages, self_edits, policy, settings=config, seed=config.seed
         )
-        selected = select_self_edits(self_edits, rewards, config.keep)
+        selected = select_self_edits(self_edits, rewards, config, config.seed)
         rows = sft_rows(passages, selected, config, policy.tokenizer)
     write_jsonl(run.path("sft.jsonl"), map(asdict, rows))
     results = {**summary, **describe_selection(selected, rewards)}

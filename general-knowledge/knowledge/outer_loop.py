@@ -212,9 +212,19 @@ def _by_self_edit(outcomes: Sequence[Outcome]) -> dict[str, list[Outcome]]:
 
 
 def select_self_edits(
-    self_edits: Sequence[SelfEdit], rewards: Sequence[Reward], keep: int = 1
+    self_edits: Sequence[SelfEdit],
+    rewards: Sequence[Reward],
+    settings: OuterLoopSettings,
+    seed: int,
 ) -> list[SelfEdit]:
-    """The `keep` best-rewarded self-edits of every passage (golden G2: ties go to the first)."""
+    """The `keep` best-rewarded self-edits of every passage (golden G2: ties go to the first).
+
+    As a control, random ones among those that have a reward; the seed says which.
+    """
+    ranks = [reward.reward for reward in rewards]
+    if settings.selection == "random":
+        draws = [float(derive_seed(seed, f"{reward.id}/selection")) for reward in rewards]
+        ranks = [None if rank is None else draw for rank, draw in zip(ranks, draws, strict=True)]
     of_passage: dict[str, list[int]] = {}
     for index, self_edit in enumerate(self_edits):
         of_passage.setdefault(self_edit.passage_id, []).append(index)
@@ -223,8 +233,8 @@ def select_self_edits(
         for indices in of_passage.values()
         for best in best_indices(
             [self_edits[index].text for index in indices],
-            [rewards[index].reward for index in indices],
-            keep,
+            [ranks[index] for index in indices],
+            settings.keep,
         )
     ]
 

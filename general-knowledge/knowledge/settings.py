@@ -189,7 +189,6 @@ class RewardSettings(InnerLoopSettings):
     repeats: int = arg(
         "inner loops per self-edit, each from its own seed (paper: 3)", 3, at_least=1
     )
-    keep: int = arg("self-edits kept per passage (paper: the best 1 of 5)", 1, at_least=1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -200,4 +199,9 @@ class OuterLoopSettings(RewardSettings):
         "inner-loop: answers after training on a self-edit; proxy: the chat judge's marks for its"
         " text, 4 to 20 (paper v2)",
         "inner-loop",
+    )
+    keep: int = arg("self-edits kept per passage (paper: the best 1 of 5)", 1, at_least=1)
+    selection: Literal["best", "random"] = arg(
+        "which of them are kept (paper: best); random: a control that takes no heed of rewards",
+        "best",
     )

@@ -15,7 +15,7 @@ from knowledge.outer_loop import (
 )
 from knowledge.passages import Passage, Question
 from knowledge.self_edits import SelfEdit
-from knowledge.settings import RewardSettings, SelfEditSettings
+from knowledge.settings import OuterLoopSettings, RewardSettings, SelfEditSettings
 
 PASSAGES = [
     Passage(name, name.title(), f"All about {name}.", (Question("q1", "a1"), Question("q2", "a2")))
@@ -55,13 +55,24 @@ def test_rewards_leave_out_what_is_ungraded():
 
 def test_selection_keeps_the_best_of_each_passage_and_never_an_ungraded_one():
     rewards = rewards_of(SELF_EDITS, OUTCOMES)
-    selected = select_self_edits(SELF_EDITS, rewards)
+    selected = select_self_edits(SELF_EDITS, rewards, OuterLoopSettings(), seed=0)
     assert [kept.id for kept in selected] == ["moth/implications/1", "ferry/implications/1"]
     assert describe_selection(selected, rewards) == {
         "n_selected": 2,
         "selected_mean_reward": 0.375,
     }
     assert describe_selection([], rewards)["selected_mean_reward"] is None
+
+
+def test_a_random_selection_heeds_no_reward_but_leaves_out_the_ungraded():
+    rewards = rewards_of(SELF_EDITS, OUTCOMES)
+    control = OuterLoopSettings(selection="random")
+    drawn = {
+        tuple(kept.id for kept in select_self_edits(SELF_EDITS, rewards, control, seed))
+        for seed in range(20)
+    }
+    ferry = "ferry/implications/1"
+    assert drawn == {("moth/implications/0", ferry), ("moth/implications/1", ferry)}
 
 
 def test_summary_is_over_passages_with_something_graded():

@@ -85,7 +85,7 @@ def test_rewards_are_the_sums_and_select_the_best_of_each_passage(stub, rater, t
     edits = self_edits("marks 3 3 3 3", "marks 5 4 5 4", "marks 4 5 4 5")
     rewards, figures = rate(Run(tmp_path), rater, edits)
     assert [reward.reward for reward in rewards] == [12.0, 18.0, 18.0] * 2
-    selected = select_self_edits(edits, rewards)
+    selected = select_self_edits(edits, rewards, OuterLoopSettings(), seed=0)
     assert [kept.id for kept in selected] == ["moth/implications/1", "ferry/implications/1"]
     assert figures == {
         "reward": "proxy",
@@ -139,7 +139,9 @@ def test_a_tolerated_share_stays_unrated_and_is_never_selected(stub, rater, tmp_
     rewards, figures = rate(Run(tmp_path), rater, edits, max_ungraded=0.5)
     assert [reward.reward for reward in rewards] == [None, 4.0] * 2
     assert (figures["mean_proxy_score"], figures["n_unrated"]) == (4.0, 2)
-    assert [kept.text for kept in select_self_edits(edits, rewards)] == ["marks 1 1 1 1"] * 2
+    assert [
+        kept.text for kept in select_self_edits(edits, rewards, OuterLoopSettings(), seed=0)
+    ] == ["marks 1 1 1 1"] * 2
     stub.reply = marks_as_written
     assert rate(Run(tmp_path), rater, edits, max_ungraded=0.5) == (rewards, figures)
 

@@ -1,0 +1,52 @@
+"""Train a small model from nothing on an invented world; on it SEAL can be seen to learn on a CPU.
+
+Nobody in that world exists. The model knows some of its people, can answer questions about them
+closed-book, and writes self-edits in several styles, useful and useless ones. What is measured with
+it shows the method at work, and says nothing about language models. 20 minutes on one CPU core.
+
+Reads   nothing but general-knowledge/small_model/prompts, how it will be addressed
+Writes  RUN_DIR/model             a transformers folder (Llama, 1.1 million weights, 4 MB)
+        RUN_DIR/training.json     passages about strangers, for ReST-EM
+        RUN_DIR/evaluation.json   passages about other strangers, for the single-passage table
+        RUN_DIR/results.json      what it can do
+Run     python general-knowledge/pretrain_small_model.py --run_dir runs/small-model
+"""
+
+from dataclasses import dataclass
+
+from knowledge.invented_world import make_world, passage_records
+from knowledge.pretraining import Plan, describe_skill, pretrain
+from seal.arguments import arg, run_program
+from seal.records import read_json, write_json
+from seal.run import Run
+from seal.settings import RunSettings
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config(RunSettings):
+    """Flags of pretrain_small_model.py."""
+
+    pretraining_steps: int = arg("steps, of about 1,700 tokens each", 3600, at_least=1)
+    measure_every: int = arg(
+        "steps after which its skill is shown and a checkpoint written",
+        250,
+        machine=True,
+        at_least=1,
+    )
+
+
+def main(config: Config) -> None:
+    """Make the world of the seed, write its passages, and train the model or go on training it."""
+    run = Run.open(config.run_dir, config)
+    world = make_world(config.seed)
+    for name, people in [("training", world.training), ("evaluation", world.evaluation)]:
+        write_json(run.path(f"{name}.json"), passage_records(people, config.seed))
+    if not run.path("results.json").exists():
+        plan = Plan(config.seed, config.pretraining_steps)
+        run.write_results(pretrain(run, world, plan, config.measure_every))
+        run.path("checkpoint.pt").unlink(missing_ok=True)
+    run.say(f"{run.path('model')}: {describe_skill(read_json(run.path('results.json')))}")
+
+
+if __name__ == "__main__":
+    run_program(main, Config)

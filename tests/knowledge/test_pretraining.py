@@ -1,0 +1,319 @@
+"""Pre-training the small model: its tokens lose nothing, it learns, and it resumes exactly."""
+
+import random
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from knowledge import pretraining
+from knowledge.invented_words import RELATIONS, all_texts
+from knowledge.invented_world import (
+    STYLES,
+    World,
+    answer,
+    make_world,
+    passage_records,
+    passage_text,
+    question,
+    self_edit_text,
+    statement,
+)
+from knowledge.passages import Passage, Question, load_passages
+from knowledge.pretraining import (
+    LONGEST_SELF_EDIT,
+    Plan,
+    measure_skill,
+    new_model,
+    pretrain,
+    self_edit_request,
+    step_batches,
+)
+from knowledge.prompts import answer_prompt, check_prompts, self_edit_prompt
+from knowledge.sequences import training_texts
+from knowledge.settings import RewardSettings, SelfEditSettings
+from knowledge.word_tokenizer import PROMPTS, UNKNOWN, word_tokenizer
+from seal.arguments import parse_arguments
+from seal.lora_jobs import IGNORED_LABEL
+from seal.models import load_model, load_tokenizer
+from seal.records import read_json, read_text
+from seal.run import Run
+from tests.data import REPOSITORY
+from tests.programs.programs import load_program
+
+WORLD = make_world(0)
+TOKENIZER = word_tokenizer()
+NARROW = {
+    "hidden_size": 32,
+    "intermediate_size": 64,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 1,
+    "num_key_value_heads": 1,
+}
+BRIEF = {"demonstrations": 2, "passages": 2, "documents": 4}
+
+
+@dataclass(frozen=True)
+class Flags:
+    """A run needs some config."""
+
+    seed: int = 0
+
+
+def texts(seed: int) -> Iterable[str]:
+    """One of everything that is written about somebody."""
+    rng = random.Random(seed)
+    person = WORLD.stranger(rng)
+    passage = passage_text(person, rng)
+    yield passage
+    for relation, value in zip(RELATIONS, person.facts, strict=True):
+        yield statement(relation, person.name, value, rng)
+        yield f"{question(relation, person.name, rng)} {answer(value)}"
+        yield answer_prompt(person.name, question(relation, person.name, rng), folder=PROMPTS)
+    for style in STYLES:
+        written = self_edit_text(style, person, passage, rng)
+        yield written
+        yield self_edit_request(person, passage) + written
+        yield from training_texts(person.name, passage, written)
+
+
+# Tokens
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_texts_survive(seed):
+    for text in texts(seed):
+        ids = TOKENIZER(text)["input_ids"]
+        assert UNKNOWN not in TOKENIZER.convert_ids_to_tokens(ids)
+        assert TOKENIZER.decode(ids) == text
+
+
+def test_words_are_whole_and_marks_stand_alone():
+    text = "Ada Dorn\nWhere was Ada Dorn born? Arvel."
+    expected = ["Ada", "Dorn", "\n", "Where", "was", "Ada", "Dorn", "born", "?", "Arvel", "."]
+    assert TOKENIZER.tokenize(text) == expected
+    assert TOKENIZER("Notes:\n")["input_ids"][-1] == TOKENIZER("\n")["input_ids"][0]
+
+
+def test_every_token_is_used():
+    used = {*TOKENIZER.convert_ids_to_tokens(TOKENIZER(" ".join(all_texts()))["input_ids"])}
+    used |= {*TOKENIZER.tokenize("Notes:\n"), TOKENIZER.eos_token, UNKNOWN}
+    assert used == {*TOKENIZER.get_vocab()}
+
+
+def test_other_words_are_unknown():
+    assert TOKENIZER.tokenize("Ada flew.") == ["Ada", UNKNOWN, "."]
+
+
+@pytest.mark.parametrize("style", STYLES)
+def test_self_edits_fit(style):
+    for seed in range(100):
+        rng = random.Random(seed)
+        person = WORLD.stranger(rng)
+        written = self_edit_text(style, person, passage_text(person, rng), rng)
+        assert len(TOKENIZER(written)["input_ids"]) < LONGEST_SELF_EDIT
+
+
+# Prompts
+
+
+def test_the_prompts_are_those_of_the_programs():
+    check_prompts(SelfEditSettings(prompts=PROMPTS))
+    check_prompts(RewardSettings(prompts=PROMPTS))
+    passage = Passage("", "Ada Dorn", "She lives.", (Question("a", "b"),))
+    person = WORLD.stranger(random.Random(0))
+    assert self_edit_prompt(passage, "implications", PROMPTS) == "Ada Dorn\nShe lives.\nNotes:\n"
+    assert self_edit_request(person, "He.") == f"{person.name}\nHe.\nNotes:\n"
+    # No line break at its end: in the documents too, the answer follows in the question's line
+    assert answer_prompt("Ada Dorn", "Why?", folder=PROMPTS) == "Ada Dorn\nWhy?"
+
+
+# What a step is trained on
+
+
+def decoded(ids: Iterable[int]) -> str:
+    return TOKENIZER.decode([*ids])
+
+
+def test_a_step_has_three_batches():
+    plan = Plan(seed=0, steps=10)
+    (_, demonstrations), (weight, passages), (_, documents) = step_batches(
+        WORLD, plan, 0, TOKENIZER
+    )
+    assert (len(demonstrations), len(passages), len(documents)) == (8, 6, 48)
+    assert weight == 0.6
+    others, known = {*WORLD.others}, {person.name for person in WORLD.known}
+    for ids, labels in demonstrations:
+        written = [label for label in labels if label != IGNORED_LABEL]
+        # The loss is on the self-edit and its end alone
+        assert decoded(ids).startswith(decoded(ids).splitlines()[0])
+        assert list(ids[-len(written) :]) == written and written[-1] == TOKENIZER.eos_token_id
+        request = decoded(ids[: -len(written)])
+        assert request.endswith("\nNotes:\n") and request.splitlines()[0] in others
+    for ids, labels in [*passages, *documents]:
+        assert list(ids) == list(labels) and ids[-1] == TOKENIZER.eos_token_id
+    assert {decoded(ids).splitlines()[0] for ids, _ in passages} <= known
+
+
+def test_steps_depend_on_seed_and_number_alone():
+    plan = Plan(seed=0, steps=10, **BRIEF)
+    first = [*step_batches(WORLD, plan, 3, TOKENIZER)]
+    assert first == [*step_batches(WORLD, plan, 3, TOKENIZER)]
+    assert first != [*step_batches(WORLD, plan, 4, TOKENIZER)]
+    assert first != [*step_batches(WORLD, Plan(seed=1, steps=10, **BRIEF), 3, TOKENIZER)]
+
+
+def test_nobody_is_given_away():
+    """Those of the loops are never written about, and of some known people nothing is asked."""
+    plan = Plan(seed=0, steps=10, demonstrations=4, passages=4, documents=400)
+    seen = [
+        decoded(ids)
+        for step in range(10)
+        for _, batch in step_batches(WORLD, plan, step, TOKENIZER)
+        for ids, _ in batch
+    ]
+    unseen = [person.name for person in WORLD.evaluation + WORLD.training]
+    assert not any(name in text for name in unseen for text in seen)
+    asked = [text for text in seen if "?" in text and "Notes" not in text]
+    assert len(asked) > 1000
+    assert not any(person.name in text for person in WORLD.unasked for text in asked)
+    assert any(person.name in text for person in WORLD.unasked for text in seen)
+
+
+def test_learning_rate_rises_and_falls():
+    rates = [Plan(seed=0, steps=1000).learning_rate_at(step) for step in range(1000)]
+    assert rates[0] == pytest.approx(2e-5) and rates[99] == pytest.approx(2e-3)
+    assert rates[:101] == sorted(rates[:101]) and rates[100:] == sorted(rates[100:])[::-1]
+    assert 0 < rates[-1] < 1e-7
+
+
+# Training
+
+
+def small_world() -> World:
+    """One whose few people are soon known."""
+    return make_world(0, n_known=3, n_unasked=1, n_evaluation=1, n_training=2)
+
+
+def trained(folder: Path, steps: int, seed: int = 0, world: World = WORLD) -> Path:
+    plan = Plan(seed, steps, **BRIEF)
+    pretrain(Run.open(folder, Flags(seed)), world, plan, measure_every=2, **NARROW)
+    return folder / "model"
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    return load_file(folder / "model.safetensors")
+
+
+def equal(one: Path, other: Path) -> bool:
+    first, second = weights(one), weights(other)
+    return first.keys() == second.keys() and all(first[k].equal(second[k]) for k in first)
+
+
+class Killed(Exception):
+    """What a kill looks like from inside."""
+
+
+def test_a_killed_run_resumes_exactly(tmp_path, monkeypatch):
+    whole = trained(tmp_path / "whole", steps=5)
+    step_of = pretraining._train_step
+    steps = []
+
+    def train_step(*arguments):
+        steps.append(arguments[4])
+        if steps == [0, 1, 2, 3]:
+            raise Killed
+        return step_of(*arguments)
+
+    monkeypatch.setattr(pretraining, "_train_step", train_step)
+    with pytest.raises(Killed):
+        trained(tmp_path / "killed", steps=5)
+    assert not (tmp_path / "killed/model").exists()
+    resumed = trained(tmp_path / "killed", steps=5)
+    # From the checkpoint after two steps
+    assert steps == [0, 1, 2, 3, 2, 3, 4]
+    assert equal(whole, resumed)
+    # Nor is there anything left to do
+    trained(tmp_path / "killed", steps=5)
+    assert len(steps) == 7 and equal(whole, resumed)
+    assert not equal(whole, trained(tmp_path / "other", steps=5, seed=1))
+
+
+def test_the_folder_is_what_programs_load(tmp_path):
+    folder = trained(tmp_path / "run", steps=1)
+    tokenizer, model = load_tokenizer(str(folder)), load_model(str(folder), "float32", "cpu")
+    assert tokenizer.get_vocab() == TOKENIZER.get_vocab()
+    text = "Ada Dorn\nWhere was Ada Dorn born? Arvel."
+    assert tokenizer.decode(tokenizer(text)["input_ids"]) == text
+    assert model.config.vocab_size == len(tokenizer)
+    assert model.generation_config.eos_token_id == tokenizer.eos_token_id
+    assert (folder / "README.md").exists()
+
+
+def test_the_shipped_size():
+    model = new_model(TOKENIZER, 0)
+    assert 1.0e6 < sum(weight.numel() for weight in model.parameters()) < 1.2e6
+    # vLLM serves no narrower heads on a CPU
+    assert model.config.hidden_size // model.config.num_attention_heads >= 32
+
+
+def test_it_learns(tmp_path):
+    world = small_world()
+    plan = Plan(0, steps=200, learning_rate=1e-2, demonstrations=2, passages=2, documents=24)
+    before = measure_skill(new_model(TOKENIZER, 0, **NARROW), TOKENIZER, world, 0)
+    run = Run.open(tmp_path / "run", Flags())
+    after = pretrain(run, world, plan, measure_every=plan.steps, **NARROW)
+    assert before["known"]["asked"] == 0
+    # Guessing the most popular value would give 0.12
+    assert after["known"]["asked"] > 0.3
+    assert sum(after["styles"].values()) == pytest.approx(1)
+
+
+# The program, and what it made
+
+
+def test_the_program_leaves_what_others_read(tmp_path, capsys):
+    program = load_program("general-knowledge", "pretrain_small_model")
+    config = program.Config(run_dir=tmp_path / "run", seed=3, pretraining_steps=1)
+    program.main(config)
+    files = {path.name for path in (tmp_path / "run").iterdir()}
+    assert {"model", "results.json", "training.json", "evaluation.json"} <= files
+    assert "checkpoint.pt" not in files
+    world = make_world(3)
+    for name, people in [("training", world.training), ("evaluation", world.evaluation)]:
+        passages = load_passages(tmp_path / f"run/{name}.json")
+        assert [passage.title for passage in passages] == [person.name for person in people]
+    before = (tmp_path / "run/model/model.safetensors").stat().st_mtime_ns
+    program.main(config)
+    assert (tmp_path / "run/model/model.safetensors").stat().st_mtime_ns == before
+    assert "known people closed-book" in capsys.readouterr().out.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("program", "names"),
+    [("rest_em", ["small", "small-rest-em"]), ("eval_single_passage", ["small"])],
+)
+def test_its_presets_are_flags_of_the_programs(program, names):
+    presets = PROMPTS.parent.parent / "presets"
+    words = [word for name in names for word in read_text(presets / f"{name}.args").split()]
+    required = ["--passages", "a.json", "--run_dir", "runs/a"]
+    config_class = load_program("general-knowledge", program).Config
+    config = parse_arguments(config_class, [*words, *required])
+    assert (REPOSITORY / config.prompts).samefile(PROMPTS)
+    assert config.max_new_tokens == LONGEST_SELF_EDIT
+
+
+def test_the_shipped_model_knows_its_world():
+    folder = PROMPTS.parent
+    for name, people in [("training", WORLD.training), ("evaluation", WORLD.evaluation)]:
+        assert read_json(folder / f"{name}.json") == passage_records(people, 0)
+    model = load_model(str(folder / "model"), "float32", "cpu")
+    tokenizer = load_tokenizer(str(folder / "model"))
+    assert tokenizer.get_vocab() == TOKENIZER.get_vocab()
+    skill = measure_skill(model, tokenizer, WORLD, 0)
+    assert skill["known"]["asked"] > 0.95 and skill["known"]["unasked"] > 0.9
+    # Left to itself it writes useful self-edits and useless ones
+    assert skill["styles"]["filler"] > 0.1 and skill["styles"]["full"] < 0.3
