@@ -5,10 +5,18 @@ RUN := $(VENV)/bin/python
 # The GPU pins (with vLLM) where there is a GPU, else the same packages without it
 REQUIREMENTS := $(if $(shell command -v nvidia-smi 2>/dev/null),requirements.txt,requirements-cpu.txt)
 
-.PHONY: demo test lint install clean
+.PHONY: demo demo-knowledge demo-few-shot test lint install clean
 
 demo: $(VENV)/.installed
 	bash scripts/demo.sh
+
+demo-knowledge: $(VENV)/.installed
+	RUN_DIR=runs/demo/knowledge bash scripts/demo_knowledge.sh
+	$(RUN) scripts/summarize_seeds.py --knowledge runs/demo/knowledge --output runs/demo
+
+demo-few-shot: $(VENV)/.installed
+	RUN_DIR=runs/demo/few-shot bash scripts/demo_few_shot.sh
+	$(RUN) scripts/summarize_seeds.py --few_shot runs/demo/few-shot --output runs/demo
 
 # Small models compute faster in one thread than in several that wait for each other
 test: $(VENV)/.installed

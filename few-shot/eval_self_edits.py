@@ -6,7 +6,8 @@ after RL, another policy with its own self-edits; with --oracle, the hand-made c
 
 Reads   --tasks (paper: 8 tasks of ARC's evaluation set)
 Writes  RUN_DIR/ROW/self_edits.jsonl predictions.jsonl rewards.jsonl, and solved.txt: ids of tasks
-        RUN_DIR/table.md, tasks.md (by task), results.json
+        RUN_DIR/table.md, tasks.md (by task), knobs.md (what sampled self-edits choose)
+        RUN_DIR/results.json
 Run     python few-shot/eval_self_edits.py --run_dir runs/arc-table \\
             --tasks ARC-AGI/data/evaluation --task_ids paper-evaluation \\
             --policies seal=runs/arc-rest-em/round-1/sft/model
@@ -25,11 +26,18 @@ from arc.evaluation import (
     summarize_arm,
     trained_arm,
 )
+from arc.knobs import KnobShares, format_knobs, read_knobs
 from arc.outer_loop import measure_rewards
 from arc.prediction import predict_in_context
 from arc.prompts import check_prompts
 from arc.self_edits import ORACLE, SAMPLED, given_self_edits, sample_self_edits
-from arc.settings import InnerLoopSettings, PolicySettings, SelfEditSettings, TaskSettings
+from arc.settings import (
+    InnerLoopSettings,
+    OracleSettings,
+    PolicySettings,
+    SelfEditSettings,
+    TaskSettings,
+)
 from arc.tasks import Task, read_tasks, require_targets
 from seal.arguments import arg, labelled, run_program
 from seal.inner_loops import seconds_per_adapter
@@ -43,7 +51,14 @@ IN_CONTEXT, SELF_EDITS = "in-context", "self-edits"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config(RunSettings, PolicySettings, TaskSettings, SelfEditSettings, InnerLoopSettings):
+class Config(
+    RunSettings,
+    PolicySettings,
+    TaskSettings,
+    SelfEditSettings,
+    InnerLoopSettings,
+    OracleSettings,
+):
     """Flags of eval_self_edits.py."""
 
     k: int = arg("self-edits per task (paper: 15 to train, 5 to evaluate)", 5, at_least=1)
@@ -62,7 +77,7 @@ def main(config: Config) -> None:
     for row in rows:
         check_model(row.model)
         if row.source not in (None, SAMPLED):
-            given_self_edits(row.source, tasks, config.k)
+            given_self_edits(row.source, tasks, config.k, config)
     check_prompts(config)
     run = Run.open(config.run_dir, config)
     run.say(f"each row: {estimate_rewards(tasks, config.k, config)}")
@@ -73,7 +88,8 @@ def main(config: Config) -> None:
             for row in rows:
                 if row.model == model:
                     arms[row.label] = fill_row(row, run.part(row.label), tasks, policy, config)
-    report(run, [arms[row.label] for row in rows], config)
+    knobs = {row.label: read_knobs(run.part(row.label)) for row in rows if row.source == SAMPLED}
+    report(run, [arms[row.label] for row in rows], knobs, config)
 
 
 class Row(NamedTuple):
@@ -105,13 +121,13 @@ def fill_row(row: Row, part: Run, tasks: list[Task], policy: Policy, config: Con
     if row.source == SAMPLED:
         self_edits = sample_self_edits(part, tasks, policy, config, config.seed)
     else:
-        self_edits = given_self_edits(row.source, tasks, config.k)
+        self_edits = given_self_edits(row.source, tasks, config.k, config)
     rewards, _ = measure_rewards(part, tasks, self_edits, policy, config, config.seed)
     in_context = predict_in_context(part, tasks, policy, config, config.seed)
     return trained_arm(row.label, rewards, in_context)
 
 
-def report(run: Run, arms: list[Arm], config: Config) -> None:
+def report(run: Run, arms: list[Arm], knobs: dict[str, KnobShares], config: Config) -> None:
     """Write and print the table and, by task, what each arm solved."""
     rows = [
         summarize_arm(arm, above, config.seed)
@@ -123,8 +139,11 @@ def report(run: Run, arms: list[Arm], config: Config) -> None:
     table, by_task = format_table(rows, seconds_per_adapter(run)), format_task_table(arms)
     write_text(run.path("table.md"), table + "\n")
     write_text(run.path("tasks.md"), by_task + "\n")
-    run.write_results({"n_tasks": len(arms[0].successes), "k": config.k, "rows": rows})
-    run.say(f"{by_task}\n\nsuccess in percent, {len(arms[0].successes)} tasks\n{table}")
+    if knobs:
+        write_text(run.path("knobs.md"), format_knobs(knobs) + "\n")
+    n_tasks = len(arms[0].successes)
+    run.write_results({"n_tasks": n_tasks, "k": config.k, "rows": rows, "knobs": knobs})
+    run.say(f"{by_task}\n\nsuccess in percent, {n_tasks} tasks\n{table}")
 
 
 if __name__ == "__main__":

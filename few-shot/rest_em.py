@@ -2,6 +2,7 @@
 
 A round samples k self-edits per task from the current policy, trains an adapter on each, rewards
 those after which the policy solves the task, and finetunes the policy on all that were rewarded.
+With --selection, controls learn from self-edits without regard to their rewards.
 
 Reads   --tasks (training tasks: the same ones in every round)
 Writes  RUN_DIR/round-N/self_edits.jsonl  predictions.jsonl  rewards.jsonl
@@ -16,8 +17,15 @@ from pathlib import Path
 
 from arc.curves import plot_rounds
 from arc.estimate import estimate_rewards
-from arc.outer_loop import describe_round, measure_rewards, sft_rows
+from arc.outer_loop import (
+    describe_round,
+    describe_selection,
+    measure_rewards,
+    select_self_edits,
+    sft_rows,
+)
 from arc.prompts import check_prompts
+from arc.replay import replay_rows
 from arc.self_edits import sample_self_edits
 from arc.settings import (
     ArcSftSettings,
@@ -68,7 +76,7 @@ def main(config: Config) -> None:
             run_round(part, number, policy, tasks, config)
         rounds.append(read_json(part.path("results.json")))
         run.say(f"round {number}: {describe_round(rounds[-1])}")
-        if rounds[-1]["n_rewarded"]:
+        if rounds[-1]["n_selected"]:
             policy = str(sft_model(part))
     plot_rounds(rounds, run.path("rounds.png"))
     run.write_results({"rounds": rounds})
@@ -83,14 +91,18 @@ def run_round(part: Run, number: int, policy_name: str, tasks: list[Task], confi
     ) as policy:
         self_edits = sample_self_edits(part, tasks, policy, config, seed)
         rewards, figures = measure_rewards(part, tasks, self_edits, policy, config, seed)
-        rows = sft_rows(tasks, self_edits, rewards, config, policy.tokenizer)
-    if rows:
-        part.say(f"round {number}: finetuning the policy on {len(rows)} self-edits")
+        selected = select_self_edits(self_edits, rewards, config.selection, seed)
+        n_replayed = config.sft_replay * len(selected)
+        replayed = replay_rows(tasks, n_replayed, config, policy.tokenizer, seed)
+        rows = [*sft_rows(tasks, selected, config, policy.tokenizer), *replayed]
+    if selected:
+        also = f" and {len(replayed)} predictions" if replayed else ""
+        part.say(f"round {number}: finetuning the policy on {len(selected)} self-edits{also}")
         job = m_step(policy_name, config, config, seed)
         finetune(rows, job, part.path("sft"), config.sft_processes)
     else:
-        part.say(f"round {number}: no self-edit was rewarded, so the policy stays as it is")
-    part.write_results({"round": number, **figures})
+        part.say(f"round {number}: no self-edit to imitate, so the policy stays as it is")
+    part.write_results({"round": number, **figures, **describe_selection(self_edits, selected)})
 
 
 def sft_model(part: Run) -> Path:

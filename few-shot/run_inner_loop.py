@@ -13,10 +13,10 @@ Run     python few-shot/run_inner_loop.py --run_dir runs/arc-rewards \\
 from dataclasses import asdict, dataclass
 
 from arc.estimate import estimate_rewards
-from arc.outer_loop import describe_round, measure_rewards, sft_rows
+from arc.outer_loop import describe_round, measure_rewards, select_self_edits, sft_rows
 from arc.prompts import check_prompts
 from arc.self_edits import given_self_edits
-from arc.settings import InnerLoopSettings, PolicySettings, TaskSettings
+from arc.settings import InnerLoopSettings, OracleSettings, PolicySettings, TaskSettings
 from arc.tasks import read_tasks, require_targets
 from seal.arguments import arg, run_program
 from seal.policy import open_policy
@@ -26,7 +26,7 @@ from seal.settings import RunSettings
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config(RunSettings, PolicySettings, TaskSettings, InnerLoopSettings):
+class Config(RunSettings, PolicySettings, TaskSettings, InnerLoopSettings, OracleSettings):
     """Flags of run_inner_loop.py."""
 
     self_edits: str = arg(
@@ -39,7 +39,7 @@ def main(config: Config) -> None:
     """Train an adapter for every self-edit, predict, and print the round's figures."""
     tasks = read_tasks(config, config.seed)
     require_targets(tasks)
-    self_edits = given_self_edits(config.self_edits, tasks, config.k)
+    self_edits = given_self_edits(config.self_edits, tasks, config.k, config)
     check_prompts(config)
     run = Run.open(config.run_dir, config)
     run.say(estimate_rewards(tasks, config.k, config))
@@ -47,7 +47,8 @@ def main(config: Config) -> None:
         config.model, config, run.path("vllm.log"), config.lora_rank, config.slots
     ) as policy:
         rewards, results = measure_rewards(run, tasks, self_edits, policy, config, config.seed)
-        rows = sft_rows(tasks, self_edits, rewards, config, policy.tokenizer)
+        rewarded = select_self_edits(self_edits, rewards, "rewarded", config.seed)
+        rows = sft_rows(tasks, rewarded, config, policy.tokenizer)
     write_jsonl(run.path("sft.jsonl"), map(asdict, rows))
     run.write_results(results)
     run.say(describe_round(results))

@@ -20,8 +20,8 @@ from arc.grids import Grid
 from arc.inner_loop import adapter_job, training_set
 from arc.prediction import Solution, shorten, solve
 from arc.prompts import check_prompts
-from arc.self_edits import SAMPLED, given_self_edits, sample_self_edits
-from arc.settings import InnerLoopSettings, PolicySettings, SelfEditSettings
+from arc.self_edits import SAMPLED, SelfEdit, given_self_edits, sample_self_edits
+from arc.settings import InnerLoopSettings, OracleSettings, PolicySettings, SelfEditSettings
 from arc.tasks import Task, load_tasks
 from seal.arguments import arg, run_program
 from seal.errors import UserError
@@ -33,7 +33,7 @@ from seal.settings import RunSettings
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config(RunSettings, PolicySettings, SelfEditSettings, InnerLoopSettings):
+class Config(RunSettings, PolicySettings, SelfEditSettings, InnerLoopSettings, OracleSettings):
     """Flags of solve.py."""
 
     task: Path = arg("file with one ARC task, as in ARC's repository")
@@ -50,6 +50,8 @@ class Config(RunSettings, PolicySettings, SelfEditSettings, InnerLoopSettings):
 def main(config: Config) -> None:
     """Try in context, train on a self-edit, try again, and show both."""
     task = read_task(config)
+    source = config.self_edits
+    given = None if source == SAMPLED else given_self_edits(source, [task], config.k, config)
     check_prompts(config)
     run = Run.open(config.run_dir, config)
     adapter = run.path("adapter")
@@ -58,7 +60,8 @@ def main(config: Config) -> None:
     ) as policy:
         (before,) = solve(policy, [(task, None)], config, config.seed)
         show("in context, before any update", task_panels(task, tries(before)))
-        rejection = train(run, task, policy, adapter, config)
+        self_edits = given or sample_self_edits(run, [task], policy, config, config.seed)
+        rejection = train(run, task, self_edits, policy, adapter, config)
         after = before
         if rejection is None:
             (after,) = solve(policy, [(task, adapter)], config, config.seed)
@@ -93,12 +96,15 @@ def read_task(config: Config) -> Task:
     return tasks[config.test]
 
 
-def train(run: Run, task: Task, policy: Policy, adapter: Path, config: Config) -> Rejection | None:
+def train(
+    run: Run,
+    task: Task,
+    self_edits: Sequence[SelfEdit],
+    policy: Policy,
+    adapter: Path,
+    config: Config,
+) -> Rejection | None:
     """Train on the first self-edit that can be trained on; None if there is one, else why not."""
-    if config.self_edits == SAMPLED:
-        self_edits = sample_self_edits(run, [task], policy, config, config.seed)
-    else:
-        self_edits = given_self_edits(config.self_edits, [task], config.k)
     parsed = [self_edit.parsed for self_edit in self_edits]
     chosen = next((i for i, found in enumerate(parsed) if isinstance(found, Configuration)), 0)
     run.say(f"self-edit: {self_edits[chosen].text}")

@@ -18,6 +18,7 @@ from knowledge.evaluation import (
     Arm,
     arm,
     format_table,
+    in_order,
     passage_only_trials,
     summarize_arm,
 )
@@ -49,6 +50,7 @@ class Config(RunSettings, ModelSettings, PassageSettings, SelfEditSettings, Rewa
     repeats: int = arg("inner loops per self-edit (release: 1)", 1, at_least=1)
     self_edit_files: list[str] = arg("LABEL=self_edits.jsonl: a row with self-edits of a file", [])
     policies: list[str] = arg("LABEL=MODEL: a row with another policy, its weights and words", [])
+    order: list[str] = arg("labels in the order of the table; other rows follow", [])
 
 
 def main(config: Config) -> None:
@@ -61,6 +63,7 @@ def main(config: Config) -> None:
         for label, path in labelled("--self_edit_files", config.self_edit_files, ROWS).items()
     }
     policies = labelled("--policies", config.policies, (*ROWS, *files))
+    labels = in_order([*ROWS, *files, *policies], config.order)
     for model in [config.model, *policies.values()]:
         check_model(model)
     judge = open_judge(config)
@@ -76,6 +79,7 @@ def main(config: Config) -> None:
             model, config, run.path("vllm.log"), config.lora_rank, config.slots
         ) as policy:
             arms.append(own_self_edits_arm(label, run, passages, policy, judge, config))
+    arms.sort(key=lambda arm: labels.index(arm.label))
     rows = [
         summarize_arm(row, above, config.seed)
         for row, above in zip(arms, [None, *arms[:-1]], strict=True)

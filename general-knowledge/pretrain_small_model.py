@@ -8,16 +8,20 @@ Reads   nothing but general-knowledge/small_model/prompts, how it will be addres
 Writes  RUN_DIR/model             a transformers folder (Llama, 1.1 million weights, 4 MB)
         RUN_DIR/training.json     passages about strangers, for ReST-EM
         RUN_DIR/evaluation.json   passages about other strangers, for the single-passage table
+        RUN_DIR/oracle.jsonl      self-edits for these that the world itself wrote: an upper bound
+        RUN_DIR/passage-repeated.jsonl   as many lines of nothing but the passage: a control
         RUN_DIR/results.json      what it can do
 Run     python general-knowledge/pretrain_small_model.py --run_dir runs/small-model
 """
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from knowledge.invented_world import make_world, passage_records
+from knowledge.passages import load_passages
 from knowledge.pretraining import Plan, describe_skill, pretrain
+from knowledge.reference_self_edits import reference_self_edits
 from seal.arguments import arg, run_program
-from seal.records import read_json, write_json
+from seal.records import read_json, write_json, write_jsonl
 from seal.run import Run
 from seal.settings import RunSettings
 
@@ -41,6 +45,10 @@ def main(config: Config) -> None:
     world = make_world(config.seed)
     for name, people in [("training", world.training), ("evaluation", world.evaluation)]:
         write_json(run.path(f"{name}.json"), passage_records(people, config.seed))
+    passages = load_passages(run.path("evaluation.json"))
+    references = reference_self_edits(world.evaluation, passages, config.seed)
+    for kind, self_edits in references.items():
+        write_jsonl(run.path(f"{kind}.jsonl"), map(asdict, self_edits))
     if not run.path("results.json").exists():
         plan = Plan(config.seed, config.pretraining_steps)
         run.write_results(pretrain(run, world, plan, config.measure_every))

@@ -1,25 +1,31 @@
 #!/usr/bin/env bash
-# What `make demo` runs: SEAL learning on a small model of an invented world, then its few-shot loop
-# on example tasks with a small model that knows nothing.
+# What `make demo` runs: SEAL learning on a small model of each domain, side by side, then what both
+# have found.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 python=${PYTHON:-.venv/bin/python}
-# The models are too small for several threads: they would wait for each other most of the time
-export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
 
-RUN_DIR=runs/demo/small-model bash scripts/small_model.sh "$@"
+demo() { # NAME SCRIPT: every line of its output after NAME, of a progress bar what it ended with
+    RUN_DIR=runs/demo/$1 bash "$2" 2>&1 | while IFS= read -r line || [[ $line ]]; do
+        printf '%-9s  %s\n' "$1" "${line##*$'\r'}"
+    done
+}
+export -f demo
+export PYTHONUNBUFFERED=1 # or a program's lines come through the pipe when it has ended
+# Not `&`, which would have them outlive an interrupt
+printf '%s\n' knowledge scripts/demo_knowledge.sh few-shot scripts/demo_few_shot.sh |
+    xargs -P 2 -n 2 bash -eo pipefail -c 'demo "$@"' bash
 
-tasks=few-shot/examples
-small=(--model runs/demo/arc-model --dtype float32 --sampler transformers --lora_rank 8
-    --warmup_steps 2 --max_items 20 --max_answer_tokens 100)
-$python few-shot/make_small_model.py --tasks "$tasks" --output runs/demo/arc-model
-$python few-shot/rest_em.py "${small[@]}" --tasks "$tasks" --k 3 --run_dir runs/demo/arc-rest-em
-$python few-shot/solve.py "${small[@]}" --task "$tasks/color-of-three-corners.json" --k 5 \
-    --run_dir runs/demo/solve
+printf '\n'
+$python scripts/summarize_seeds.py --knowledge runs/demo/knowledge --few_shot runs/demo/few-shot \
+    --output runs/demo
 cat <<'END'
+Look further, in runs/demo:
+  summary.md, rounds-general-knowledge.png, rounds-few-shot.png    the tables above, accuracy by round
+  knowledge/table/table.md, few-shot/table/table.md                the tables with 95% intervals
+  knowledge/table/ROW/self_edits.jsonl, and of few-shot            what the policy of a row wrote
+  knowledge/rest-em/round-2/sft/model                              that policy after two rounds
 
-The table above is of a model of 1.1 million weights and of people who do not exist: its self-edits
-teach it what it could not know, and it learned by reward to write better ones. The second model only
-knows how a self-edit looks, so that it solves nothing. Neither says anything about language models;
-see README.md for real ones.
+Both models are small and know nothing but an invented world: they show the method at work, and say
+nothing about language models. See README.md for real ones, and docs/small-models.md for more seeds.
 END

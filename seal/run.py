@@ -4,7 +4,8 @@ config.json        the program's flags
 environment.json   git commit, package versions, command line (one entry per start)
 code-*.diff        what differed from that commit
 log.txt            what the program printed through `Run.say`
-metrics.jsonl      times, losses, memory: everything that depends on the clock or the machine
+metrics.jsonl      times, losses, memory: everything that depends on the clock or the machine; when
+                   the run ends, what it took (`seal.usage`)
 NAME.jsonl         outputs, one record a line, each with a stable "id"
 results.json       what was found; written last, and equal for equal configs
 """
@@ -38,6 +39,7 @@ from seal.records import (
     write_json,
     write_text,
 )
+from seal.usage import EVENT, measure_usage
 
 Item = TypeVar("Item")
 MINIMAL_SPACE = 10_000_000
@@ -54,6 +56,7 @@ class Run:
     def __init__(self, folder: Path, whole: "Run | None" = None) -> None:
         self.folder = folder
         self._whole = whole
+        self._opened = time.perf_counter()
         self._ids: dict[str, set[str]] = {}
         self._writing = threading.Lock()
 
@@ -201,7 +204,13 @@ class Run:
                 yield group
 
     def write_results(self, results: Any) -> None:
-        """Write results.json, the mark of a finished run, atomically."""
+        """Write results.json, the mark of a finished run, atomically.
+
+        The whole run, not a part, first notes what it took since it was opened in this process.
+        """
+        if self._whole is None:
+            usage = measure_usage(time.perf_counter() - self._opened)
+            self.metric(EVENT, **dataclasses.asdict(usage))
         write_json(self.path("results.json"), results)
 
 

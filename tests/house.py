@@ -14,6 +14,8 @@ from tests.data import REPOSITORY
 
 TREES = {"general-knowledge": "knowledge", "few-shot": "arc"}
 """Folder of programs to the one package in it."""
+SCRIPTS = "scripts"
+"""Folder of what concerns both trees; its programs know `seal` alone."""
 
 # Import names that differ from the requirement's, and those that a requirement brings along
 _IMPORT_NAMES = {"python-dotenv": "dotenv"}
@@ -32,15 +34,15 @@ _GUARD = "if __name__ == '__main__':\n    run_program(main, Config)"
 
 def sources() -> list[Path]:
     """Every Python file but the tests, relative to the repository."""
-    folders = ["seal", "benchmarks", *TREES]
+    folders = ["seal", "benchmarks", SCRIPTS, *TREES]
     return sorted(
         p.relative_to(REPOSITORY) for f in folders for p in (REPOSITORY / f).rglob("*.py")
     )
 
 
 def is_program(path: PurePath) -> bool:
-    """Whether this file of a tree is run rather than imported."""
-    return path.parts[0] in TREES and len(path.parts) == 2
+    """Whether this file of a tree, or of scripts/, is run rather than imported."""
+    return path.parts[0] in {SCRIPTS, *TREES} and len(path.parts) == 2
 
 
 def module_name(path: PurePath) -> str:

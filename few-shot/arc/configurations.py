@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from arc.augmenters import Augmentations
+from arc.settings import ORACLE_FILE
 from seal.errors import UserError
 from seal.records import read_text
 
-ORACLE = Path(__file__).resolve().parents[1] / "presets" / "oracle.json"
 MAX_STEPS = 375
 BATCH_SIZE = 2
 
@@ -108,12 +108,13 @@ def to_json(configuration: Configuration) -> str:
     return json.dumps(value, allow_nan=False)
 
 
-def load_oracle(path: Path = ORACLE) -> Configuration:
+def load_oracle(path: Path = ORACLE_FILE) -> Configuration:
     """The hand-made configuration that bounds what self-edits can reach (paper, table 1).
 
-    The paper does not print its values. The preset's are ours, after the work on test-time training
-    on ARC that the paper builds on (arXiv 2411.07279): every augmentation, the loss on outputs, and
-    two epochs at 1e-4. Raises UserError that names a file that is missing or no valid self-edit.
+    The paper does not print its values. Those of the file that ships are ours, after the work on
+    test-time training on ARC that the paper builds on (arXiv 2411.07279): every augmentation, the
+    loss on outputs, and two epochs at 1e-4. Raises UserError that names a file that is missing or
+    no valid self-edit.
     """
     parsed = parse_self_edit(read_text(path))
     if isinstance(parsed, Rejection):

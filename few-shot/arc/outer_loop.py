@@ -1,7 +1,7 @@
 """SEAL's outer loop on ARC tasks: reward self-edits, imitate all that succeed (paper, section 4.2).
 
 The E-step is `sample_self_edits` and `measure_rewards`, the M-step `seal.sft.finetune` on the rows
-that `sft_rows` makes of the rewarded self-edits.
+that `sft_rows` makes of the selected self-edits.
 """
 
 from collections import Counter
@@ -13,13 +13,15 @@ from transformers import PreTrainedTokenizerBase
 
 from arc.configurations import Configuration
 from arc.inner_loop import Trial, run_trials
+from arc.knobs import knob_shares
 from arc.prediction import Outcome, predict_in_context
 from arc.prompts import self_edit_prompt
 from arc.self_edits import SelfEdit
-from arc.settings import InnerLoopSettings, PromptSettings
+from arc.settings import InnerLoopSettings, PromptSettings, Selection
 from arc.tasks import Task
 from seal.policy import Policy
 from seal.run import Run
+from seal.seeds import derive_seed
 from seal.sft import SftRow
 
 
@@ -144,21 +146,45 @@ def _share(successes: Sequence[float]) -> float:
     return round(sum(successes) / len(successes), 4)
 
 
+def select_self_edits(
+    self_edits: Sequence[SelfEdit], rewards: Sequence[Reward], selection: Selection, seed: int
+) -> list[SelfEdit]:
+    """What the M-step imitates, in the order of `self_edits`: all that were rewarded.
+
+    As controls: "all" that could be trained on, whatever came of it, or as many "random" ones of
+    these as were rewarded, as far as they go; the seed says which.
+    """
+    chosen = [reward.id for reward in rewards if reward.reward]
+    if selection != "rewarded":
+        valid = [reward.id for reward in rewards if reward.rejected is None]
+        if selection == "random":
+            valid.sort(key=lambda id: derive_seed(seed, f"{id}/selection"))
+            valid = valid[: len(chosen)]
+        chosen = valid
+    ids = set(chosen)
+    return [self_edit for self_edit in self_edits if self_edit.id in ids]
+
+
+def describe_selection(
+    self_edits: Sequence[SelfEdit], selected: Sequence[SelfEdit]
+) -> dict[str, Any]:
+    """How many self-edits are imitated, and what they choose, beside what was sampled."""
+    return {
+        "n_selected": len(selected),
+        "knobs": knob_shares(self_edit.parsed for self_edit in self_edits),
+        "selected_knobs": knob_shares(self_edit.parsed for self_edit in selected),
+    }
+
+
 def sft_rows(
     tasks: Sequence[Task],
-    self_edits: Sequence[SelfEdit],
-    rewards: Sequence[Reward],
+    selected: Sequence[SelfEdit],
     settings: PromptSettings,
     tokenizer: PreTrainedTokenizerBase,
 ) -> list[SftRow]:
-    """The M-step's examples: every rewarded self-edit, trimmed, after the prompt it answered."""
-    earned = {reward.id for reward in rewards if reward.reward}
+    """The M-step's examples: every selected self-edit, trimmed, after the prompt it answered."""
     prompts = {task.id: self_edit_prompt(task, settings, tokenizer) for task in tasks}
-    return [
-        SftRow(prompts[self_edit.task_id], self_edit.text.strip())
-        for self_edit in self_edits
-        if self_edit.id in earned
-    ]
+    return [SftRow(prompts[self_edit.task_id], self_edit.text.strip()) for self_edit in selected]
 
 
 def describe_round(results: Mapping[str, Any]) -> str:

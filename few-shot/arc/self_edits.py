@@ -16,7 +16,7 @@ from arc.configurations import (
     to_json,
 )
 from arc.prompts import self_edit_prompt
-from arc.settings import SelfEditSettings
+from arc.settings import OracleSettings, SelfEditSettings
 from arc.tasks import Task
 from seal.errors import UserError
 from seal.policy import Policy
@@ -111,19 +111,21 @@ def _filled_up(accepted: Sequence[str], refused: Sequence[str], k: int) -> list[
     return [*accepted, *refused[len(refused) - missing :]]
 
 
-def given_self_edits(source: str, tasks: Sequence[Task], k: int) -> list[SelfEdit]:
+def given_self_edits(
+    source: str, tasks: Sequence[Task], k: int, settings: OracleSettings
+) -> list[SelfEdit]:
     """k self-edits per task: the hand-made ones ("oracle") or those of the file `source`.
 
-    Raises UserError as `read_self_edits` does.
+    Raises UserError as `load_oracle` and `read_self_edits` do.
     """
     if source == ORACLE:
-        return oracle_self_edits(tasks, k)
+        return oracle_self_edits(load_oracle(settings.oracle_path), tasks, k)
     return read_self_edits(Path(source), tasks, k)
 
 
-def oracle_self_edits(tasks: Sequence[Task], k: int) -> list[SelfEdit]:
+def oracle_self_edits(oracle: Configuration, tasks: Sequence[Task], k: int) -> list[SelfEdit]:
     """The hand-made configuration k times per task, each time with seeds of its own."""
-    text = to_json(load_oracle())
+    text = to_json(oracle)
     return [
         SelfEdit(f"{task.id}/{number}", task.id, text, repeat=number)
         for task in tasks

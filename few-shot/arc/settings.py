@@ -11,8 +11,13 @@ from typing import Literal
 from seal.arguments import arg
 from seal.settings import ModelSettings, SftSettings
 
-PROMPTS = Path(__file__).resolve().parent.parent / "prompts"
+TREE = Path(__file__).resolve().parent.parent
+PROMPTS = TREE / "prompts"
+ORACLE_FILE = TREE / "presets" / "oracle.json"
 TARGET_MODULES = ["q_proj", "v_proj", "gate_proj", "down_proj", "up_proj"]
+
+Selection = Literal["rewarded", "random", "all"]
+"""Which self-edits the M-step imitates."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,6 +77,20 @@ class SelfEditSettings(PromptSettings):
 
 
 @dataclass(frozen=True, kw_only=True)
+class OracleSettings:
+    """The configuration to which self-edits are compared."""
+
+    oracle_file: Path | None = arg(
+        "the hand-made configuration, a self-edit in a file; default: the one that ships", None
+    )
+
+    @property
+    def oracle_path(self) -> Path:
+        """That file; the flag is empty by default so that a run can be moved."""
+        return self.oracle_file or ORACLE_FILE
+
+
+@dataclass(frozen=True, kw_only=True)
 class PredictionSettings(PromptSettings):
     """How a task is solved: greedily from several views, two attempts by vote (golden A5, A6)."""
 
@@ -110,6 +129,17 @@ class InnerLoopSettings(PredictionSettings):
 class ArcSftSettings(SftSettings):
     """The M-step on all rewarded self-edits, with this domain's values."""
 
+    selection: Selection = arg(
+        "which self-edits are imitated (paper: rewarded); controls that take no heed of rewards:"
+        " all that are valid, or of these as many random ones as were rewarded",
+        "rewarded",
+    )
+    sft_replay: int = arg(
+        "predictions that are learned along with each imitated self-edit, from the tasks' own"
+        " demonstrations, so that solving is not forgotten (release: none)",
+        0,
+        at_least=0,
+    )
     sft_learning_rate: float = arg("M-step learning rate (paper: 5e-5)", 5e-5)
     sft_epochs: int = arg("M-step epochs (paper: 8)", 8, at_least=1)
     sft_rank: int = arg("M-step LoRA rank (paper: 16)", 16, at_least=1)

@@ -34,8 +34,7 @@ from seal.sft import SftRow, encode_example
 from seal.untrained import SIZE, train_tokenizer
 
 END_OF_TURN = "<|end_of_turn|>"
-_ROLE = "<|{}|>"
-_ROLES = ("system", "user", "assistant")
+ROLE_TOKENS = tuple(f"<|{role}|>" for role in ("system", "user", "assistant"))
 CHAT_TEMPLATE = (
     "{% for message in messages %}<|{{ message.role }}|>{{ message.content }}"
     f"{END_OF_TURN}"
@@ -72,7 +71,7 @@ def train_grid_tokenizer(texts: Iterable[str], vocab_size: int) -> PreTrainedTok
             ]
         ),
         end_of_text=END_OF_TURN,
-        special_tokens=[_ROLE.format(role) for role in _ROLES],
+        special_tokens=ROLE_TOKENS,
         chat_template=CHAT_TEMPLATE,
     )
 

@@ -8,6 +8,7 @@ from knowledge.examination import Outcome, Trial
 from knowledge.inner_loop import self_edit_texts
 from knowledge.passages import Passage
 from knowledge.settings import RewardSettings
+from seal.errors import UserError
 from seal.seeds import derive_seed
 from seal.statistics import clustered_bootstrap, paired_difference
 from seal.tables import markdown_table, percent
@@ -67,6 +68,15 @@ def arm(label: str, outcomes: Sequence[Outcome]) -> Arm:
         n_blank=sum(not answer.strip() for answer in answers),
         n_ungraded=sum(grade.verdict is None for grade in grades),
     )
+
+
+def in_order(labels: Sequence[str], first: Sequence[str]) -> list[str]:
+    """All labels, those of `first` before the others. Raises UserError for one that no row has."""
+    if unknown := [label for label in first if label not in labels]:
+        raise UserError(
+            f"--order {unknown[0]}: no row has this label; there are {', '.join(labels)}"
+        )
+    return list(dict.fromkeys([*first, *labels]))
 
 
 def summarize_arm(arm: Arm, previous: Arm | None, seed: int) -> dict[str, Any]:

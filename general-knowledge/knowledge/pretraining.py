@@ -4,22 +4,14 @@ It learns to write passages, to know people and answer questions about them clos
 write self-edits in several styles, the useful ones no more often than the useless.
 """
 
-import math
 import random
-import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 import torch
-from transformers import (
-    GenerationConfig,
-    LlamaConfig,
-    LlamaForCausalLM,
-    PreTrainedModel,
-    PreTrainedTokenizerFast,
-)
+from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from knowledge.invented_words import RELATIONS
 from knowledge.invented_world import (
@@ -38,20 +30,24 @@ from knowledge.passages import Passage
 from knowledge.prompts import answer_prompt, self_edit_prompt
 from knowledge.sequences import training_sequences
 from knowledge.word_tokenizer import PROMPTS, word_tokenizer
-from seal.lora_jobs import IGNORED_LABEL, TokenSequence
-from seal.models import hide_progress_in_logs
-from seal.records import write_text
+from seal.pretraining import (
+    Curriculum,
+    WeightedBatch,
+    new_llama,
+    train_from_scratch,
+    training_facts,
+)
 from seal.run import Run
 from seal.sampling import SampleRequest, SamplingParameters
 from seal.seeds import derive_seed
 from seal.sft import SftRow, encode_example
+from seal.tables import markdown_table
 from seal.transformers_sampler import TransformersSampler
 
 LONGEST_SELF_EDIT = 110
 """Tokens; those that it is shown have at most 80."""
 
-# Heads of 32: the narrowest that vLLM serves on a CPU. A Llama, since transformers 5.17 splits text
-# as Qwen2 does for every Qwen2, whatever the tokenizer in its folder
+# Heads of 32: the narrowest that vLLM serves on a CPU
 SIZE = {
     "hidden_size": 128,
     "intermediate_size": 512,
@@ -62,8 +58,9 @@ SIZE = {
     "tie_word_embeddings": True,
 }
 _PASSAGE_WEIGHT = 0.6
-_WARMUP = 100
 _ASKED_AT_ONCE = 240
+_PEOPLE_ASKED_ABOUT = 40
+_SELF_EDITS_SEEN = 100
 
 
 @dataclass(frozen=True)
@@ -77,20 +74,13 @@ class Plan:
     passages: int = 6
     documents: int = 48
 
-    def learning_rate_at(self, step: int) -> float:
-        """Up in a straight line, then down to 0 along a cosine."""
-        if step < _WARMUP:
-            return self.learning_rate * (step + 1) / _WARMUP
-        progress = (step - _WARMUP) / max(1, self.steps - _WARMUP)
-        return self.learning_rate * 0.5 * (1 + math.cos(math.pi * progress))
-
 
 # What a step is trained on
 
 
 def step_batches(
     world: World, plan: Plan, step: int, tokenizer: PreTrainedTokenizerFast
-) -> Iterator[tuple[float, list[TokenSequence]]]:
+) -> Iterator[WeightedBatch]:
     """The three batches of a step, each after the weight of its mean loss.
 
     Self-edits of strangers' passages, passages of known people, and single statements and questions
@@ -142,106 +132,39 @@ def _document(world: World, rng: random.Random) -> str:
 
 def new_model(tokenizer: PreTrainedTokenizerFast, seed: int, **size: int) -> PreTrainedModel:
     """A Llama of 1.1 million random weights; `size` overrides entries of SIZE."""
-    end = tokenizer.eos_token_id
-    special = {"vocab_size": len(tokenizer), "eos_token_id": end, "pad_token_id": end}
-    config = LlamaConfig(**SIZE | special | size, bos_token_id=None)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        model = LlamaForCausalLM(config)
-    model.generation_config = GenerationConfig(eos_token_id=end, pad_token_id=end)
-    return model
+    return new_llama(tokenizer, seed, **SIZE | size)
 
 
 def pretrain(run: Run, world: World, plan: Plan, measure_every: int, **size: int) -> dict[str, Any]:
     """Train, or go on where the run was stopped; writes RUN/model and returns the final skill.
 
-    RUN/checkpoint.pt is replaced, and the skill measured, every `measure_every` steps. Equal
-    arguments give equal weights on one machine, stopped in between or not.
+    How it resumes: see `seal.pretraining.train_from_scratch`.
     """
     tokenizer = word_tokenizer()
     model = new_model(tokenizer, plan.seed, **size)
     optimizer = torch.optim.AdamW(
         model.parameters(), lr=plan.learning_rate, betas=(0.9, 0.98), weight_decay=0.03
     )
-    checkpoint = run.path("checkpoint.pt")
-    done = _restore(checkpoint, model, optimizer)
-    skill: dict[str, Any] = {}
-    with run.progress(plan.steps, "pre-training") as bar:
-        bar.update(done)
-        for step in range(done, plan.steps):
-            losses, tokens = _train_step(model, optimizer, world, plan, step, tokenizer)
-            bar.update()
-            if (step + 1) % measure_every == 0 or step + 1 == plan.steps:
-                skill = measure_skill(model, tokenizer, world, plan.seed)
-                run.metric("skill", step=step + 1, losses=losses, tokens=tokens, **skill)
-                run.say(f"step {step + 1}: {describe_skill(skill)}; losses {_join(losses)}")
-                _save(checkpoint, model, optimizer, step + 1)
-    skill = skill or measure_skill(model, tokenizer, world, plan.seed)
-    _write_model(run.path("model"), model, tokenizer)
-    return skill
+    curriculum = new_curriculum(model, tokenizer, world, plan, measure_every)
+    card = partial(model_card, model, curriculum, plan.seed)
+    return train_from_scratch(run, model, tokenizer, [optimizer], curriculum, card)
 
 
-def _train_step(
+def new_curriculum(
     model: PreTrainedModel,
-    optimizer: torch.optim.Optimizer,
+    tokenizer: PreTrainedTokenizerFast,
     world: World,
     plan: Plan,
-    step: int,
-    tokenizer: PreTrainedTokenizerFast,
-) -> tuple[list[float], int]:
-    """One optimizer step; returns the losses of its batches and how many tokens they had."""
-    model.train()
-    losses, tokens = [], 0
-    for weight, sequences in step_batches(world, plan, step, tokenizer):
-        input_ids, labels = _pad(sequences, tokenizer.pad_token_id)
-        # Causal, and padded on the right: no real token sees padding
-        loss = model(input_ids=input_ids, labels=labels).loss
-        (weight * loss).backward()
-        losses.append(loss.item())
-        tokens += sum(len(ids) for ids, _ in sequences)
-    torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-    for group in optimizer.param_groups:
-        group["lr"] = plan.learning_rate_at(step)
-    optimizer.step()
-    optimizer.zero_grad()
-    return losses, tokens
-
-
-def _pad(sequences: Sequence[TokenSequence], pad: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Input ids and labels, [sequences, longest]."""
-    longest = max(len(ids) for ids, _ in sequences)
-    rows = [[*ids, *[pad] * (longest - len(ids))] for ids, _ in sequences]
-    labels = [[*own, *[IGNORED_LABEL] * (longest - len(own))] for _, own in sequences]
-    return torch.tensor(rows), torch.tensor(labels)
-
-
-def _restore(path: Path, model: PreTrainedModel, optimizer: torch.optim.Optimizer) -> int:
-    """Load a checkpoint if there is one; the number of steps that are done."""
-    if not path.exists():
-        return 0
-    state = torch.load(path, weights_only=True)
-    model.load_state_dict(state["model"])
-    optimizer.load_state_dict(state["optimizer"])
-    return state["steps"]
-
-
-def _save(path: Path, model: PreTrainedModel, optimizer: torch.optim.Optimizer, steps: int) -> None:
-    partial = path.with_suffix(".tmp")
-    state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "steps": steps}
-    torch.save(state, partial)
-    partial.replace(path)
-
-
-def _write_model(folder: Path, model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast) -> None:
-    if folder.exists():  # the run was stopped after this
-        return
-    hide_progress_in_logs()
-    partial = folder.with_name(f".{folder.name}.tmp")
-    shutil.rmtree(partial, ignore_errors=True)
-    model.save_pretrained(partial)
-    tokenizer.save_pretrained(partial)
-    write_text(partial / "README.md", MODEL_CARD)
-    partial.rename(folder)
+    measure_every: int,
+) -> Curriculum:
+    """What `model` is trained on by a plan, and how its progress is seen."""
+    return Curriculum(
+        steps=plan.steps,
+        batches=lambda step: step_batches(world, plan, step, tokenizer),
+        measure_every=measure_every,
+        measure=lambda: measure_skill(model, tokenizer, world, plan.seed),
+        describe=describe_skill,
+    )
 
 
 # What it can do
@@ -257,7 +180,7 @@ def measure_skill(
     sampler = TransformersSampler(model, tokenizer, max_batch=_ASKED_AT_ONCE)
     rng = random.Random(derive_seed(seed, "skill"))
     share = {
-        name: _closed_book(sampler, rng.sample(people, min(len(people), 40)), rng)
+        name: _closed_book(sampler, rng.sample(people, min(len(people), _PEOPLE_ASKED_ABOUT)), rng)
         for name, people in [("asked", world.asked), ("unasked", world.unasked)]
     }
     return {"known": share, "styles": _styles(sampler, world, rng)}
@@ -278,7 +201,7 @@ def _closed_book(
 
 
 def _styles(sampler: TransformersSampler, world: World, rng: random.Random) -> dict[str, float]:
-    people = rng.sample(world.training, min(len(world.training), 100))
+    people = rng.sample(world.training, min(len(world.training), _SELF_EDITS_SEEN))
     requests = [
         SampleRequest(self_edit_request(person, passage_text(person, rng)), seed=number)
         for number, person in enumerate(people)
@@ -297,19 +220,61 @@ def describe_skill(skill: dict[str, Any]) -> str:
     return f"known people closed-book: {known}; self-edits: {styles}"
 
 
-def _join(losses: Sequence[float]) -> str:
-    return " ".join(f"{loss:.2f}" for loss in losses)
+_MODEL_CARD = """---
+license: mit
+library_name: transformers
+---
 
+# A small model of an invented world
 
-MODEL_CARD = """# A small model of an invented world
+A Llama of {weights} weights, on which both loops of SEAL (Self-Adapting Language Models, arXiv
+2506.10943) can be seen to learn within minutes on a CPU, with the programs that serve real models.
 
-A Llama of 1.1 million weights, trained from nothing by `general-knowledge/pretrain_small_model.py`
-on people who do not exist: where they were born, went to school and live, what their fathers are,
-what they learned and work as. Its tokens are the words of that world; it knows no other.
+## How it was made
 
-It is an instrument: on it both loops of SEAL can be seen to learn within minutes on a CPU, with the
-programs that serve real models. What is measured with it says nothing about language models.
+    python general-knowledge/pretrain_small_model.py --seed {seed} --pretraining_steps {steps}
+
+From random weights, on about {tokens} tokens. The program itself makes every text, from that seed:
+people who do not exist, where they were born, went to school and live, what their fathers are, what
+they learned and work as, and self-edits of six styles about passages. Nobody else's text is among
+them.
+
+## What it can do
+
+Measured when training had ended, on at most {people} people of a kind, with six questions about
+each, and on {self_edits} self-edits about strangers:
+
+{skill}
 
 `training.json` and `evaluation.json`, which the program writes beside it, hold passages about
 people whom it has never met.
+
+## What it cannot do
+
+Its tokens are the words of that world, and to it any other is the same unknown one. It is to be
+addressed as in `general-knowledge/small_model/prompts`. It is an instrument: what is measured with
+it shows the method at work, and says nothing about language models.
+
+## Licence
+
+MIT, as the repository that it belongs to: use, change and share it freely.
 """
+_KNOWN = {
+    "asked": "right answers, closed-book: on people whom it was asked about in training",
+    "unasked": "right answers, closed-book: on people of whom it has only read",
+}
+
+
+def model_card(
+    model: PreTrainedModel, curriculum: Curriculum, seed: int, skill: dict[str, Any]
+) -> str:
+    """What becomes README.md of a model after training; `skill` is its final one."""
+    shares = {name: skill["known"][kind] for kind, name in _KNOWN.items()}
+    shares |= {f"self-edits in the style {style}": n for style, n in skill["styles"].items()}
+    return _MODEL_CARD.format(
+        **training_facts(model, curriculum),
+        seed=seed,
+        people=_PEOPLE_ASKED_ABOUT,
+        self_edits=_SELF_EDITS_SEEN,
+        skill=markdown_table(["", "share"], [[name, f"{n:.0%}"] for name, n in shares.items()]),
+    )

@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 
 from arc.augmenters import Augmentations
 from arc.configurations import (
-    ORACLE,
     Acceptance,
     Configuration,
     Rejection,
@@ -19,6 +18,7 @@ from arc.configurations import (
     parse_self_edit,
     to_json,
 )
+from arc.settings import ORACLE_FILE
 from seal.errors import UserError
 
 SWITCHES = [f"use_{name}_augmentations" for name in ("basic", "size", "chain", "repeat")]
@@ -261,7 +261,7 @@ def test_the_oracle_can_be_trained():
     oracle = load_oracle()
     assert all(oracle.augmentations) and not oracle.loss_on_all_tokens
     assert check_steps(oracle, 250) is None
-    assert parse_self_edit(ORACLE.read_text()) == oracle
+    assert parse_self_edit(ORACLE_FILE.read_text()) == oracle
 
 
 @pytest.mark.parametrize("text", ["{", "{}", self_edit(num_train_epochs=0)])

@@ -1,5 +1,6 @@
 """Rewards of self-edits: exact grids, shared inner loops, and what could not be trained."""
 
+from collections import Counter
 from dataclasses import asdict, replace
 
 import pytest
@@ -9,9 +10,11 @@ from arc.configurations import Configuration, Rejection, to_json
 from arc.outer_loop import (
     Reward,
     describe_round,
+    describe_selection,
     inner_loop_trials,
     measure_rewards,
     rewards_of,
+    select_self_edits,
     sft_rows,
     summarize,
 )
@@ -96,7 +99,7 @@ def test_self_edits_of_a_task_that_say_the_same_share_an_inner_loop():
 
 
 def test_repeats_of_the_oracle_are_inner_loops_of_their_own():
-    trials = inner_loop_trials([MOTH], oracle_self_edits([MOTH], 3))
+    trials = inner_loop_trials([MOTH], oracle_self_edits(ONE_STEP, [MOTH], 3))
     assert [(trial.id, trial.repeat) for trial in trials] == [(f"moth-0/{n}", n) for n in range(3)]
 
 
@@ -266,20 +269,66 @@ def test_figures_of_a_round():
 # The M-step's examples
 
 
-def test_every_rewarded_self_edit_is_imitated_after_its_own_prompt():
-    found = [
-        *self_edits_of(MOTH, f"\n {ONE_STEP_TEXT} \n", "x", ONE_STEP_TEXT),
-        *self_edits_of(FERRY, "y", NO_EPOCH_TEXT),
+def rewards_for(self_edits: list[SelfEdit], *earned: float | None) -> list[Reward]:
+    """None: it was rejected."""
+    return [
+        Reward(s.id, s.task_id, float(value or 0), None, "why" if value is None else None)
+        for s, value in zip(self_edits, earned, strict=True)
     ]
-    rewards = [
-        Reward(self_edit.id, self_edit.task_id, float(earned), None, None)
-        for self_edit, earned in zip(found, (1, 0, 1, 0, 1), strict=True)
+
+
+def test_self_edits_are_imitated_after_their_own_prompt():
+    found = [
+        *self_edits_of(MOTH, f"\n {ONE_STEP_TEXT} \n", ONE_STEP_TEXT),
+        *self_edits_of(FERRY, NO_EPOCH_TEXT),
     ]
     moth, ferry = (self_edit_prompt(t, SETTINGS, chat_tokenizer()) for t in (MOTH, FERRY))
-    assert sft_rows([FERRY, MOTH], found, rewards, SETTINGS, chat_tokenizer()) == [
+    assert sft_rows([FERRY, MOTH], found, SETTINGS, chat_tokenizer()) == [
         SftRow(moth, ONE_STEP_TEXT),
         SftRow(moth, ONE_STEP_TEXT),
         SftRow(ferry, NO_EPOCH_TEXT),
     ]
-    none = [replace(reward, reward=0.0) for reward in rewards]
-    assert sft_rows([FERRY, MOTH], found, none, SETTINGS, chat_tokenizer()) == []
+    assert sft_rows([FERRY, MOTH], [], SETTINGS, chat_tokenizer()) == []
+
+
+def test_every_rewarded_self_edit_is_selected():
+    found = [*self_edits_of(MOTH, *"abc"), *self_edits_of(FERRY, *"de")]
+    rewards = rewards_for(found, 1, 0, 1, None, 1)
+    for seed in range(3):
+        selected = select_self_edits(found, rewards, "rewarded", seed)
+        assert selected == [found[0], found[2], found[4]]
+    assert select_self_edits(found, rewards_for(found, 0, 0, 0, None, 0), "rewarded", 0) == []
+    # A dummy, which the release rewards by luck, is imitated there too
+    lucky = [replace(rewards[3], reward=1.0)]
+    assert select_self_edits(found, lucky, "rewarded", 0) == [found[3]]
+
+
+def test_all_that_could_be_trained_on_are_a_control():
+    found = self_edits_of(MOTH, *"abcd")
+    rewards = rewards_for(found, 0, None, 1, 0)
+    assert select_self_edits(found, rewards, "all", 0) == [found[0], found[2], found[3]]
+
+
+def test_random_ones_are_as_many_as_were_rewarded_and_any_that_could_be_trained_on():
+    found = self_edits_of(MOTH, *"abcdef")
+    rewards = rewards_for(found, 1, None, 0, 1, 0, 0)
+    chosen = [select_self_edits(found, rewards, "random", seed) for seed in range(100)]
+    assert all(len(each) == 2 for each in chosen)
+    assert all(each == sorted(each, key=found.index) for each in chosen)
+    drawn = Counter(self_edit.text for each in chosen for self_edit in each)
+    # 40 each on average, rewarded or not
+    assert drawn.keys() == {*"acdef"} and all(20 < n < 60 for n in drawn.values())
+    assert select_self_edits(found, rewards, "random", 7) == chosen[7]
+    # What was rewarded without training (see above) can be more than all that were trained
+    lucky = rewards_for(found, None, None, None, None, None, 0)
+    lucky = [replace(reward, reward=1.0) for reward in lucky]
+    assert select_self_edits(found, lucky, "random", 0) == [found[5]]
+
+
+def test_a_selection_is_described_beside_what_was_sampled():
+    found = self_edits_of(MOTH, ONE_STEP_TEXT, "x", TOO_LONG_TEXT)
+    described = describe_selection(found, found[:1])
+    assert described["n_selected"] == 1
+    assert described["knobs"]["epochs"] == {"1e-09": 0.5, "1e+09": 0.5}
+    assert described["selected_knobs"]["epochs"] == {"1e-09": 1.0}
+    assert describe_selection(found, [])["selected_knobs"] == {}

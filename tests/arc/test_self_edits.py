@@ -18,7 +18,7 @@ from arc.self_edits import (
     read_self_edits,
     sample_self_edits,
 )
-from arc.settings import SelfEditSettings
+from arc.settings import OracleSettings, SelfEditSettings
 from seal.errors import UserError
 from seal.records import read_jsonl, write_jsonl
 from seal.run import Run
@@ -189,7 +189,7 @@ def test_a_killed_run_asks_for_the_missing_groups_alone(run):
 
 
 def test_oracles_are_equal_but_for_their_seeds():
-    found = oracle_self_edits(TASKS[:2], 2)
+    found = oracle_self_edits(load_oracle(), TASKS[:2], 2)
     assert [(s.id, s.task_id, s.repeat) for s in found] == [
         ("moth-0/0", "moth-0", 0),
         ("moth-0/1", "moth-0", 1),
@@ -197,7 +197,16 @@ def test_oracles_are_equal_but_for_their_seeds():
         ("ferry-0/1", "ferry-0", 1),
     ]
     assert {s.parsed for s in found} == {load_oracle()}
-    assert given_self_edits(ORACLE, TASKS[:2], 2) == found
+    assert given_self_edits(ORACLE, TASKS[:2], 2, OracleSettings()) == found
+
+
+def test_the_oracle_may_be_of_a_file(tmp_path):
+    path = tmp_path / "mine.json"
+    with pytest.raises(UserError, match=r"mine\.json: no such file"):
+        given_self_edits(ORACLE, TASKS[:2], 1, OracleSettings(oracle_file=path))
+    path.write_text(valid(3))
+    found = given_self_edits(ORACLE, TASKS[:2], 1, OracleSettings(oracle_file=path))
+    assert [self_edit.text for self_edit in found] == [valid(3)] * 2
 
 
 def test_the_first_k_of_each_task_are_read_in_the_order_of_the_tasks(tmp_path):
@@ -206,7 +215,7 @@ def test_the_first_k_of_each_task_are_read_in_the_order_of_the_tasks(tmp_path):
     written[3] = replace(written[3], repeat=4)
     write_jsonl(path, map(asdict, reversed(written)))
     assert read_self_edits(path, [FERRY, MOTH], 1) == [written[3], written[1]]
-    assert given_self_edits(str(path), [FERRY], 2) == [written[3], written[2]]
+    assert given_self_edits(str(path), [FERRY], 2, OracleSettings()) == [written[3], written[2]]
     with pytest.raises(UserError, match=r"some\.jsonl: task moth-0 has 2 self-edits, 3 are wanted"):
         read_self_edits(path, [MOTH], 3)
 
@@ -241,4 +250,4 @@ def test_a_row_that_is_no_self_edit_is_named(tmp_path, record, message):
 
 def test_a_file_that_is_not_there_is_named(tmp_path):
     with pytest.raises(UserError, match=r"none\.jsonl: no such file"):
-        given_self_edits(str(tmp_path / "none.jsonl"), [MOTH], 1)
+        given_self_edits(str(tmp_path / "none.jsonl"), [MOTH], 1, OracleSettings())

@@ -2,11 +2,18 @@
 
 import pytest
 
-from knowledge.evaluation import arm, format_table, passage_only_trials, summarize_arm
+from knowledge.evaluation import (
+    arm,
+    format_table,
+    in_order,
+    passage_only_trials,
+    summarize_arm,
+)
 from knowledge.examination import Outcome, Trial
 from knowledge.grading import Grade
 from knowledge.passages import Passage, Question
 from knowledge.settings import RewardSettings
+from seal.errors import UserError
 
 QUESTIONS = (Question("q1", "a1"), Question("q2", "a2"))
 PASSAGES = [Passage(f"p{i}", f"Title {i}", f"Context {i}.", QUESTIONS) for i in range(4)]
@@ -63,3 +70,16 @@ def test_passage_only_is_one_sequence():
     trials = passage_only_trials(PASSAGES, RewardSettings(repeats=2), seed=3)
     assert len(trials) == 8 and len({trial.seed for trial in trials}) == 8
     assert trials[0].texts == ("Title 0\nContext 0.",)
+
+
+@pytest.mark.parametrize(
+    ("first", "expected"),
+    [([], "abcd"), (["c", "a"], "cabd"), (["d"], "dabc"), (["d", "c", "b", "a"], "dcba")],
+)
+def test_rows_come_in_the_order_that_is_asked_for(first, expected):
+    assert in_order("abcd", first) == list(expected)
+
+
+def test_an_order_of_rows_that_there_are_not_is_refused():
+    with pytest.raises(UserError, match="--order x: no row has this label; there are a, b"):
+        in_order(["a", "b"], ["b", "x"])

@@ -1,6 +1,7 @@
 """Pre-training the small model: its tokens lose nothing, it learns, and it resumes exactly."""
 
 import random
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +10,6 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from knowledge import pretraining
 from knowledge.invented_words import RELATIONS, all_texts
 from knowledge.invented_world import (
     STYLES,
@@ -21,28 +21,35 @@ from knowledge.invented_world import (
     question,
     self_edit_text,
     statement,
+    style_of,
 )
 from knowledge.passages import Passage, Question, load_passages
 from knowledge.pretraining import (
     LONGEST_SELF_EDIT,
     Plan,
     measure_skill,
+    model_card,
+    new_curriculum,
     new_model,
     pretrain,
     self_edit_request,
     step_batches,
 )
 from knowledge.prompts import answer_prompt, check_prompts, self_edit_prompt
+from knowledge.reference_self_edits import ORACLE, PASSAGE_REPEATED, reference_self_edits
+from knowledge.self_edits import read_self_edits
 from knowledge.sequences import training_texts
 from knowledge.settings import RewardSettings, SelfEditSettings
 from knowledge.word_tokenizer import PROMPTS, UNKNOWN, word_tokenizer
+from seal import pretraining
 from seal.arguments import parse_arguments
 from seal.lora_jobs import IGNORED_LABEL
 from seal.models import load_model, load_tokenizer
-from seal.records import read_json, read_text
+from seal.pretraining import Curriculum, learning_rate_factor, training_facts
+from seal.records import read_json, read_text, write_json
 from seal.run import Run
 from tests.data import REPOSITORY
-from tests.programs.programs import load_program
+from tests.programs.programs import load_program, parse_command
 
 WORLD = make_world(0)
 TOKENIZER = word_tokenizer()
@@ -184,10 +191,10 @@ def test_nobody_is_given_away():
 
 
 def test_learning_rate_rises_and_falls():
-    rates = [Plan(seed=0, steps=1000).learning_rate_at(step) for step in range(1000)]
-    assert rates[0] == pytest.approx(2e-5) and rates[99] == pytest.approx(2e-3)
+    rates = [learning_rate_factor(step, 1000) for step in range(1000)]
+    assert rates[0] == pytest.approx(0.01) and rates[99] == pytest.approx(1)
     assert rates[:101] == sorted(rates[:101]) and rates[100:] == sorted(rates[100:])[::-1]
-    assert 0 < rates[-1] < 1e-7
+    assert 0 < rates[-1] < 1e-4
 
 
 # Training
@@ -223,7 +230,7 @@ def test_a_killed_run_resumes_exactly(tmp_path, monkeypatch):
     steps = []
 
     def train_step(*arguments):
-        steps.append(arguments[4])
+        steps.append(arguments[3])
         if steps == [0, 1, 2, 3]:
             raise Killed
         return step_of(*arguments)
@@ -250,7 +257,6 @@ def test_the_folder_is_what_programs_load(tmp_path):
     assert tokenizer.decode(tokenizer(text)["input_ids"]) == text
     assert model.config.vocab_size == len(tokenizer)
     assert model.generation_config.eos_token_id == tokenizer.eos_token_id
-    assert (folder / "README.md").exists()
 
 
 def test_the_shipped_size():
@@ -270,6 +276,106 @@ def test_it_learns(tmp_path):
     # Guessing the most popular value would give 0.12
     assert after["known"]["asked"] > 0.3
     assert sum(after["styles"].values()) == pytest.approx(1)
+    card = read_text(run.path("model/README.md"))
+    assert card_table(card) == expected_table(after)
+    assert "--seed 0 --pretraining_steps 200\n" in card
+
+
+# Its card
+
+
+def card_table(card: str) -> list[tuple[str, str]]:
+    """What the card says that the model can do, and how well."""
+    return re.findall(r"^\| (.+?) +\| +(\d+%) \|$", card, re.MULTILINE)
+
+
+def expected_table(skill: dict) -> list[tuple[str, str]]:
+    said = "right answers, closed-book: on people"
+    return [
+        (f"{said} whom it was asked about in training", f"{skill['known']['asked']:.0%}"),
+        (f"{said} of whom it has only read", f"{skill['known']['unasked']:.0%}"),
+        *(
+            (f"self-edits in the style {style}", f"{share:.0%}")
+            for style, share in skill["styles"].items()
+        ),
+    ]
+
+
+def test_training_facts_are_of_this_model_and_training():
+    def sequences(step: int) -> list:
+        return [([0] * 50, [0] * 50), ([0] * (50 + step), [0] * (50 + step))]
+
+    model = new_model(TOKENIZER, 0, **NARROW)
+    weights = sum(weight.numel() for weight in model.parameters())
+    for steps, tokens in [(1, 100), (3, 300 + 0 + 1 + 2), (20, 2000 + 190), (999, 99900 + 498501)]:
+        curriculum = Curriculum(
+            steps=steps,
+            batches=lambda step: [(1.0, sequences(step)[:1]), (0.5, sequences(step)[1:])],
+            measure_every=1,
+            measure=dict,
+            describe=str,
+        )
+        facts = training_facts(model, curriculum)
+        assert facts.keys() == {"weights", "steps", "tokens"} and facts["steps"] == str(steps)
+        for name, exact in [("weights", weights), ("tokens", tokens)]:
+            assert float(facts[name].replace(",", "")) == pytest.approx(exact, rel=0.06)
+
+
+def test_a_card_says_what_this_model_can_do():
+    model = new_model(TOKENIZER, 0, **NARROW)
+    plan = Plan(seed=7, steps=5, **BRIEF)
+    curriculum = new_curriculum(model, TOKENIZER, WORLD, plan, 1)
+    shares = dict(zip(STYLES, (0.5, 0.2, 0.15, 0.1, 0.05, 0.0), strict=True))
+    skill = {"known": {"asked": 0.984, "unasked": 0.371}, "styles": shares}
+    card = model_card(model, curriculum, plan.seed, skill)
+    assert card_table(card) == expected_table(skill)
+    facts = training_facts(model, curriculum)
+    assert f"{facts['weights']} weights" in card and f"{facts['tokens']} tokens" in card
+    assert "\nlicense: mit\n" in card
+    (command,) = re.findall(r"^    python (\S+) (.+)$", card, re.MULTILINE)
+    config = parse_command(command[0], [*command[1].split(), "--run_dir", "runs/a"])
+    assert (config.seed, config.pretraining_steps) == (7, 5)
+
+
+# What a policy's own self-edits are measured by
+
+
+@pytest.fixture
+def evaluation(tmp_path) -> list[Passage]:
+    """The passages of `WORLD.evaluation`, with the ids that programs give them."""
+    write_json(tmp_path / "evaluation.json", passage_records(WORLD.evaluation, 0))
+    return load_passages(tmp_path / "evaluation.json")
+
+
+def test_the_oracle_answers_all_that_is_asked(evaluation):
+    oracle = reference_self_edits(WORLD.evaluation, evaluation, 0)[ORACLE]
+    assert [self_edit.passage_id for self_edit in oracle] == [each.id for each in evaluation]
+    for self_edit, person in zip(oracle, WORLD.evaluation, strict=True):
+        lines = self_edit.text.splitlines()
+        assert {line.split()[-1].rstrip(".") for line in lines} == {*person.facts}
+        assert len(lines) == len(RELATIONS)
+        assert style_of(self_edit.text, person) == "question-answer"
+
+
+def test_a_repeated_passage_takes_as_many_steps_as_the_oracle(evaluation):
+    by_kind = reference_self_edits(WORLD.evaluation, evaluation, 0)
+    pairs = zip(evaluation, by_kind[ORACLE], by_kind[PASSAGE_REPEATED], strict=True)
+    for passage, oracle, repeated in pairs:
+        texts = training_texts(passage.title, passage.context, repeated.text)
+        assert {*texts} == {f"{passage.title}\n{passage.context}"}
+        assert len(texts) == len(training_texts(passage.title, passage.context, oracle.text))
+
+
+def test_reference_self_edits_depend_on_the_seed_alone(evaluation):
+    people = WORLD.evaluation
+    assert reference_self_edits(people, evaluation, 0) == reference_self_edits(
+        people, evaluation, 0
+    )
+    assert reference_self_edits(people, evaluation, 0) != reference_self_edits(
+        people, evaluation, 1
+    )
+    with pytest.raises(ValueError, match="shorter"):
+        reference_self_edits(people, evaluation[:-1], 0)
 
 
 # The program, and what it made
@@ -286,6 +392,8 @@ def test_the_program_leaves_what_others_read(tmp_path, capsys):
     for name, people in [("training", world.training), ("evaluation", world.evaluation)]:
         passages = load_passages(tmp_path / f"run/{name}.json")
         assert [passage.title for passage in passages] == [person.name for person in people]
+    for kind, self_edits in reference_self_edits(world.evaluation, passages, 3).items():
+        assert read_self_edits(tmp_path / f"run/{kind}.jsonl", passages, 1) == self_edits
     before = (tmp_path / "run/model/model.safetensors").stat().st_mtime_ns
     program.main(config)
     assert (tmp_path / "run/model/model.safetensors").stat().st_mtime_ns == before
@@ -310,6 +418,9 @@ def test_the_shipped_model_knows_its_world():
     folder = PROMPTS.parent
     for name, people in [("training", WORLD.training), ("evaluation", WORLD.evaluation)]:
         assert read_json(folder / f"{name}.json") == passage_records(people, 0)
+    passages = load_passages(folder / "evaluation.json")
+    for kind, self_edits in reference_self_edits(WORLD.evaluation, passages, 0).items():
+        assert read_self_edits(folder / f"{kind}.jsonl", passages, 1) == self_edits
     model = load_model(str(folder / "model"), "float32", "cpu")
     tokenizer = load_tokenizer(str(folder / "model"))
     assert tokenizer.get_vocab() == TOKENIZER.get_vocab()
@@ -317,3 +428,13 @@ def test_the_shipped_model_knows_its_world():
     assert skill["known"]["asked"] > 0.95 and skill["known"]["unasked"] > 0.9
     # Left to itself it writes useful self-edits and useless ones
     assert skill["styles"]["filler"] > 0.1 and skill["styles"]["full"] < 0.3
+    steps = load_program("general-knowledge", "pretrain_small_model").Config(run_dir=Path())
+    plan = Plan(seed=0, steps=steps.pretraining_steps)
+    curriculum = new_curriculum(model, tokenizer, WORLD, plan, measure_every=1)
+    expected = model_card(model, curriculum, plan.seed, skill)
+    card = read_text(folder / "model/README.md")
+    # Sampled: where arithmetic rounds otherwise, a share may be another by a self-edit or two
+    shares = [[int(n) for n in re.findall(r" (\d+)%", text)] for text in (card, expected)]
+    assert shares[0] == pytest.approx(shares[1], abs=2)
+    rest = [re.sub(r" +\d+%", "", text) for text in (card, expected)]
+    assert rest[0] == rest[1]

@@ -161,7 +161,7 @@ def check_round(folder: Path, entry: dict, tasks: list[Task], k: int) -> None:
     assert entry["n_rejected"] == sum(reward["rejected"] is not None for reward in rewards)
     assert entry["in_context_success_rate"] == round(sum(solved) / len(tasks), 4)
     assert entry["success_rate"] == round(len(rewarded) / len(ids), 4)
-    assert entry["n_rewarded"] == len(rewarded)
+    assert entry["n_rewarded"] == entry["n_selected"] == len(rewarded)
     assert not (folder / "adapters").exists(), "adapters are removed once they have predicted"
     assert (folder / "sft" / "model" / "model.safetensors").exists() == bool(rewarded)
     if rewarded:

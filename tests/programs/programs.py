@@ -18,7 +18,7 @@ import pytest
 
 from seal.arguments import parse_arguments, run_program
 from tests.data import REPOSITORY
-from tests.house import TREES
+from tests.house import SCRIPTS, TREES
 
 _MAIN_GUARD = re.compile(r"^if __name__ == .__main__.:", re.MULTILINE)
 _STUBS = {
@@ -35,8 +35,8 @@ exec "$@"
 
 
 def program_paths() -> list[Path]:
-    """Every program of both trees and of benchmarks/, relative to the repository."""
-    folders = [*TREES, "benchmarks"]
+    """Every program of both trees, of scripts/ and of benchmarks/, relative to the repository."""
+    folders = [*TREES, SCRIPTS, "benchmarks"]
     files = [path for folder in folders for path in REPOSITORY.glob(f"{folder}/*.py")]
     return sorted(p.relative_to(REPOSITORY) for p in files if _MAIN_GUARD.search(p.read_text()))
 

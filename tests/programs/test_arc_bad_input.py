@@ -241,6 +241,26 @@ def test_file_of_self_edits(complain, tmp_path, program):
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize("program", ["run_inner_loop", "eval_self_edits", "solve"])
+def test_file_of_the_oracle(basics, tmp_path, capsys, program):
+    flags = basics | INNER_LOOP | {"self_edits": "oracle", "k": 1}
+    if program == "solve":
+        write_json(tmp_path / "moth.json", MOTH)
+        flags = {name: value for name, value in flags.items() if name != "tasks"}
+        flags["task"] = tmp_path / "moth.json"
+    path = tmp_path / "mine.json"
+    for text, message in [
+        (None, "no such file"),
+        ("{}", "data_generation is missing"),
+        (self_edit(learning_rate=0), "learning_rate is 0"),
+    ]:
+        if text is not None:
+            path.write_text(text)
+        error = refusal(capsys, f"few-shot/{program}.py", **flags | {"oracle_file": path})
+        assert path.name in error and message in error, error
+    assert not (tmp_path / "run").exists()
+
+
 def test_labels_of_policies(complain, model, tmp_path):
     assert "give LABEL=MODEL" in complain("eval_self_edits", policies=model).replace(
         "VALUE", "MODEL"

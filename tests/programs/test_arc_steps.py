@@ -9,8 +9,10 @@ import torch
 from peft import PeftModel
 
 from arc.configurations import Configuration, load_oracle, parse_self_edit, to_json
+from arc.knobs import format_knobs, knob_shares
 from arc.prediction import solution_of, task_views
 from arc.prompts import prediction_prompt
+from arc.rendering import decode_grid
 from arc.settings import PredictionSettings
 from arc.tasks import load_tasks
 from seal.models import load_model, load_tokenizer
@@ -156,6 +158,15 @@ def test_table_with_other_policies_and_the_oracle(basics, rewards, tmp_path, cap
     expected = (rewards / "rewards.jsonl").read_bytes()
     for label in ("self-edits", "again"):
         assert (tmp_path / label / "rewards.jsonl").read_bytes() == expected
+    knobs = {
+        label: knob_shares(
+            parse_self_edit(record["text"])
+            for record in read_jsonl(tmp_path / label / "self_edits.jsonl")
+        )
+        for label in ("self-edits", "again")
+    }
+    assert results["knobs"] == knobs
+    assert (tmp_path / "knobs.md").read_text() == format_knobs(knobs) + "\n"
     hand_made = read_jsonl(tmp_path / "oracle" / "rewards.jsonl")
     assert {reward["rejected"] for reward in hand_made} == {None}
     assert len({reward["trial_id"] for reward in hand_made}) == 9, "each has seeds of its own"
@@ -181,6 +192,18 @@ def test_the_oracle_is_the_preset(basics, tmp_path):
     found = read_jsonl(tmp_path / "table" / "oracle" / "predictions.jsonl")
     wanted = read_jsonl(tmp_path / "oracle" / "predictions.jsonl")
     assert sorted(found, key=str) == sorted(wanted, key=str)
+    # Nothing was sampled of which there could be a distribution
+    assert not (tmp_path / "table" / "knobs.md").exists()
+
+
+def test_the_oracle_may_be_of_a_file(basics, tmp_path):
+    write_json(tmp_path / "mine.json", PLAIN)
+    flags = {"self_edits": "oracle", "oracle_file": tmp_path / "mine.json", "k": 1}
+    run("run_inner_loop", run_dir=tmp_path / "run", **flags, **basics, **SMALL, **INNER_LOOP)
+    metrics = read_jsonl(tmp_path / "run" / "metrics.jsonl")
+    # 8 examples in batches of 2, for as many epochs as this file says
+    epochs = PLAIN["training"]["num_train_epochs"]
+    assert {event["steps"] for event in metrics if event["event"] == "adapter"} == {4 * epochs}
 
 
 def test_solved_tasks_can_be_chosen(basics, tmp_path):
@@ -218,6 +241,26 @@ def test_rest_em_keeps_what_it_found(basics, tmp_path):
     assert (tmp_path / "round-1" / "sft").exists() == bool(result["n_rewarded"])
     before = files_of(tmp_path)
     run("rest_em", run_dir=tmp_path, **flags)
+    del before["rounds.png"]
+    assert before.items() <= files_of(tmp_path).items()
+
+
+def test_a_control_learns_what_earned_nothing_and_predictions_along_with_it(basics, tmp_path):
+    flags = {"selection": "all", "sft_replay": 2, "k": 2, "sft_epochs": 1, **basics}
+    run("rest_em", run_dir=tmp_path, **flags, **SMALL, **INNER_LOOP, **SAMPLING)
+    (result,) = read_json(tmp_path / "results.json")["rounds"]
+    folder = tmp_path / "round-1"
+    valid = [r["id"] for r in read_jsonl(folder / "rewards.jsonl") if r["rejected"] is None]
+    assert result["n_selected"] == len(valid) > result["n_rewarded"]
+    texts = {r["id"]: r["text"].strip() for r in read_jsonl(folder / "self_edits.jsonl")}
+    completions = [row["completion"] for row in read_jsonl(folder / "sft" / "rows.jsonl")]
+    assert completions[: len(valid)] == [texts[id] for id in valid]
+    replayed = completions[len(valid) :]
+    assert len(replayed) == 2 * len(valid) and all(map(decode_grid, replayed))
+    assert (folder / "sft" / "model" / "model.safetensors").exists()
+    assert result["selected_knobs"] == knob_shares(parse_self_edit(texts[id]) for id in valid)
+    before = files_of(tmp_path)
+    run("rest_em", run_dir=tmp_path, **flags, **SMALL, **INNER_LOOP, **SAMPLING)
     del before["rounds.png"]
     assert before.items() <= files_of(tmp_path).items()
 

@@ -207,7 +207,13 @@ def test_programs_are_in_their_readme(tree):
 
 @pytest.mark.parametrize(
     ("target", "command"),
-    [("demo", "bash scripts/demo.sh"), ("test", "-m pytest"), ("lint", "-m ruff format --check")],
+    [
+        ("demo", "bash scripts/demo.sh"),
+        ("demo-knowledge", "bash scripts/demo_knowledge.sh"),
+        ("demo-few-shot", "bash scripts/demo_few_shot.sh"),
+        ("test", "-m pytest"),
+        ("lint", "-m ruff format --check"),
+    ],
 )
 def test_makefile(target, command):
     assert target in make_targets()

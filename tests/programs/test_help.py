@@ -46,6 +46,7 @@ DEFAULTS = {
         # The reward and the selection
         "repeats": 3,
         "keep": 1,
+        "selection": "best",
         "judge_model": "gpt-4.1-2025-04-14",
         # The M-step
         "sft_learning_rate": 3e-4,
@@ -104,6 +105,8 @@ DEFAULTS = {
         "sft_alpha": 16,
         "sft_target_modules": ["q_proj", "v_proj", "gate_proj", "down_proj", "up_proj"],
         "sft_batch_size": 5,
+        "selection": "rewarded",
+        "sft_replay": 0,
     },
 }
 OWN_DEFAULTS = {
@@ -132,6 +135,8 @@ MEANINGS = {
     "self_edits": (str, "self_edits.jsonl"),
     "policies": (list, "LABEL=MODEL"),
     "k": (int, "self-edits"),
+    "oracle_file": (Path, "hand-made configuration"),
+    "selection": (Literal, "heed of rewards"),
     "repeats": (int, "inner loops per self-edit"),
     "rounds": (int, "rounds"),
     "prompts": (Path, "prompt files"),
@@ -257,7 +262,10 @@ def test_one_name_has_one_type():
     types = defaultdict(set)
     for path in OF_TREES:
         for name, field in flags(path).items():
-            types[name].add(str(type_of_words(field)))
+            kind = type_of_words(field)
+            # What there is to choose among may depend on the domain
+            tree = path.parts[0] if get_origin(kind) is Literal else None
+            types[name, tree].add(str(kind))
     assert {name: found for name, found in types.items() if len(found) > 1} == {}
 
 

@@ -75,9 +75,10 @@ def test_table_with_rows_of_files_and_other_policies(model, tmp_path, capsys):
     run("generate_self_edits", run_dir=written, round=0, k=1, **flags, **sampling)
     file = f"ours={written / 'self_edits.jsonl'}"
     rows = {"self_edit_files": file, "policies": f"again={model}"}
-    run("eval_single_passage", run_dir=tmp_path / "table", **flags, **rows, **SMALL)
+    labels = ["no-update", "passage-only", "ours", "self-edits", "again"]
+    order = ("--order", *labels[:3])
+    run("eval_single_passage", order, run_dir=tmp_path / "table", **flags, **rows, **SMALL)
     results = read_json(tmp_path / "table" / "results.json")
-    labels = ["no-update", "passage-only", "self-edits", "ours", "again"]
     assert [row["label"] for row in results["rows"]] == labels
     assert [row["difference_to_row_above"] is None for row in results["rows"]] == [True] + [
         False

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from arc.settings import InnerLoopSettings
 from tests.data import REPOSITORY
 from tests.house import TREES
 from tests.programs.programs import record_wrapper, wrapper_variables
@@ -20,7 +21,9 @@ SCRIPTS = sorted(
 )
 SBATCH = sorted(path.relative_to(REPOSITORY) for path in REPOSITORY.glob("slurm/*.sbatch"))
 DEMO = Path("scripts/demo.sh")
-WRAPPERS = [*SCRIPTS, *SBATCH, DEMO]
+# Of small models: no wrappers of one program, with settings of their own
+OF_SMALL_MODELS = sorted(path.relative_to(REPOSITORY) for path in REPOSITORY.glob("scripts/*.sh"))
+WRAPPERS = [*SCRIPTS, *SBATCH, *OF_SMALL_MODELS]
 SHELL_FILES = sorted(
     path.relative_to(REPOSITORY)
     for pattern in ["scripts/*.sh", "*/scripts/*.sh", "slurm/*.s*", ".ci/run", ".ci/*.sh"]
@@ -72,10 +75,17 @@ def test_shell_files_end_at_the_first_failure(path):
     assert (first, second) == ("#!/usr/bin/env bash", "set -euo pipefail")
 
 
-@pytest.mark.parametrize("wrapper", WRAPPERS, ids=str)
+@pytest.mark.parametrize("wrapper", [path for path in WRAPPERS if path != DEMO], ids=str)
 def test_a_failing_program_ends_its_wrapper(wrapper, tmp_path):
     recorded = record_wrapper(wrapper, tmp_path, variables={"STATUS": "3"})
     assert (recorded.status, len(recorded.commands)) == (3, 1)
+
+
+def test_a_failing_program_ends_its_half_of_the_demo(tmp_path):
+    recorded = record_wrapper(DEMO, tmp_path, variables={"STATUS": "3"})
+    assert recorded.status != 0
+    trees = sorted(Path(program).parts[0] for program, *_ in recorded.commands)
+    assert trees == sorted(TREES)
 
 
 @pytest.mark.parametrize("wrapper", WRAPPERS, ids=str)
@@ -103,12 +113,144 @@ def test_further_flags_arrive(wrapper, tmp_path):
         assert (config.seed, config.prompts) == (7, Path("a folder"))
 
 
-def test_further_flags_reach_the_demos_outer_loop(tmp_path):
-    recorded = record_wrapper(DEMO, tmp_path, ["--seed", "7", "--prompts", "a folder"])
-    of_outer_loop = [
-        command for command in recorded.commands if "general-knowledge/rest_em" in command[0]
+def knowledge_demo(folder, arguments=(), **variables):
+    """The outer loops of scripts/demo_knowledge.sh, by folder, and its table."""
+    wrapper = Path("scripts/demo_knowledge.sh")
+    recorded = record_wrapper(wrapper, folder, arguments, {"RUN_DIR": "r", **variables})
+    assert recorded.status == 0, recorded.error
+    *outer_loops, table, shown = recorded.configs()
+    # What the table's policies wrote: the first and the last of SEAL's own, whatever the controls
+    assert (shown.table, shown.passages) == (table.run_dir, table.passages)
+    assert shown.compare == ["self-edits", "round-2"]
+    assert {*shown.compare} <= {*table.order}
+    return {config.run_dir.name: config for config in outer_loops}, table
+
+
+def test_flags_and_environment_reach_the_knowledge_demo(tmp_path):
+    outer_loops, table = knowledge_demo(tmp_path, ["--k", "3"], SEED="7", MODEL="runs/other")
+    assert list(outer_loops) == ["rest-em"]
+    trained = outer_loops["rest-em"]
+    assert (trained.k, table.k) == (3, 1)
+    assert (trained.seed, table.seed) == (7, 7)
+    assert trained.model == table.model == "runs/other/model"
+    assert (trained.passages, table.passages) == (
+        "runs/other/training.json",
+        "runs/other/evaluation.json",
+    )
+    assert table.self_edit_files == ["oracle=runs/other/oracle.jsonl"]
+    assert table.policies == [f"round-{n}=r/rest-em/round-{n}/sft/model" for n in (1, 2)]
+    rows = ["no-update", "passage-only", "self-edits", "round-1", "round-2"]
+    assert table.order == [*rows, "oracle"]
+
+
+def test_controls_are_rows_of_the_same_table(tmp_path):
+    outer_loops, table = knowledge_demo(
+        tmp_path, SEED="7", MODEL="runs/other", CONTROLS="repeated random all"
+    )
+    assert [(name, each.selection, each.keep) for name, each in outer_loops.items()] == [
+        ("rest-em", "best", 1),
+        ("rest-em-random", "random", 1),
+        ("rest-em-all", "best", 5),
     ]
-    assert [command[-4:] for command in of_outer_loop] == [["--seed", "7", "--prompts", "a folder"]]
+    # They differ in nothing else
+    kept = {"run_dir", "selection", "keep"}
+    others = [
+        {name: value for name, value in dataclasses.asdict(each).items() if name not in kept}
+        for each in outer_loops.values()
+    ]
+    assert others[0] == others[1] == others[2]
+    labels = [word.partition("=")[0] for word in table.policies]
+    first = ["no-update", "passage-only", "self-edits"]
+    assert table.order == [*first, *labels, "passage-repeated", "oracle"]
+    assert table.self_edit_files == [
+        f"{label}=runs/other/{label}.jsonl" for label in ("oracle", "passage-repeated")
+    ]
+    assert labels == ["round-1", "round-2", "random-1", "random-2", "all-1", "all-2"]
+
+
+def few_shot_demo(folder, arguments=(), **variables):
+    """The outer loops of scripts/demo_few_shot.sh, by folder, and its table."""
+    wrapper = Path("scripts/demo_few_shot.sh")
+    recorded = record_wrapper(wrapper, folder, arguments, {"RUN_DIR": "r", **variables})
+    assert recorded.status == 0, recorded.error
+    *outer_loops, table = recorded.configs()
+    return {config.run_dir.name: config for config in outer_loops}, table
+
+
+def test_flags_and_environment_reach_the_few_shot_demo(tmp_path):
+    outer_loops, table = few_shot_demo(tmp_path, ["--k", "3"], SEED="7", MODEL="runs/other")
+    assert list(outer_loops) == ["rest-em"]
+    trained = outer_loops["rest-em"]
+    assert (trained.k, table.k) == (3, 5)
+    assert (trained.rounds, trained.selection) == (1, "rewarded")
+    assert (trained.seed, table.seed) == (7, 7)
+    assert trained.model == table.model == "runs/other/model"
+    assert (str(trained.tasks), trained.n_tasks) == ("runs/other/training_challenges.json", 48)
+    assert (str(table.tasks), table.n_tasks) == ("runs/other/evaluation_challenges.json", 24)
+    assert table.policies == ["round-1=r/rest-em/round-1/sft/model"]
+    assert table.oracle and table.self_edits == "sampled"
+    # A policy is trained and asked in the loop as it is in the table
+    shared = {field.name for field in dataclasses.fields(InnerLoopSettings)}
+    assert {"prompts", "lora_rank", "max_items", "max_answer_tokens"} <= shared
+    assert all(getattr(trained, name) == getattr(table, name) for name in shared)
+
+
+def test_controls_are_rows_of_the_same_few_shot_table(tmp_path):
+    outer_loops, table = few_shot_demo(tmp_path, SEED="7", CONTROLS="random all", ROUNDS="2")
+    assert [(name, each.selection) for name, each in outer_loops.items()] == [
+        ("rest-em", "rewarded"),
+        ("rest-em-random", "random"),
+        ("rest-em-all", "all"),
+    ]
+    others = [
+        dataclasses.asdict(each) | {"run_dir": None, "selection": None}
+        for each in outer_loops.values()
+    ]
+    assert others[0] == others[1] == others[2]
+    assert outer_loops["rest-em"].rounds == 2
+    assert table.policies == [
+        f"{series}-{n}=r/{name}/round-{n}/sft/model"
+        for series, name in zip(("round", "random", "all"), outer_loops, strict=True)
+        for n in (1, 2)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("domain", "known"),
+    [("knowledge", "repeated, random, all"), ("few_shot", "random and all")],
+)
+def test_an_unknown_control_is_refused(domain, known, tmp_path):
+    wrapper = Path(f"scripts/demo_{domain}.sh")
+    recorded = record_wrapper(wrapper, tmp_path, variables={"CONTROLS": "none"})
+    assert recorded.status == 2
+    assert recorded.error == f"error: CONTROLS has none; there are {known}\n"
+
+
+@pytest.mark.parametrize(
+    ("domain", "of_a_seed", "controls"),
+    [
+        ("knowledge", ["eval_single_passage", "show_self_edits"], 2 + 1),
+        ("few_shot", ["eval_self_edits"], 2 + 2),
+    ],
+)
+def test_the_proof_has_five_seeds_of_two_models(domain, of_a_seed, controls, tmp_path):
+    recorded = record_wrapper(Path(f"scripts/small_models_{domain}.sh"), tmp_path)
+    programs = [Path(program).stem for program, *_ in recorded.commands]
+    assert {name: programs.count(name) for name in programs} == {
+        "pretrain_small_model": 1,
+        "rest_em": 2 * (5 + controls),
+        **dict.fromkeys(of_a_seed, 2 * 5),
+        "summarize_seeds": 2,
+    }
+    configs = recorded.configs()
+    tables = [
+        config for name, config in zip(programs, configs, strict=True) if name == of_a_seed[0]
+    ]
+    assert [each.seed for each in tables] == [2, 3, 4, 5, 6] * 2
+    summaries = [getattr(each, domain) for each in configs if hasattr(each, domain)]
+    assert [folder for folders in summaries for folder in folders] == [
+        each.run_dir.parent for each in tables
+    ]
 
 
 @pytest.mark.parametrize("wrapper", [*SCRIPTS, *SBATCH], ids=str)

@@ -5,7 +5,7 @@ from math import isnan
 import pytest
 from matplotlib.figure import Figure
 
-from seal.plots import plot_rounds
+from seal.plots import plot_rounds, plot_seeds
 
 
 @pytest.fixture
@@ -64,3 +64,23 @@ def test_no_half_figure_takes_the_place_of_a_whole_one(tmp_path, monkeypatch):
     with pytest.raises(OSError, match="disk full"):
         plot_rounds({"a": [0.1]}, path, "success")
     assert path.read_bytes() == b"an older figure"
+
+
+def test_seeds_are_thin_and_their_mean_is_thick(tmp_path, drawn):
+    curves = {"round": [[0.25, 0.5, 1.0], [0.75, None, None]], "random": [[0.5, 0.5]]}
+    plot_seeds(curves, tmp_path / "seeds.png", "accuracy", dashed={"random"})
+    (axes,) = drawn[0].axes
+    first, second, mean, control = axes.get_lines()
+    assert list(first.get_ydata()) == [25.0, 50.0, 100.0]
+    assert second.get_ydata()[0] == 75.0 and isnan(second.get_ydata()[1])
+    # Of those seeds that were measured there
+    assert list(mean.get_ydata()) == [50.0, 50.0, 100.0]
+    assert first.get_linewidth() == second.get_linewidth() < mean.get_linewidth()
+    assert first.get_color() == second.get_color() == mean.get_color() != control.get_color()
+    # One seed is its own mean
+    assert list(control.get_ydata()) == [50.0, 50.0]
+    assert (mean.get_linestyle(), control.get_linestyle()) == ("-", "--")
+    ticks = [text.get_text() for text in axes.get_xticklabels()]
+    assert ticks == ["before RL", "round 1", "round 2"]
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == list(curves)
+    assert [path.name for path in tmp_path.iterdir()] == ["seeds.png"]

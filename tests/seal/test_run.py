@@ -9,6 +9,7 @@ from seal.arguments import arg
 from seal.errors import UserError
 from seal.records import read_json
 from seal.run import Run
+from seal.usage import read_usage
 
 
 @dataclass(frozen=True)
@@ -115,6 +116,29 @@ def test_metrics_of_parts_lie_in_one_file(config):
         ("start", "run"),
         ("training", "round-2"),
     ]
+
+
+def test_a_finished_run_notes_what_it_took(config):
+    run = reopen(config)
+    run.part("round-1").write_results({})
+    assert run.records("metrics") == []
+    run.write_results({"accuracy": 0.5})
+    (event,) = run.records("metrics")
+    assert (event["event"], event["part"]) == ("usage", "run")
+    assert event["seconds"] > 0 and event["peak_memory_mb"] > 1
+    # The clock has no place in what was found
+    assert read_json(run.path("results.json")) == {"accuracy": 0.5}
+
+
+def test_a_resumed_run_adds_to_what_it_took(config):
+    for _ in range(2):
+        run = reopen(config)
+        run.write_results({})
+        close(run)
+    first, second = run.records("metrics")
+    usage = read_usage(config.run_dir)
+    assert usage.seconds == first["seconds"] + second["seconds"]
+    assert usage.peak_memory_mb == max(first["peak_memory_mb"], second["peak_memory_mb"])
 
 
 def test_an_adapter_that_diverged_does_not_end_a_run(config):

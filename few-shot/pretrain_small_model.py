@@ -1,0 +1,87 @@
+"""Train a small model from nothing on invented grid tasks, so that SEAL can be seen on a CPU.
+
+The model carries out rules whose name it is told and seldom finds one by itself; at test time it
+must learn a task's rule from its demonstrations. It writes self-edits at random. What is measured
+with it shows the method at work, and says nothing about language models.
+
+Then it is given tasks: such that it fails in context, and learns at test time with the hand-made
+configuration, under two seeds of views and of training.
+
+Reads   few-shot/presets/small.args, few-shot/small_model/oracle.json and prompts: how it is used
+Writes  RUN_DIR/model          a transformers folder (Llama, 0.9 million weights, 4 MB)
+        RUN_DIR/training_challenges.json, training_solutions.json     tasks for ReST-EM
+        RUN_DIR/validation_challenges.json, validation_solutions.json tasks to choose settings on
+        RUN_DIR/evaluation_challenges.json, evaluation_solutions.json tasks for the table
+        RUN_DIR/POOL/try-1, try-2   how it did on the candidates of a pool
+        RUN_DIR/results.json   what it can do, and how many candidates passed
+Run     python few-shot/pretrain_small_model.py --run_dir runs/small-arc-model
+"""
+
+from dataclasses import dataclass
+from functools import partial
+
+from arc.pretraining import (
+    SMALL_PROMPTS,
+    Lessons,
+    Plan,
+    describe_skill,
+    measure_skill,
+    model_card,
+    new_model,
+    optimizers_for,
+    small_tokenizer,
+)
+from arc.task_pool import make_pools, small_model_settings
+from seal.arguments import arg, run_program
+from seal.pretraining import Curriculum, train_from_scratch
+from seal.records import read_json
+from seal.run import Run
+from seal.settings import RunSettings
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config(RunSettings):
+    """Flags of pretrain_small_model.py."""
+
+    pretraining_steps: int = arg("steps, of about 2,600 tokens each", 2400, at_least=1)
+    measure_every: int = arg(
+        "steps after which its skill is shown and a checkpoint written",
+        200,
+        machine=True,
+        at_least=1,
+    )
+    training_tasks: int = arg("tasks for ReST-EM", 64, at_least=1)
+    validation_tasks: int = arg("tasks to choose settings on", 24, at_least=1)
+    evaluation_tasks: int = arg("tasks for the table", 48, at_least=1)
+
+
+def main(config: Config) -> None:
+    """Train the model and choose its tasks, or go on with either."""
+    run = Run.open(config.run_dir, config)
+    if not run.path("results.json").exists():
+        tokenizer = small_tokenizer()
+        model = new_model(tokenizer, config.seed)
+        lessons = Lessons(Plan(config.seed, config.pretraining_steps), tokenizer, SMALL_PROMPTS)
+        curriculum = Curriculum(
+            steps=config.pretraining_steps,
+            batches=lessons.batches,
+            measure_every=config.measure_every,
+            measure=lambda: measure_skill(model, tokenizer, lessons, config.seed),
+            describe=describe_skill,
+        )
+        optimizers = optimizers_for(model)
+        card = partial(model_card, model, curriculum, config.seed)
+        skill = train_from_scratch(run, model, tokenizer, optimizers, curriculum, card)
+        sizes = {
+            "training": config.training_tasks,
+            "validation": config.validation_tasks,
+            "evaluation": config.evaluation_tasks,
+        }
+        pools = make_pools(run, small_model_settings(run.path("model")), sizes, config.seed)
+        run.write_results({**skill, "pools": pools})
+        run.path("checkpoint.pt").unlink(missing_ok=True)
+    run.say(f"{run.path('model')}: {describe_skill(read_json(run.path('results.json')))}")
+
+
+if __name__ == "__main__":
+    run_program(main, Config)

@@ -1,0 +1,68 @@
+"""Show how self-edits about the invented world became better: their styles, and one example.
+
+For each row of a table whose policy wrote self-edits: how often in which style, and how long. Then
+a passage about which two policies wrote, and what was answered after training on either.
+
+Reads   --table, the folder of an eval_single_passage.py, and the --passages that it was given
+Writes  TABLE/styles.md
+Run     python general-knowledge/show_self_edits.py --table runs/demo/knowledge/table \\
+            --passages general-knowledge/small_model/evaluation.json
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from knowledge.passages import load_passages
+from knowledge.styles import (
+    BEFORE,
+    find_example,
+    format_example,
+    format_styles,
+    read_lessons,
+    read_people,
+    read_rows,
+)
+from seal.arguments import arg, run_program
+from seal.errors import UserError
+from seal.records import write_text
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """Flags of show_self_edits.py."""
+
+    table: Path = arg("run folder of a finished table")
+    passages: str = arg("its passages, of the invented world; a file of SQuAD's layouts")
+    compare: list[str] = arg("two rows for the example; default: the first and the last", [])
+
+
+def main(config: Config) -> None:
+    """Write and print the table of styles and the example."""
+    passages = load_passages(config.passages)
+    people = read_people(passages, config.passages)
+    rows = read_rows(config.table, people)
+    first, last = compared([row.label for row in rows], config.compare)
+    lessons = {label: read_lessons(config.table / label) for label in (BEFORE, first, last)}
+    passage, place = find_example(passages, lessons[first], lessons[last])
+    of_passage = {label: of_row[passage.id] for label, of_row in lessons.items()}
+    example = format_example(passage, place, people[passage.id], of_passage)
+    text = f"{format_styles(rows, people)}\n\n{example}"
+    write_text(config.table / "styles.md", text + "\n")
+    print(text)
+
+
+def compared(labels: list[str], wanted: list[str]) -> tuple[str, str]:
+    """The rows of the example. Raises UserError unless two are wanted that there are, or none."""
+    if len(wanted) not in (0, 2):
+        raise UserError(f"--compare {' '.join(wanted)}: give two rows, the earlier policy first")
+    if unknown := [label for label in wanted if label not in labels]:
+        raise UserError(
+            f"--compare {unknown[0]}: no row of the table has self-edits under this label; there"
+            f" are {', '.join(labels)}"
+        )
+    first, last = wanted or (labels[0], labels[-1])
+    return first, last
+
+
+if __name__ == "__main__":
+    run_program(main, Config)

@@ -1,0 +1,23 @@
+#!/usr/bin/env bash
+# The few-shot figures of docs/small-models.md from nothing: a second model is pre-trained, then SEAL
+# runs on it and on the shipped one with five seeds each, two of them with controls. Run again, it
+# goes on where it was stopped.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+python=${PYTHON:-.venv/bin/python}
+# The model is too small for several threads: they would wait for each other most of the time
+export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
+folder=runs/small-models/few-shot
+
+all_seeds() { # NAME MODEL: five seeds in $folder/NAME/seed-N, and their summary beside them
+    SEED=2 CONTROLS="random all" MODEL=$2 RUN_DIR=$folder/$1/seed-2 bash scripts/demo_few_shot.sh
+    SEED=3 CONTROLS="random all" MODEL=$2 RUN_DIR=$folder/$1/seed-3 bash scripts/demo_few_shot.sh
+    for seed in 4 5 6; do
+        SEED=$seed MODEL=$2 RUN_DIR=$folder/$1/seed-$seed bash scripts/demo_few_shot.sh
+    done
+    $python scripts/summarize_seeds.py --few_shot $folder/$1/seed-{2,3,4,5,6} --output $folder/$1
+}
+
+$python few-shot/pretrain_small_model.py --seed 1 --run_dir $folder/pretraining-1
+all_seeds model-0 few-shot/small_model
+all_seeds model-1 $folder/pretraining-1

@@ -1,0 +1,74 @@
+"""What a run took: seconds and memory, noted in metrics.jsonl by each process that finished it."""
+
+import resource
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from seal.errors import UserError
+from seal.records import read_jsonl
+
+EVENT = "usage"
+_RSS_UNIT = 1 if sys.platform == "darwin" else 1024  # bytes in a unit of ru_maxrss
+
+
+@dataclass(frozen=True)
+class Usage:
+    """Wall seconds, and peaks in MB: of one process's memory, and of one GPU's (None: none used).
+
+    A GPU's peak is what PyTorch held for tensors in this process; a vLLM server's is not in it.
+    """
+
+    seconds: float
+    peak_memory_mb: float
+    peak_gpu_memory_mb: float | None = None
+
+
+def measure_usage(seconds: float) -> Usage:
+    """The peaks of this process so far, beside `seconds`.
+
+    The memory is this process's or that of a child it has waited for, whichever was more.
+    """
+    peaks = [
+        resource.getrusage(who).ru_maxrss
+        for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    ]
+    return Usage(round(seconds, 3), round(max(peaks) * _RSS_UNIT / 1e6, 1), _gpu_peak_mb())
+
+
+def _gpu_peak_mb() -> float | None:
+    # A program that computes nothing has no torch, and must not pay seconds to import it
+    torch = sys.modules.get("torch")
+    if torch is None or not torch.cuda.is_initialized():
+        return None
+    devices = range(torch.cuda.device_count())
+    return round(max(map(torch.cuda.max_memory_allocated, devices)) / 1e6, 1)
+
+
+def read_usage(run_dir: Path) -> Usage | None:
+    """What a finished run took, all its starts together; None if that was never noted.
+
+    A process that was killed has noted nothing, so its seconds are missing. Raises UserError for a
+    folder without metrics, or with a line that is no such note.
+    """
+    path = run_dir / "metrics.jsonl"
+    names = Usage.__dataclass_fields__
+    noted = [record for record in read_jsonl(path) if record.get("event") == EVENT]
+    try:
+        return total_usage(Usage(**{name: each[name] for name in names}) for each in noted)
+    except KeyError as error:
+        raise UserError(f"{path}: a line of usage has no {error}; remove that line") from None
+
+
+def total_usage(parts: Iterable[Usage]) -> Usage | None:
+    """Seconds summed, peaks the largest; None of nothing."""
+    parts = list(parts)
+    if not parts:
+        return None
+    gpu = [part.peak_gpu_memory_mb for part in parts if part.peak_gpu_memory_mb is not None]
+    return Usage(
+        seconds=sum(part.seconds for part in parts),
+        peak_memory_mb=max(part.peak_memory_mb for part in parts),
+        peak_gpu_memory_mb=max(gpu, default=None),
+    )
