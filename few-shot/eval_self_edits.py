@@ -14,6 +14,7 @@ Run     python few-shot/eval_self_edits.py --run_dir runs/arc-table \\
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import NamedTuple
 
 from arc.estimate import estimate_rewards
@@ -128,21 +129,19 @@ def fill_row(row: Row, part: Run, tasks: list[Task], policy: Policy, config: Con
 
 
 def report(run: Run, arms: list[Arm], knobs: dict[str, KnobShares], config: Config) -> None:
-    """Write and print the table and, by task, what each arm solved."""
-    rows = [
-        summarize_arm(arm, above, config.seed)
-        for arm, above in zip(arms, [None, *arms[:-1]], strict=True)
-    ]
+    """Write and print what each arm solved by task, what self-edits choose, and the table."""
+    rows = [summarize_arm(arm, above, config.seed) for above, arm in pairwise([None, *arms])]
     for arm in arms:
         solved = "".join(f"{task}\n" for task in solved_tasks(arm))
         write_text(run.part(arm.label).path("solved.txt"), solved)
     table, by_task = format_table(rows, seconds_per_adapter(run)), format_task_table(arms)
     write_text(run.path("table.md"), table + "\n")
     write_text(run.path("tasks.md"), by_task + "\n")
-    if knobs:
-        write_text(run.path("knobs.md"), format_knobs(knobs) + "\n")
     n_tasks = len(arms[0].successes)
     run.write_results({"n_tasks": n_tasks, "k": config.k, "rows": rows, "knobs": knobs})
+    if knobs:
+        write_text(run.path("knobs.md"), format_knobs(knobs) + "\n")
+        run.say(f"what self-edits choose, in percent\n{format_knobs(knobs)}\n")
     run.say(f"{by_task}\n\nsuccess in percent, {n_tasks} tasks\n{table}")
 
 

@@ -25,7 +25,6 @@ from arc.outer_loop import (
     sft_rows,
 )
 from arc.prompts import check_prompts
-from arc.replay import replay_rows
 from arc.self_edits import sample_self_edits
 from arc.settings import (
     ArcSftSettings,
@@ -92,12 +91,9 @@ def run_round(part: Run, number: int, policy_name: str, tasks: list[Task], confi
         self_edits = sample_self_edits(part, tasks, policy, config, seed)
         rewards, figures = measure_rewards(part, tasks, self_edits, policy, config, seed)
         selected = select_self_edits(self_edits, rewards, config.selection, seed)
-        n_replayed = config.sft_replay * len(selected)
-        replayed = replay_rows(tasks, n_replayed, config, policy.tokenizer, seed)
-        rows = [*sft_rows(tasks, selected, config, policy.tokenizer), *replayed]
-    if selected:
-        also = f" and {len(replayed)} predictions" if replayed else ""
-        part.say(f"round {number}: finetuning the policy on {len(selected)} self-edits{also}")
+        rows = sft_rows(tasks, selected, config, policy.tokenizer)
+    if rows:
+        part.say(f"round {number}: finetuning the policy on {len(rows)} self-edits")
         job = m_step(policy_name, config, config, seed)
         finetune(rows, job, part.path("sft"), config.sft_processes)
     else:

@@ -23,7 +23,9 @@ cat <<'END'
 Look further, in runs/demo:
   summary.md, rounds-general-knowledge.png, rounds-few-shot.png    the tables above, accuracy by round
   knowledge/table/table.md, few-shot/table/table.md                the tables with 95% intervals
+  knowledge/table/styles.md, few-shot/table/knobs.md               how self-edits change by RL
   knowledge/table/ROW/self_edits.jsonl, and of few-shot            what the policy of a row wrote
+  few-shot/solve/task.png                                          a task before and after training
   knowledge/rest-em/round-2/sft/model                              that policy after two rounds
 
 Both models are small and know nothing but an invented world: they show the method at work, and say

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# SEAL learning on a small model of invented grid tasks: ReST-EM, then the table. MODEL is a folder
-# that pretrain_small_model.py wrote. ROUNDS is how many rounds, one by default as in the paper.
-# Further flags go to rest_em.py. CONTROLS adds rows of policies that take no heed of rewards:
-# "random" imitates as many self-edits drawn at random, "all" imitates every one.
+# SEAL learning on a small model of invented grid tasks: ReST-EM, the table, what self-edits choose,
+# and one task. MODEL is a folder that pretrain_small_model.py wrote; ROUNDS is how many rounds, by
+# default one as in the paper. Further flags go to rest_em.py. CONTROLS adds rows of policies that
+# take no heed of rewards: "random" imitates as many self-edits drawn at random, "all" every one.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 python=${PYTHON:-.venv/bin/python}
@@ -16,7 +16,7 @@ policies=()
 
 rest_em() { # SERIES RUN FLAGS...: ReST-EM in $folder/RUN, for the rows SERIES-1, SERIES-2 and so on
     $python few-shot/rest_em.py "${small[@]}" "${m_step[@]}" \
-        --tasks "$world/training_challenges.json" --n_tasks 48 --run_dir "$folder/$2" "${@:3}"
+        --tasks "$world/training_challenges.json" --n_tasks 40 --run_dir "$folder/$2" "${@:3}"
     for ((round = 1; round <= ${ROUNDS:-1}; round++)); do
         policies+=("$1-$round=$folder/$2/round-$round/sft/model")
     done
@@ -30,5 +30,8 @@ for control in ${CONTROLS:-}; do
     esac
 done
 $python few-shot/eval_self_edits.py "${small[@]}" \
-    --tasks "$world/evaluation_challenges.json" --n_tasks 24 --k 5 --policies "${policies[@]}" \
+    --tasks "$world/evaluation_challenges.json" --n_tasks 20 --k 5 --temperature 0.5 \
+    --policies "${policies[@]}" \
     --oracle --oracle_file few-shot/small_model/oracle.json --run_dir "$folder/table"
+$python few-shot/solve.py "${small[@]}" --model "$folder/rest-em/round-${ROUNDS:-1}/sft/model" \
+    --task "$world/evaluation_challenges.json" --test 0 --temperature 0.5 --run_dir "$folder/solve"

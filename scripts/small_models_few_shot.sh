@@ -11,7 +11,7 @@ folder=runs/small-models/few-shot
 
 all_seeds() { # NAME MODEL: five seeds in $folder/NAME/seed-N, and their summary beside them
     SEED=2 CONTROLS="random all" MODEL=$2 RUN_DIR=$folder/$1/seed-2 bash scripts/demo_few_shot.sh
-    SEED=3 CONTROLS="random all" MODEL=$2 RUN_DIR=$folder/$1/seed-3 bash scripts/demo_few_shot.sh
+    SEED=3 CONTROLS=random MODEL=$2 RUN_DIR=$folder/$1/seed-3 bash scripts/demo_few_shot.sh
     for seed in 4 5 6; do
         SEED=$seed MODEL=$2 RUN_DIR=$folder/$1/seed-$seed bash scripts/demo_few_shot.sh
     done

@@ -49,7 +49,6 @@ HEAVY_MODULES = [
     "arc.outer_loop",
     "arc.prediction",
     "arc.pretraining",
-    "arc.replay",
     "arc.self_edits",
     "arc.small_model",
     "arc.task_pool",

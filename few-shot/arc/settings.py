@@ -134,12 +134,6 @@ class ArcSftSettings(SftSettings):
         " all that are valid, or of these as many random ones as were rewarded",
         "rewarded",
     )
-    sft_replay: int = arg(
-        "predictions that are learned along with each imitated self-edit, from the tasks' own"
-        " demonstrations, so that solving is not forgotten (release: none)",
-        0,
-        at_least=0,
-    )
     sft_learning_rate: float = arg("M-step learning rate (paper: 5e-5)", 5e-5)
     sft_epochs: int = arg("M-step epochs (paper: 8)", 8, at_least=1)
     sft_rank: int = arg("M-step LoRA rank (paper: 16)", 16, at_least=1)

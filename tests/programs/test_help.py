@@ -106,7 +106,6 @@ DEFAULTS = {
         "sft_target_modules": ["q_proj", "v_proj", "gate_proj", "down_proj", "up_proj"],
         "sft_batch_size": 5,
         "selection": "rewarded",
-        "sft_replay": 0,
     },
 }
 OWN_DEFAULTS = {

@@ -173,7 +173,10 @@ def few_shot_demo(folder, arguments=(), **variables):
     wrapper = Path("scripts/demo_few_shot.sh")
     recorded = record_wrapper(wrapper, folder, arguments, {"RUN_DIR": "r", **variables})
     assert recorded.status == 0, recorded.error
-    *outer_loops, table = recorded.configs()
+    *outer_loops, table, solved = recorded.configs()
+    # A task is shown as the table's own policy after RL solves it
+    assert f"round-{outer_loops[0].rounds}={solved.model}" in table.policies
+    assert (solved.task, solved.temperature) == (table.tasks, table.temperature)
     return {config.run_dir.name: config for config in outer_loops}, table
 
 
@@ -185,8 +188,8 @@ def test_flags_and_environment_reach_the_few_shot_demo(tmp_path):
     assert (trained.rounds, trained.selection) == (1, "rewarded")
     assert (trained.seed, table.seed) == (7, 7)
     assert trained.model == table.model == "runs/other/model"
-    assert (str(trained.tasks), trained.n_tasks) == ("runs/other/training_challenges.json", 48)
-    assert (str(table.tasks), table.n_tasks) == ("runs/other/evaluation_challenges.json", 24)
+    assert (str(trained.tasks), trained.n_tasks) == ("runs/other/training_challenges.json", 40)
+    assert (str(table.tasks), table.n_tasks) == ("runs/other/evaluation_challenges.json", 20)
     assert table.policies == ["round-1=r/rest-em/round-1/sft/model"]
     assert table.oracle and table.self_edits == "sampled"
     # A policy is trained and asked in the loop as it is in the table
@@ -230,7 +233,7 @@ def test_an_unknown_control_is_refused(domain, known, tmp_path):
     ("domain", "of_a_seed", "controls"),
     [
         ("knowledge", ["eval_single_passage", "show_self_edits"], 2 + 1),
-        ("few_shot", ["eval_self_edits"], 2 + 2),
+        ("few_shot", ["eval_self_edits", "solve"], 2 + 1),
     ],
 )
 def test_the_proof_has_five_seeds_of_two_models(domain, of_a_seed, controls, tmp_path):
