@@ -18,6 +18,7 @@ from knowledge.styles import (
     find_example,
     format_example,
     format_styles,
+    format_worth,
     read_lessons,
     read_people,
     read_rows,
@@ -37,7 +38,7 @@ class Config:
 
 
 def main(config: Config) -> None:
-    """Write and print the table of styles and the example."""
+    """Write and print the tables of styles and the example."""
     passages = load_passages(config.passages)
     people = read_people(passages, config.passages)
     rows = read_rows(config.table, people)
@@ -46,7 +47,10 @@ def main(config: Config) -> None:
     passage, place = find_example(passages, lessons[first], lessons[last])
     of_passage = {label: of_row[passage.id] for label, of_row in lessons.items()}
     example = format_example(passage, place, people[passage.id], of_passage)
-    text = f"{format_styles(rows, people)}\n\n{example}"
+    worth = (
+        f"Row {first}, by the style of its self-edits:\n\n{format_worth(lessons[first], people)}"
+    )
+    text = "\n\n".join([format_styles(rows, people), worth, example])
     write_text(config.table / "styles.md", text + "\n")
     print(text)
 

@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # SEAL learning on a small model of invented grid tasks: ReST-EM, the table, what self-edits choose,
 # and one task. MODEL is a folder that pretrain_small_model.py wrote; ROUNDS is how many rounds, by
-# default one as in the paper. Further flags go to rest_em.py. CONTROLS adds rows of policies that
-# take no heed of rewards: "random" imitates as many self-edits drawn at random, "all" every one.
+# default one as in the paper, and N_TASKS how many training tasks. Further flags go to rest_em.py.
+# CONTROLS adds rows of policies that take no heed of rewards: "random" imitates as many self-edits
+# drawn at random, "all" every one.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 python=${PYTHON:-.venv/bin/python}
@@ -16,7 +17,7 @@ policies=()
 
 rest_em() { # SERIES RUN FLAGS...: ReST-EM in $folder/RUN, for the rows SERIES-1, SERIES-2 and so on
     $python few-shot/rest_em.py "${small[@]}" "${m_step[@]}" \
-        --tasks "$world/training_challenges.json" --n_tasks 40 --run_dir "$folder/$2" "${@:3}"
+        --tasks "$world/training_challenges.json" --n_tasks "${N_TASKS:-24}" --run_dir "$folder/$2" "${@:3}"
     for ((round = 1; round <= ${ROUNDS:-1}; round++)); do
         policies+=("$1-$round=$folder/$2/round-$round/sft/model")
     done

@@ -8,6 +8,7 @@ python=${PYTHON:-.venv/bin/python}
 # The model is too small for several threads: they would wait for each other most of the time
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
 folder=runs/small-models/few-shot
+export N_TASKS=40
 
 all_seeds() { # NAME MODEL: five seeds in $folder/NAME/seed-N, and their summary beside them
     SEED=2 CONTROLS="random all" MODEL=$2 RUN_DIR=$folder/$1/seed-2 bash scripts/demo_few_shot.sh

@@ -20,6 +20,7 @@ from seal.errors import UserError
 from seal.plots import plot_seeds
 from seal.records import read_json, write_json, write_text
 from seal.seed_summary import (
+    OWN_SERIES,
     ArmSummary,
     SeedRun,
     format_seeds,
@@ -29,7 +30,6 @@ from seal.seed_summary import (
     summarize_seeds,
 )
 
-OWN_SERIES = "round"
 COMPARISON = (
     "The paper's column is of another model and other data: only the shape of the two compares."
 )

@@ -18,6 +18,8 @@ from seal.usage import Usage, read_usage, total_usage
 
 BEFORE_RL = "self-edits"
 """The arm of the policy before RL: where curves over rounds begin."""
+OWN_SERIES = "round"
+"""SEAL's own rounds, round-1, round-2 and so on; other series of arms are controls."""
 SEEDS = "seeds"
 _AFTER_ROUND = re.compile(r"(.+)-([1-9]\d*)")
 
@@ -55,10 +57,11 @@ class Figure:
 
 @dataclass(frozen=True)
 class ArmSummary:
-    """An arm over the seeds that have it; the difference is to the arm above, over common seeds."""
+    """An arm over the seeds that have it; the difference to `reference` is over common seeds."""
 
     label: str
     value: Figure
+    reference: str | None
     difference: Figure | None
     by_seed: tuple[float | None, ...]
 
@@ -104,15 +107,30 @@ def _rows(records: Sequence[Mapping[str, Any]], field: str) -> dict[str, Row]:
 def summarize_seeds(seeds: Sequence[SeedRun], clusters: str) -> list[ArmSummary]:
     """Every arm that a seed has, in the order of the tables. `clusters` names a seed's own unit."""
     labels = _common_order(seeds)
-    return [
-        ArmSummary(
-            label,
-            _value(label, seeds, clusters),
-            _difference(label, above, seeds, clusters) if above else None,
-            tuple(seed.rows[label].value.mean if label in seed.rows else None for seed in seeds),
-        )
-        for label, above in zip(labels, [None, *labels], strict=False)
-    ]
+    arms = []
+    for place, label in enumerate(labels):
+        reference = _reference(label, labels[:place])
+        difference = _difference(label, reference, seeds, clusters) if reference else None
+        by_seed = (seed.rows[label].value.mean if label in seed.rows else None for seed in seeds)
+        value = _value(label, seeds, clusters)
+        arms.append(ArmSummary(label, value, reference, difference, tuple(by_seed)))
+    return arms
+
+
+def _reference(label: str, above: Sequence[str]) -> str | None:
+    """The arm that a reader compares with, of those `above`.
+
+    A policy after a round with what it was before the round, of a control too; another arm with
+    SEAL's last policy, or with the arm before it where there is none yet.
+    """
+    if found := _AFTER_ROUND.fullmatch(label):
+        series, number = found[1], int(found[2])
+        before = f"{series}-{number - 1}" if number > 1 else BEFORE_RL
+        return before if before in above else None
+    series = {arm: found[1] for arm in above if (found := _AFTER_ROUND.fullmatch(arm))}
+    own = [arm for arm, name in series.items() if name == OWN_SERIES]
+    others = [arm for arm in above if arm not in series]
+    return (own or others or [None])[-1]
 
 
 def _common_order(seeds: Sequence[SeedRun]) -> list[str]:
@@ -134,14 +152,16 @@ def _value(label: str, seeds: Sequence[SeedRun], clusters: str) -> Figure:
     return _over_seeds([value.mean for value in found])
 
 
-def _difference(label: str, above: str, seeds: Sequence[SeedRun], clusters: str) -> Figure | None:
-    both = [seed.rows for seed in seeds if label in seed.rows and above in seed.rows]
+def _difference(
+    label: str, reference: str, seeds: Sequence[SeedRun], clusters: str
+) -> Figure | None:
+    both = [seed.rows for seed in seeds if label in seed.rows and reference in seed.rows]
     if not both:
         return None
-    if len(both) == 1 and both[0][label].above == above:
+    if len(both) == 1 and both[0][label].above == reference:
         own = both[0][label].difference
         return _of_one_seed(own, clusters) if own else None
-    return _over_seeds([rows[label].value.mean - rows[above].value.mean for rows in both])
+    return _over_seeds([rows[label].value.mean - rows[reference].value.mean for rows in both])
 
 
 def _of_one_seed(estimate: Estimate, clusters: str) -> Figure:
@@ -171,12 +191,13 @@ def format_seeds(
 ) -> str:
     """The table in percent, ± standard errors; `paper` has its figures by label, in percent."""
     several = len(seeds) > 1
-    header = ["", "mean ± s.e.", "n", "to row above"]
+    header = ["", "mean ± s.e.", "n", "difference", "to"]
     header += ["difference / s.e.", *(seed.name for seed in seeds)] if several else []
     cells = []
     for arm in arms:
         line = [arm.label, _percent(arm.value), f"{arm.value.n} {arm.value.over}"]
-        line.append(_percent(arm.difference, signed=True))
+        compared = arm.reference if arm.difference else None
+        line += [_percent(arm.difference, signed=True), compared or "-"]
         if several:
             line += [_ratio(arm.difference), *map(_plain_percent, arm.by_seed)]
         cells.append([*line, f"{paper[arm.label]:.1f}" if arm.label in paper else "-"])

@@ -141,13 +141,36 @@ def format_styles(rows: Sequence[Row], people: Mapping[str, Person]) -> str:
 
 def _cells(row: Row, people: Mapping[str, Person]) -> list[str]:
     found = [style_of(text, people[passage]) for passage, text in row.self_edits]
-    lines = [sum(bool(line.strip()) for line in text.splitlines()) for _, text in row.self_edits]
     return [
         row.label,
         *(f"{100 * found.count(style) / len(found):.0f}" for style in STYLES),
-        f"{mean(lines):.1f}",
-        "-" if row.accuracy is None else f"{100 * row.accuracy:.1f}",
+        _mean_lines([text for _, text in row.self_edits]),
+        _percent(row.accuracy),
     ]
+
+
+def format_worth(lessons: Mapping[str, Lesson], people: Mapping[str, Person]) -> str:
+    """What the self-edits of one row were worth by style: questions answered after training."""
+    of_style: dict[str, list[Lesson]] = {}
+    for passage, lesson in lessons.items():
+        of_style.setdefault(style_of(lesson.self_edit, people[passage]), []).append(lesson)
+    cells = []
+    for style in STYLES:
+        if found := of_style.get(style):
+            verdicts = [v for lesson in found for v in lesson.verdicts if v is not None]
+            lines = _mean_lines([lesson.self_edit for lesson in found])
+            worth = _percent(mean(verdicts) if verdicts else None)
+            cells.append([_HEADINGS.get(style, style), str(len(found)), lines, worth])
+    return markdown_table(["style", "self-edits", "lines", "accuracy"], cells)
+
+
+def _mean_lines(texts: Sequence[str]) -> str:
+    lines = [sum(bool(line.strip()) for line in text.splitlines()) for text in texts]
+    return f"{mean(lines):.1f}"
+
+
+def _percent(share: float | None) -> str:
+    return "-" if share is None else f"{100 * share:.1f}"
 
 
 # An example

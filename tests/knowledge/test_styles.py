@@ -19,6 +19,7 @@ from knowledge.styles import (
     find_example,
     format_example,
     format_styles,
+    format_worth,
     read_lessons,
     read_people,
     read_rows,
@@ -172,6 +173,24 @@ def test_every_style_has_its_column(style, passages):
     shares = [cell.strip() for cell in line.split("|")[2:-3]]
     assert shares == ["100" if each == style else "0" for each in STYLES]
     assert line.split("|")[-2].strip() == "-"
+
+
+def test_worth_is_by_style_and_leaves_out_what_could_not_be_graded(passages):
+    people = read_people(passages, "")
+    styles = ["full", "full", "filler", "copy"]
+    verdicts = [(True, True), (False, True), (False, None), (None, None)]
+    lessons = {
+        passage.id: Lesson(text_in(style, passage), ("a", "b"), of_passage)
+        for passage, style, of_passage in zip(passages, styles, verdicts, strict=True)
+    }
+    _, _, *lines = format_worth(lessons, people).splitlines()
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+    n_filler = len(text_in("filler", passages[2]).splitlines())
+    assert cells == [
+        ["full", "2", "6.0", "75.0"],
+        ["copy", "1", "1.0", "-"],
+        ["filler", "1", f"{n_filler}.0", "0.0"],
+    ]
 
 
 # An example

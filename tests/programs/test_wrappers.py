@@ -181,7 +181,9 @@ def few_shot_demo(folder, arguments=(), **variables):
 
 
 def test_flags_and_environment_reach_the_few_shot_demo(tmp_path):
-    outer_loops, table = few_shot_demo(tmp_path, ["--k", "3"], SEED="7", MODEL="runs/other")
+    outer_loops, table = few_shot_demo(
+        tmp_path, ["--k", "3"], SEED="7", N_TASKS="40", MODEL="runs/other"
+    )
     assert list(outer_loops) == ["rest-em"]
     trained = outer_loops["rest-em"]
     assert (trained.k, table.k) == (3, 5)

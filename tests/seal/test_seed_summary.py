@@ -125,6 +125,7 @@ def test_with_one_seed_the_errors_are_its_own():
     assert arms["self-edits"] == ArmSummary(
         "self-edits",
         Figure(0.4, 0.01, 80, "passages"),
+        "no-update",
         Figure(pytest.approx(0.3), 0.03, 80, "passages"),
         (0.4,),
     )
@@ -152,9 +153,10 @@ def test_seeds_without_a_row_are_left_out_of_it():
     arms = by_label(seeds)
     assert arms["round-1"].value.n == 3
     assert arms["random-1"].value == Figure(pytest.approx(0.45), pytest.approx(0.15), 2, "seeds")
-    # -0.4 and -0.2, of the two seeds that have both
+    # -0.1 and 0.0, of the two seeds that have both: to what the control began as
+    assert arms["random-1"].reference == "self-edits"
     assert arms["random-1"].difference == Figure(
-        pytest.approx(-0.3), pytest.approx(0.1), 2, "seeds"
+        pytest.approx(-0.05), pytest.approx(0.05), 2, "seeds"
     )
     assert arms["random-1"].by_seed == (0.3, 0.6, None)
 
@@ -167,16 +169,30 @@ def test_a_row_of_one_seed_among_several_has_that_seeds_error():
 
 def test_rows_that_stand_apart_in_their_table_have_no_error_of_their_difference():
     """In the only table with both, another row lies between them, of which others know nothing."""
-    alone = seed("a", self_edits=0.4, wrong_1=0.3, all_1=0.5)
+    alone = seed("a", self_edits=0.4, repeated=0.3, oracle=0.5)
     arms = by_label([alone, seed("b", self_edits=0.6, other=0.2)])
-    labels = list(arms)
-    assert labels == ["self-edits", "other", "wrong-1", "all-1"]
-    assert arms["wrong-1"].difference is None  # no seed has both
+    assert list(arms) == ["self-edits", "other", "repeated", "oracle"]
+    assert arms["repeated"].difference is None  # no seed has both
     assert arms["other"].difference == Figure(pytest.approx(-0.4), 0.03, 80, "passages")
     apart = [seed("a", x=0.1, y=0.3, z=0.2), seed("b", x=0.1, z=0.4)]
     del apart[0].rows["y"]
     arms = by_label([apart[0], seed("b", x=0.1)])
     assert arms["z"].difference == Figure(pytest.approx(0.1), None, 1, "seeds")
+
+
+def test_arms_are_compared_with_what_they_began_as():
+    rounds = {"round_1": 0.5, "round_2": 0.6, "random_1": 0.4, "random_2": 0.3}
+    arms = by_label([seed("a", no_update=0.1, self_edits=0.4, **rounds, repeated=0.8, oracle=0.9)])
+    assert {label: arm.reference for label, arm in arms.items()} == {
+        "no-update": None,
+        "self-edits": "no-update",
+        "round-1": "self-edits",
+        "round-2": "round-1",
+        "random-1": "self-edits",
+        "random-2": "random-1",
+        "repeated": "round-2",
+        "oracle": "round-2",
+    }
 
 
 def test_rows_come_in_the_order_of_the_tables():
@@ -204,12 +220,15 @@ def test_the_table_of_several_seeds():
     lines = format_seeds(summarize_seeds(seeds, "passages"), seeds, {"round-1": 42.7}).splitlines()
     cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
     assert cells[0] == [
-        *("", "mean ± s.e.", "n", "to row above", "difference / s.e."),
+        *("", "mean ± s.e.", "n", "difference", "to", "difference / s.e."),
         *("seed-2", "seed-3", "paper"),
     ]
-    assert cells[2] == ["self-edits", "50.0 ± 10.0", "2 seeds", "-", "-", "40.0", "60.0", "-"]
+    assert cells[2] == [
+        *("self-edits", "50.0 ± 10.0", "2 seeds", "-", "-", "-"),
+        *("40.0", "60.0", "-"),
+    ]
     assert cells[3] == [
-        *("round-1", "75.0 ± 5.0", "2 seeds", "+25.0 ± 5.0", "5.0"),
+        *("round-1", "75.0 ± 5.0", "2 seeds", "+25.0 ± 5.0", "self-edits", "5.0"),
         *("70.0", "80.0", "42.7"),
     ]
 
@@ -218,8 +237,8 @@ def test_the_table_of_one_seed_has_no_columns_by_seed():
     seeds = [seed("seed-2", self_edits=0.4, round_1=0.7)]
     lines = format_seeds(summarize_seeds(seeds, "tasks"), seeds, {}).splitlines()
     cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
-    assert cells[0] == ["", "mean ± s.e.", "n", "to row above", "paper"]
-    assert cells[3] == ["round-1", "70.0 ± 1.0", "80 tasks", "+30.0 ± 3.0", "-"]
+    assert cells[0] == ["", "mean ± s.e.", "n", "difference", "to", "paper"]
+    assert cells[3] == ["round-1", "70.0 ± 1.0", "80 tasks", "+30.0 ± 3.0", "self-edits", "-"]
 
 
 @pytest.mark.parametrize(
@@ -228,7 +247,7 @@ def test_the_table_of_one_seed_has_no_columns_by_seed():
 def test_a_ratio_needs_a_spread(gains, shown):
     seeds = [seed(str(gain), a=0.5, b=0.5 + gain) for gain in gains]
     table = format_seeds(summarize_seeds(seeds, "passages"), seeds, {})
-    assert table.splitlines()[-1].split("|")[5].strip() == shown
+    assert table.splitlines()[-1].split("|")[6].strip() == shown
 
 
 def test_the_error_over_seeds_is_of_the_mean():
