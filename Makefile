@@ -20,7 +20,7 @@ demo-few-shot: $(VENV)/.installed
 
 # Small models compute faster in one thread than in several that wait for each other
 test: $(VENV)/.installed
-	OMP_NUM_THREADS=1 $(RUN) -m pytest
+	OMP_NUM_THREADS=1 $(RUN) -m pytest --numprocesses=auto --dist=loadscope
 
 lint: $(VENV)/.installed
 	$(RUN) -m ruff check --no-cache .

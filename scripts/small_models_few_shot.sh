@@ -19,6 +19,8 @@ all_seeds() { # NAME MODEL: five seeds in $folder/NAME/seed-N, and their summary
     $python scripts/summarize_seeds.py --few_shot $folder/$1/seed-{2,3,4,5,6} --output $folder/$1
 }
 
-$python few-shot/pretrain_small_model.py --seed 1 --run_dir $folder/pretraining-1
+# Nothing is chosen on this model, so that it needs no more tasks than are drawn from
+$python few-shot/pretrain_small_model.py --seed 1 --run_dir $folder/pretraining-1 \
+    --training_tasks 48 --validation_tasks 1 --evaluation_tasks 32
 all_seeds model-0 few-shot/small_model
 all_seeds model-1 $folder/pretraining-1

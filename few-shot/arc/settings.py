@@ -41,7 +41,7 @@ class TaskSettings:
         "Kaggle's solutions file; default: the one beside --tasks, if its name fits", None
     )
     task_ids: str | None = arg(
-        "a preset (paper-training, paper-evaluation, release-training, release-evaluation) or a"
+        "a preset (such as paper-training; all are in few-shot/presets) or a"
         " file of ids; default: every task",
         None,
     )

@@ -39,6 +39,7 @@ from seal.pretraining import Curriculum, train_from_scratch
 from seal.records import read_json, read_jsonl, read_text
 from seal.run import Run
 from tests.data import REPOSITORY
+from tests.killed_pretraining import Killed, kill_before
 from tests.programs.programs import load_program
 
 TREE = REPOSITORY / "few-shot"
@@ -235,22 +236,9 @@ def equal(one: Path, other: Path) -> bool:
     return first.keys() == second.keys() and all(first[k].equal(second[k]) for k in first)
 
 
-class Killed(Exception):
-    """What a kill looks like from inside."""
-
-
 def test_a_killed_run_resumes_exactly(tmp_path, monkeypatch):
     whole = trained(tmp_path / "whole", steps=5)
-    step_of = pretraining._train_step
-    steps = []
-
-    def train_step(*arguments):
-        steps.append(arguments[3])
-        if steps == [0, 1, 2, 3]:
-            raise Killed
-        return step_of(*arguments)
-
-    monkeypatch.setattr(pretraining, "_train_step", train_step)
+    steps = kill_before(monkeypatch, 3)
     with pytest.raises(Killed):
         trained(tmp_path / "killed", steps=5)
     assert not (tmp_path / "killed/model").exists()
@@ -375,7 +363,6 @@ def test_its_hand_made_configuration_is_one_that_the_model_can_write():
 SHIPPED = TREE / "small_model"
 
 
-@pytest.mark.skipif(not (SHIPPED / "model").exists(), reason="no small model of grids is shipped")
 def test_the_shipped_model_carries_out_rules_and_has_tasks():
     model = load_model(str(SHIPPED / "model"), "float32", "cpu")
     tokenizer = load_tokenizer(str(SHIPPED / "model"))
@@ -383,12 +370,14 @@ def test_the_shipped_model_carries_out_rules_and_has_tasks():
     skill = measure_skill(model, tokenizer, lessons(Plan(0, 1)), 0)
     # Told the rule it can, from demonstrations alone it cannot: so there is something to learn
     assert skill["named"] > 0.8 and skill["unnamed"] < 0.2
+    wanted = load_program("few-shot", "pretrain_small_model").Config(run_dir=SHIPPED)
+    steps = wanted.pretraining_steps
+    made = Curriculum(steps, lessons(Plan(0, steps)).batches, 1, dict, str)
+    assert read_text(SHIPPED / "model/README.md") == model_card(model, made, 0, skill)
     pools = [
         load_tasks(SHIPPED / f"{name}_challenges.json")
         for name in ("training", "validation", "evaluation")
     ]
-    config_class = load_program("few-shot", "pretrain_small_model").Config
-    wanted = config_class(run_dir=SHIPPED)
     assert [len(pool) for pool in pools] == [
         wanted.training_tasks,
         wanted.validation_tasks,

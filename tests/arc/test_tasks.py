@@ -288,6 +288,8 @@ def test_presets_hold_what_they_say():
         "release-evaluation": 10,
         "paper-training": 11,
         "paper-evaluation": 8,
+        "small-grids-training": 53,
+        "small-grids-evaluation": 16,
     }
     for split in ["training", "evaluation"]:
         tasks = {f"{name}-0" for name in preset(f"release-{split}")}
@@ -295,6 +297,11 @@ def test_presets_hold_what_they_say():
     drawn = sorted(preset("release-training"))
     random.Random(42).shuffle(drawn)
     assert {*preset("paper-training")} == {f"{name}-0" for name in drawn[:11]}
+
+
+def largest_side(task: Task) -> int:
+    grids = [grid for pair in task.demonstrations for grid in pair]
+    return max(max(len(grid), len(grid[0])) for grid in (*grids, task.test_input, task.target))
 
 
 @pytest.mark.parametrize(
@@ -307,6 +314,9 @@ def test_arc_with_its_presets(split, inputs, released, papers):
     assert len(tasks) == len({task.id for task in tasks}) == inputs
     assert len(select_tasks(tasks, f"release-{split}", None, 0)) == released
     assert len(select_tasks(tasks, f"paper-{split}", None, 0)) == papers
+    # Those of which the small model has tokens for every cell
+    small = [task.id for task in tasks if largest_side(task) <= 6]
+    assert ids(select_tasks(tasks, f"small-grids-{split}", None, 0)) == small
 
 
 def test_the_splits_solutions_are_not_mixed_up():

@@ -41,7 +41,6 @@ from knowledge.self_edits import read_self_edits
 from knowledge.sequences import training_texts
 from knowledge.settings import RewardSettings, SelfEditSettings
 from knowledge.word_tokenizer import PROMPTS, UNKNOWN, word_tokenizer
-from seal import pretraining
 from seal.arguments import parse_arguments
 from seal.lora_jobs import IGNORED_LABEL
 from seal.models import load_model, load_tokenizer
@@ -49,6 +48,7 @@ from seal.pretraining import Curriculum, learning_rate_factor, training_facts
 from seal.records import read_json, read_text, write_json
 from seal.run import Run
 from tests.data import REPOSITORY
+from tests.killed_pretraining import Killed, kill_before
 from tests.programs.programs import load_program, parse_command
 
 WORLD = make_world(0)
@@ -220,22 +220,9 @@ def equal(one: Path, other: Path) -> bool:
     return first.keys() == second.keys() and all(first[k].equal(second[k]) for k in first)
 
 
-class Killed(Exception):
-    """What a kill looks like from inside."""
-
-
 def test_a_killed_run_resumes_exactly(tmp_path, monkeypatch):
     whole = trained(tmp_path / "whole", steps=5)
-    step_of = pretraining._train_step
-    steps = []
-
-    def train_step(*arguments):
-        steps.append(arguments[3])
-        if steps == [0, 1, 2, 3]:
-            raise Killed
-        return step_of(*arguments)
-
-    monkeypatch.setattr(pretraining, "_train_step", train_step)
+    steps = kill_before(monkeypatch, 3)
     with pytest.raises(Killed):
         trained(tmp_path / "killed", steps=5)
     assert not (tmp_path / "killed/model").exists()
