@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The few-shot figures of docs/small-models.md from nothing: a second model is pre-trained, then SEAL
-# runs on it and on the shipped one with five seeds each, two of them with controls. Run again, it
+# runs on it and on the shipped one with five seeds each, one of them with controls. Run again, it
 # goes on where it was stopped.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -10,10 +10,9 @@ export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
 folder=runs/small-models/few-shot
 export N_TASKS=40
 
-all_seeds() { # NAME MODEL: five seeds in $folder/NAME/seed-N, and their summary beside them
-    SEED=2 CONTROLS="random all" MODEL=$2 RUN_DIR=$folder/$1/seed-2 bash scripts/demo_few_shot.sh
-    SEED=3 CONTROLS=random MODEL=$2 RUN_DIR=$folder/$1/seed-3 bash scripts/demo_few_shot.sh
-    for seed in 4 5 6; do
+all_seeds() { # NAME MODEL CONTROLS: five seeds in $folder/NAME/seed-N, and their summary beside them
+    SEED=2 CONTROLS=$3 MODEL=$2 RUN_DIR=$folder/$1/seed-2 bash scripts/demo_few_shot.sh
+    for seed in 3 4 5 6; do
         SEED=$seed MODEL=$2 RUN_DIR=$folder/$1/seed-$seed bash scripts/demo_few_shot.sh
     done
     $python scripts/summarize_seeds.py --few_shot $folder/$1/seed-{2,3,4,5,6} --output $folder/$1
@@ -22,5 +21,5 @@ all_seeds() { # NAME MODEL: five seeds in $folder/NAME/seed-N, and their summary
 # Nothing is chosen on this model, so that it needs no more tasks than are drawn from
 $python few-shot/pretrain_small_model.py --seed 1 --run_dir $folder/pretraining-1 \
     --training_tasks 48 --validation_tasks 1 --evaluation_tasks 32
-all_seeds model-0 few-shot/small_model
-all_seeds model-1 $folder/pretraining-1
+all_seeds model-0 few-shot/small_model "random all"
+all_seeds model-1 $folder/pretraining-1 ""
