@@ -34,5 +34,6 @@ $python few-shot/eval_self_edits.py "${small[@]}" \
     --tasks "$world/evaluation_challenges.json" --n_tasks 20 --k 5 --temperature 0.5 \
     --policies "${policies[@]}" \
     --oracle --oracle_file few-shot/small_model/oracle.json --run_dir "$folder/table"
+# A task that policies after RL mostly solve
 $python few-shot/solve.py "${small[@]}" --model "$folder/rest-em/round-${ROUNDS:-1}/sft/model" \
-    --task "$world/evaluation_challenges.json" --test 0 --temperature 0.5 --run_dir "$folder/solve"
+    --task "$world/evaluation_challenges.json" --test 1 --temperature 0.5 --run_dir "$folder/solve"

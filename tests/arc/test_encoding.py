@@ -111,7 +111,7 @@ def assert_sound(item, tokenizer, prompts=SHIPPED):
 
 
 @each_tokenizer
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(item=items(6))
 def test_labels_are_the_answer_and_its_end_or_everything(tokenizer, item):
     assert_sound(item, tokenizer)
@@ -229,7 +229,7 @@ def test_a_tokenizer_that_loses_blanks_is_refused():
         train_other_tokenizer([answer_text(((7,) * 30,) * 30)], 300),
     ],
 )
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(grid=grids())
 def test_no_answer_is_longer_than_the_longest(tokenizer, grid):
     taken = len(tokenizer(answer_text(grid) + tokenizer.eos_token)["input_ids"])

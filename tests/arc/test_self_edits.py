@@ -127,7 +127,7 @@ def test_repetitions_are_counted_within_a_task(run):
     assert [s.text for s in found] == [valid(1)] * 2
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     texts=st.lists(st.sampled_from(["no JSON", "{}", valid(1), valid(2)]), max_size=12),
     k=st.integers(1, 5),

@@ -61,7 +61,7 @@ def test_digits_and_blanks_stand_alone(grid):
     assert sum(token == "Ġ" for token in tokens) >= sum(len(row) - 1 for row in grid)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(items(5))
 def test_examples_can_be_encoded(item: Item):
     tokenizer = chat_tokenizer()

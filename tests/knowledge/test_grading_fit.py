@@ -181,8 +181,12 @@ def test_golden_records_packed_or_plain(tmp_path):
         ("g6_verdicts.jsonl", b'{"title": "t"}\n', "row 1 is no graded answer"),
         ("g6_verdicts.jsonl", b"{", "row 1: malformed JSON"),
         ("g6_verdicts.jsonl.gz", b"{}\n", "no gzipped JSON Lines"),
-        ("g6_verdicts.jsonl.gz", gzip.compress(b"{"), "no gzipped JSON Lines"),
-        ("g6_verdicts.jsonl.gz", gzip.compress(b"{}\n" * 99)[:-9], "no gzipped JSON Lines"),
+        ("g6_verdicts.jsonl.gz", gzip.compress(b"{", mtime=0), "no gzipped JSON Lines"),
+        (
+            "g6_verdicts.jsonl.gz",
+            gzip.compress(b"{}" * 99, mtime=0)[:-9],
+            "no gzipped JSON Lines",
+        ),
     ],
 )
 def test_golden_files_that_cannot_be_read(tmp_path, name, data, message):
