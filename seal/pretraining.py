@@ -5,7 +5,7 @@ What it is trained on, its domain says; see `pretrain_small_model.py` in either 
 
 import math
 import shutil
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,34 @@ WeightedBatch = tuple[float, Sequence[TokenSequence]]
 """Sequences of one forward pass, after the weight of their mean loss in the step's loss."""
 
 _WARMUP = 100
+_CARD = """---
+license: mit
+library_name: transformers
+---
+
+# {title}
+
+A Llama of {weights} weights, on which both loops of SEAL (Self-Adapting Language Models, arXiv
+2506.10943) can be seen to learn within minutes on a CPU, with the programs that serve real models.
+
+## How it was made
+
+    python {program} --seed {seed} --pretraining_steps {steps}
+
+From random weights, on about {tokens} tokens. {made_of}
+
+## What it can do
+
+{can}
+
+## What it cannot do
+
+{cannot}
+
+## Licence
+
+MIT, as the repository that it belongs to: use, change and share it freely.
+"""
 _STEPS_COUNTED = 20
 
 
@@ -117,6 +145,18 @@ def training_facts(model: PreTrainedModel, curriculum: Curriculum) -> dict[str, 
 
 def _two_digits(number: float) -> str:
     return f"{float(f'{number:.2g}'):,.0f}"
+
+
+def format_card(
+    title: str, program: str, facts: Mapping[str, str], *, made_of: str, can: str, cannot: str
+) -> str:
+    """The README.md of a small model, with a hub's front matter.
+
+    `facts` are those of `training_facts` and the seed; the texts are what only its domain can say.
+    """
+    return _CARD.format(
+        title=title, program=program, made_of=made_of, can=can, cannot=cannot, **facts
+    )
 
 
 def learning_rate_factor(step: int, steps: int) -> float:

@@ -19,7 +19,7 @@ from arc.grids import COLORS
 from arc.small_model import CHAT_TEMPLATE, END_OF_TURN, ROLE_TOKENS
 
 CANVAS = 6
-"""Rows and columns whose cells have tokens of their own; beyond, a token says the colour alone."""
+"""Rows and columns whose cells have tokens of their own; other tokens say the colour alone."""
 UNKNOWN = "<|unknown|>"
 
 # Of Unicode's private use area, so that no text holds them
@@ -42,7 +42,7 @@ def grid_tokenizer(
     """Grids with a token a cell, `words`, and self-edits with a token for each choice.
 
     Prompts for a self-edit show bare rows of digits; they become the same tokens. A grid beyond the
-    canvas survives encoding and decoding, but says no more than colours where it is beyond.
+    canvas survives encoding and decoding, but from its first cell beyond on it says colours alone.
     """
     phrases = [*_json_phrases(), *map(json.dumps, (*learning_rates, *epochs)), *words]
     places = product(range(CANVAS), range(CANVAS), range(COLORS))

@@ -17,16 +17,21 @@ import torch
 from numpy.typing import NDArray
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
-from arc.augmenters import Augmentations
-from arc.configurations import Configuration, to_json
+from arc.configurations import to_json
 from arc.grid_tokenizer import ARROW, CANVAS, END, cell_token, grid_tokenizer
 from arc.grids import COLORS
 from arc.invented_tasks import RULE_WORDS, Grids, Rule, draw_grids, draw_rule, invented_task
 from arc.prompts import self_edit_prompt
 from arc.settings import PromptSettings
-from arc.small_model import END_OF_TURN, ROLE_TOKENS
+from arc.small_model import END_OF_TURN, ROLE_TOKENS, random_configuration
 from seal.lora_jobs import IGNORED_LABEL, TokenSequence
-from seal.pretraining import Curriculum, WeightedBatch, new_llama, training_facts
+from seal.pretraining import (
+    Curriculum,
+    WeightedBatch,
+    format_card,
+    new_llama,
+    training_facts,
+)
 from seal.sampling import SampleRequest, SamplingParameters
 from seal.seeds import derive_seed
 from seal.sft import SftRow, encode_example
@@ -79,16 +84,6 @@ class Plan:
 def small_tokenizer() -> PreTrainedTokenizerFast:
     """The tokenizer of every small model."""
     return grid_tokenizer([MODE, *RULE_WORDS], LEARNING_RATES, EPOCHS)
-
-
-def random_configuration(rng: random.Random) -> Configuration:
-    """A configuration that says nothing about the task."""
-    return Configuration(
-        augmentations=Augmentations(*(rng.random() < 0.5 for _ in Augmentations._fields)),
-        loss_on_all_tokens=rng.random() < 0.5,
-        learning_rate=rng.choice(LEARNING_RATES),
-        epochs=rng.choice(EPOCHS),
-    )
 
 
 class Lessons:
@@ -155,7 +150,7 @@ class Lessons:
         rows = [
             SftRow(
                 self_edit_prompt(invented_task("", rng), self._prompts, self._tokenizer),
-                to_json(random_configuration(choice)),
+                to_json(random_configuration(choice, LEARNING_RATES, EPOCHS)),
             )
             for _ in range(self._plan.self_edits)
         ]
@@ -252,45 +247,23 @@ def describe_skill(skill: dict[str, Any]) -> str:
     return f"new puzzles solved: rule named {skill['named']:.2f}, unnamed {skill['unnamed']:.2f}"
 
 
-_MODEL_CARD = """---
-license: mit
-library_name: transformers
----
-
-# A small model of grid tasks
-
-A Llama of {weights} weights, on which both loops of SEAL (Self-Adapting Language Models, arXiv
-2506.10943) can be seen to learn within minutes on a CPU, with the programs that serve real models.
-
-## How it was made
-
-    python few-shot/pretrain_small_model.py --seed {seed} --pretraining_steps {steps}
-
-From random weights, on about {tokens} tokens. The program itself makes every grid, from that seed,
+_MADE_OF = """\
+The program itself makes every grid, from that seed,
 with one rule for each task: flips and turns, recolourings, shifts, painted cells. It has also seen
-self-edits, which choose at random. No ARC task is among them, nor anybody else's data.
-
-## What it can do
-
+self-edits, which choose at random. No ARC task is among them, nor anybody else's data."""
+_CAN = """\
 Measured when training had ended, on {puzzles} new puzzles of a kind, of 3 x 3 cells with three
 demonstrations:
 
 {skill}
 
 Which rule a task has it seldom finds by itself: that it must learn from the demonstrations, at test
-time.
-
-## What it cannot do
-
+time."""
+_CANNOT = """\
 Its tokens are the cells of a canvas of 6 x 6 in ten colours, the names of those rules and the parts
 of a self-edit; it knows no other, and larger grids have no place in it. It is to be addressed as in
 `few-shot/small_model/prompts`. It is an instrument: what is measured with it shows the method at
-work, and says nothing about language models. See `docs/small-models.md`.
-
-## Licence
-
-MIT, as the repository that it belongs to: use, change and share it freely.
-"""
+work, and says nothing about language models. See `docs/small-models.md`."""
 _KINDS = {
     "named": "solved, the rule's name being told",
     "unnamed": "solved, from the demonstrations alone",
@@ -302,9 +275,11 @@ def model_card(
 ) -> str:
     """What becomes README.md of a model after training; `skill` is its final one."""
     rows = [[name, f"{skill[kind]:.0%}"] for kind, name in _KINDS.items()]
-    return _MODEL_CARD.format(
-        **training_facts(model, curriculum),
-        seed=seed,
-        puzzles=_MEASURED,
-        skill=markdown_table(["", "share"], rows),
+    return format_card(
+        "A small model of grid tasks",
+        "few-shot/pretrain_small_model.py",
+        training_facts(model, curriculum) | {"seed": str(seed)},
+        made_of=_MADE_OF,
+        can=_CAN.format(puzzles=_MEASURED, skill=markdown_table(["", "share"], rows)),
+        cannot=_CANNOT,
     )

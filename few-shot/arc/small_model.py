@@ -45,13 +45,20 @@ EPOCHS = (1, 2, 3)  # four are more than 375 steps on the largest training set
 SHORTEST = 4
 
 
-def random_configuration(rng: random.Random) -> Configuration:
-    """A configuration that can be trained, whatever the task: what the small model starts from."""
+def random_configuration(
+    rng: random.Random,
+    learning_rates: Sequence[float] = LEARNING_RATES,
+    epochs: Sequence[int] = EPOCHS,
+) -> Configuration:
+    """A configuration that says nothing about the task: what a small model starts from.
+
+    With the defaults it can be trained, however large the training set.
+    """
     return Configuration(
         augmentations=Augmentations(*(rng.random() < 0.5 for _ in Augmentations._fields)),
         loss_on_all_tokens=rng.random() < 0.5,
-        learning_rate=rng.choice(LEARNING_RATES),
-        epochs=rng.choice(EPOCHS),
+        learning_rate=rng.choice(learning_rates),
+        epochs=rng.choice(epochs),
     )
 
 

@@ -33,6 +33,7 @@ from knowledge.word_tokenizer import PROMPTS, word_tokenizer
 from seal.pretraining import (
     Curriculum,
     WeightedBatch,
+    format_card,
     new_llama,
     train_from_scratch,
     training_facts,
@@ -220,45 +221,23 @@ def describe_skill(skill: dict[str, Any]) -> str:
     return f"known people closed-book: {known}; self-edits: {styles}"
 
 
-_MODEL_CARD = """---
-license: mit
-library_name: transformers
----
-
-# A small model of an invented world
-
-A Llama of {weights} weights, on which both loops of SEAL (Self-Adapting Language Models, arXiv
-2506.10943) can be seen to learn within minutes on a CPU, with the programs that serve real models.
-
-## How it was made
-
-    python general-knowledge/pretrain_small_model.py --seed {seed} --pretraining_steps {steps}
-
-From random weights, on about {tokens} tokens. The program itself makes every text, from that seed:
+_MADE_OF = """\
+The program itself makes every text, from that seed:
 people who do not exist, where they were born, went to school and live, what their fathers are, what
 they learned and work as, and self-edits of six styles about passages. Nobody else's text is among
-them.
-
-## What it can do
-
+them."""
+_CAN = """\
 Measured when training had ended, on at most {people} people of a kind, with six questions about
 each, and on {self_edits} self-edits about strangers:
 
 {skill}
 
 `training.json` and `evaluation.json`, which the program writes beside it, hold passages about
-people whom it has never met.
-
-## What it cannot do
-
+people whom it has never met."""
+_CANNOT = """\
 Its tokens are the words of that world, and to it any other is the same unknown one. It is to be
 addressed as in `general-knowledge/small_model/prompts`. It is an instrument: what is measured with
-it shows the method at work, and says nothing about language models.
-
-## Licence
-
-MIT, as the repository that it belongs to: use, change and share it freely.
-"""
+it shows the method at work, and says nothing about language models."""
 _KNOWN = {
     "asked": "right answers, closed-book: on people whom it was asked about in training",
     "unasked": "right answers, closed-book: on people of whom it has only read",
@@ -271,10 +250,16 @@ def model_card(
     """What becomes README.md of a model after training; `skill` is its final one."""
     shares = {name: skill["known"][kind] for kind, name in _KNOWN.items()}
     shares |= {f"self-edits in the style {style}": n for style, n in skill["styles"].items()}
-    return _MODEL_CARD.format(
-        **training_facts(model, curriculum),
-        seed=seed,
-        people=_PEOPLE_ASKED_ABOUT,
-        self_edits=_SELF_EDITS_SEEN,
-        skill=markdown_table(["", "share"], [[name, f"{n:.0%}"] for name, n in shares.items()]),
+    rows = [[name, f"{share:.0%}"] for name, share in shares.items()]
+    return format_card(
+        "A small model of an invented world",
+        "general-knowledge/pretrain_small_model.py",
+        training_facts(model, curriculum) | {"seed": str(seed)},
+        made_of=_MADE_OF,
+        can=_CAN.format(
+            people=_PEOPLE_ASKED_ABOUT,
+            self_edits=_SELF_EDITS_SEEN,
+            skill=markdown_table(["", "share"], rows),
+        ),
+        cannot=_CANNOT,
     )

@@ -17,12 +17,11 @@ from arc.pretraining import (
     LEARNING_RATES,
     MODE,
     SMALL_PROMPTS,
-    random_configuration,
     small_tokenizer,
 )
 from arc.prompts import check_prompts, prediction_prompt, self_edit_prompt
 from arc.rendering import answer_text, examples_text, query_text
-from arc.small_model import ROLE_TOKENS
+from arc.small_model import ROLE_TOKENS, random_configuration
 from arc.tasks import Item, Pair, Task
 from tests.arc.item_strategies import demonstrations, items
 from tests.arc.strategies import grids
@@ -103,7 +102,7 @@ def test_self_edits_survive_with_a_token_for_each_choice():
     rng = random.Random(0)
     lengths = set()
     for _ in range(200):
-        text = to_json(random_configuration(rng))
+        text = to_json(random_configuration(rng, LEARNING_RATES, EPOCHS))
         assert decoded(text) == text
         assert UNKNOWN not in tokens(text)
         lengths.add(len(tokens(text)))
@@ -113,7 +112,9 @@ def test_self_edits_survive_with_a_token_for_each_choice():
 
 def test_self_edits_differ_in_their_choices_alone():
     rng = random.Random(0)
-    written = [tokens(to_json(random_configuration(rng))) for _ in range(200)]
+    written = [
+        tokens(to_json(random_configuration(rng, LEARNING_RATES, EPOCHS))) for _ in range(200)
+    ]
     variants = [len({*column}) for column in zip(*written, strict=True)]
     assert sorted(n for n in variants if n > 1) == sorted(
         [2] * 5 + [len(LEARNING_RATES), len(EPOCHS)]
