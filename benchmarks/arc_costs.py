@@ -9,8 +9,9 @@ from dataclasses import dataclass
 
 from transformers import PreTrainedModel
 
-from seal.lora import AdapterJob, find_targets
-from seal.lora_packing import pack_sequence
+from seal.lora import AdapterJob
+from seal.lora.bank import find_targets
+from seal.lora.packing import pack_sequence
 
 
 @dataclass(frozen=True)

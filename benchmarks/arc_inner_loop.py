@@ -37,19 +37,21 @@ from arc_launches import Launch, measure_launches
 from part_clock import PartClock
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from arc import prediction
-from arc.configurations import Configuration
-from arc.rendering import answer_text
+from arc.method import prediction
+from arc.method.configurations import Configuration
+from arc.puzzles.rendering import answer_text
+from arc.puzzles.tasks import Task
 from arc.settings import InnerLoopSettings
-from arc.tasks import Task
 from presets import build_model
-from seal import lora, lora_training
 from seal.arguments import arg, run_program
 from seal.errors import UserError
-from seal.lora import AdapterBank, find_targets, train_adapters
-from seal.lora_files import read_adapter
-from seal.models import find_device
-from seal.policy import Policy
+from seal.loop.policy import Policy
+from seal.lora import loop as lora_training
+from seal.lora import train as lora
+from seal.lora import train_adapters
+from seal.lora.bank import AdapterBank, find_targets
+from seal.lora.files import read_adapter
+from seal.models.load import find_device
 from seal.sampling import Completion, SampleRequest, SamplingParameters
 
 REAL_PRESET = "llama-3.2-1b"

@@ -9,21 +9,23 @@ from typing import Literal
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from seal import lora, lora_training
-from seal.lora import AdapterBank, AdapterJob
-from seal.policy import Policy
+from seal.loop.policy import Policy
+from seal.lora import AdapterJob
+from seal.lora import loop as lora_training
+from seal.lora import train as lora
+from seal.lora.bank import AdapterBank
+from seal.samplers.in_process import TransformersSampler, share_weights
 from seal.seeds import derive_seed
-from seal.transformers_sampler import TransformersSampler, share_weights
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "few-shot"))
 
-from arc import inner_loop, prediction
-from arc.augmenters import Augmentations
-from arc.configurations import Configuration, load_oracle
-from arc.rendering import demonstrations_text
+from arc.method import inner_loop, prediction
+from arc.method.configurations import Configuration, load_oracle
+from arc.puzzles.augmenters import Augmentations
+from arc.puzzles.rendering import demonstrations_text
+from arc.puzzles.tasks import Task, load_tasks, select_tasks
 from arc.settings import PROMPTS, InnerLoopSettings
-from arc.small_model import train_grid_tokenizer
-from arc.tasks import Task, load_tasks, select_tasks
+from arc.small_world.format_model import train_grid_tokenizer
 
 DEFAULT_DATA = Path(os.environ.get("SEAL_DATA", "../shared/data"))
 SEED = 0

@@ -12,9 +12,9 @@ from transformers import PreTrainedTokenizerBase
 
 from arc.settings import TARGET_MODULES
 from presets import build_model
-from seal import lora_training
+from seal.loop.policy import Policy
 from seal.lora import AdapterJob, train_adapters
-from seal.policy import Policy
+from seal.lora import loop as lora_training
 from seal.sampling import SampleRequest, SamplingParameters
 
 STEPS = 24

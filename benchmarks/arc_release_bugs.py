@@ -19,11 +19,11 @@ from pathlib import Path
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "few-shot"))
 
-from arc.augmenters import Augmentations
-from arc.configurations import Configuration, check_steps
+from arc.method.configurations import Configuration, check_steps
+from arc.puzzles.augmenters import Augmentations
+from arc.puzzles.tasks import load_tasks, select_tasks
+from arc.puzzles.training_sets import training_items
 from arc.settings import InnerLoopSettings
-from arc.tasks import load_tasks, select_tasks
-from arc.training_sets import training_items
 from seal.arguments import arg, run_program
 from seal.errors import UserError
 from seal.records import read_jsonl

@@ -25,11 +25,11 @@ from random import Random
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "few-shot"))
 
-from arc.augmenters import Augmentations, RandomTranslateXY, augmenters_for
-from arc.grids import Grid, fits
-from arc.permutations import draw_colors, shuffle
-from arc.tasks import Item, Pair, Task, load_tasks
-from arc.training_sets import (
+from arc.puzzles.augmenters import Augmentations, RandomTranslateXY, augmenters_for
+from arc.puzzles.grids import Grid, fits
+from arc.puzzles.permutations import draw_colors, shuffle
+from arc.puzzles.tasks import Item, Pair, Task, load_tasks
+from arc.puzzles.training_sets import (
     augmented_items,
     initial_items,
     permuted_items,

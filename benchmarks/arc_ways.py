@@ -38,8 +38,8 @@ from presets import build_model
 from seal.arguments import arg, run_program
 from seal.errors import UserError
 from seal.lora import AdapterJob, train_adapters
-from seal.lora_packing import pack_sequence
-from seal.models import find_device
+from seal.lora.packing import pack_sequence
+from seal.models.load import find_device
 
 VOCABULARY = 8192
 """With it, the small model's head is to its other layers what Llama-3.2-1B's is: a quarter."""

@@ -29,10 +29,11 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from presets import build_model
 from seal.arguments import arg, run_program
 from seal.errors import UserError
-from seal.lora import AdapterBank, AdapterJob, find_targets, train_adapters
-from seal.lora_files import WEIGHTS_FILE
-from seal.models import find_device
-from seal.untrained import train_tokenizer
+from seal.lora import AdapterJob, train_adapters
+from seal.lora.bank import AdapterBank, find_targets
+from seal.lora.files import WEIGHTS_FILE
+from seal.models.load import find_device
+from seal.models.untrained import train_tokenizer
 
 
 @dataclass(frozen=True)

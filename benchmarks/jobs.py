@@ -15,7 +15,7 @@ from seal.lora import AdapterJob, PaddingLoss
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "general-knowledge"))
 
-from knowledge.sequences import training_sequences, training_texts
+from knowledge.method.training_texts import training_sequences, training_texts
 
 TARGETS = ["q_proj", "v_proj"]
 SELF_EDITS = "seal-release/general-knowledge/data/synthetic_data/eval/base_val.json"

@@ -23,15 +23,16 @@ from transformers import PreTrainedModel
 
 from presets import build_model
 from seal.arguments import arg, run_program
-from seal.lora import AdapterBank, AdapterJob, find_targets, train_adapters
-from seal.lora_files import WEIGHTS_FILE
-from seal.lora_packing import pack_batches, pack_sequence
-from seal.lora_training import add_gradients
+from seal.lora import AdapterJob, train_adapters
+from seal.lora.bank import AdapterBank, find_targets
+from seal.lora.files import WEIGHTS_FILE
+from seal.lora.loop import add_gradients
+from seal.lora.packing import pack_batches, pack_sequence
+from seal.models.untrained import train_tokenizer
 from seal.records import write_json
+from seal.report.intervals import mean
+from seal.report.tables import markdown_table
 from seal.seeds import derive_seed
-from seal.statistics import mean
-from seal.tables import markdown_table
-from seal.untrained import train_tokenizer
 
 EXACT = "release: every pad to 2,048"
 TEXT = "text and one end-of-text token (default)"

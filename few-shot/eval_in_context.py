@@ -10,17 +10,17 @@ Run     python few-shot/eval_in_context.py --run_dir runs/arc-in-context \\
 
 from dataclasses import dataclass
 
-from arc.evaluation import in_context_arm, solved_tasks, summarize_arm
-from arc.prediction import predict_in_context
-from arc.prompts import check_prompts
+from arc.method.few_shot_table import in_context_arm, solved_tasks, summarize_arm
+from arc.method.prediction import predict_in_context
+from arc.method.prompts import check_prompts
+from arc.puzzles.tasks import read_tasks, require_targets
 from arc.settings import PolicySettings, PredictionSettings, TaskSettings
-from arc.tasks import read_tasks, require_targets
 from seal.arguments import run_program
-from seal.policy import open_policy
+from seal.loop.policy import open_policy
 from seal.records import write_text
+from seal.report.tables import percent
 from seal.run import Run
 from seal.settings import RunSettings
-from seal.tables import percent
 
 
 @dataclass(frozen=True, kw_only=True)

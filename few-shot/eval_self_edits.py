@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import NamedTuple
 
-from arc.estimate import estimate_rewards
-from arc.evaluation import (
+from arc.method.cost import estimate_rewards
+from arc.method.few_shot_table import (
     Arm,
     format_table,
     format_task_table,
@@ -27,11 +27,12 @@ from arc.evaluation import (
     summarize_arm,
     trained_arm,
 )
-from arc.knobs import KnobShares, format_knobs, read_knobs
-from arc.outer_loop import measure_rewards
-from arc.prediction import predict_in_context
-from arc.prompts import check_prompts
-from arc.self_edits import ORACLE, SAMPLED, given_self_edits, sample_self_edits
+from arc.method.knobs import KnobShares, format_knobs, read_knobs
+from arc.method.outer_loop import measure_rewards
+from arc.method.prediction import predict_in_context
+from arc.method.prompts import check_prompts
+from arc.method.self_edits import ORACLE, SAMPLED, given_self_edits, sample_self_edits
+from arc.puzzles.tasks import Task, read_tasks, require_targets
 from arc.settings import (
     InnerLoopSettings,
     OracleSettings,
@@ -39,11 +40,10 @@ from arc.settings import (
     SelfEditSettings,
     TaskSettings,
 )
-from arc.tasks import Task, read_tasks, require_targets
 from seal.arguments import arg, labelled, run_program
-from seal.inner_loops import seconds_per_adapter
-from seal.model_folders import check_model
-from seal.policy import Policy, open_policy
+from seal.loop.inner_loops import seconds_per_adapter
+from seal.loop.policy import Policy, open_policy
+from seal.models.folders import check_model
 from seal.records import write_text
 from seal.run import Run
 from seal.settings import RunSettings

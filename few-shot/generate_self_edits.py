@@ -9,13 +9,13 @@ Run     python few-shot/generate_self_edits.py --run_dir runs/arc-self-edits \\
 from collections import Counter
 from dataclasses import dataclass
 
-from arc.configurations import Rejection
-from arc.prompts import check_prompts
-from arc.self_edits import sample_self_edits
+from arc.method.configurations import Rejection
+from arc.method.prompts import check_prompts
+from arc.method.self_edits import sample_self_edits
+from arc.puzzles.tasks import read_tasks
 from arc.settings import PolicySettings, SelfEditSettings, TaskSettings
-from arc.tasks import read_tasks
 from seal.arguments import run_program
-from seal.policy import open_policy
+from seal.loop.policy import open_policy
 from seal.run import Run
 from seal.settings import RunSettings
 

@@ -10,12 +10,12 @@ Run     python few-shot/make_small_model.py --output runs/small-arc --tasks few-
 from dataclasses import dataclass
 from pathlib import Path
 
-from arc.prompts import check_prompts
+from arc.method.prompts import check_prompts
+from arc.puzzles.tasks import read_tasks
 from arc.settings import PromptSettings, TaskSettings
-from arc.small_model import save_small_model
-from arc.tasks import read_tasks
+from arc.small_world.format_model import save_small_model
 from seal.arguments import arg, run_program
-from seal.model_folders import build_once
+from seal.models.folders import build_once
 
 
 @dataclass(frozen=True, kw_only=True)

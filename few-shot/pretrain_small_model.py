@@ -20,7 +20,7 @@ Run     python few-shot/pretrain_small_model.py --run_dir runs/small-arc-model
 from dataclasses import dataclass
 from functools import partial
 
-from arc.pretraining import (
+from arc.small_world.pretraining import (
     SMALL_PROMPTS,
     Lessons,
     Plan,
@@ -31,12 +31,12 @@ from arc.pretraining import (
     optimizers_for,
     small_tokenizer,
 )
-from arc.task_pool import make_pools, small_model_settings
+from arc.small_world.task_pools import make_pools, small_model_settings
 from seal.arguments import arg, run_program
-from seal.pretraining import Curriculum, train_from_scratch
 from seal.records import read_json
 from seal.run import Run
 from seal.settings import RunSettings
+from seal.training.from_scratch import Curriculum, train_from_scratch
 
 
 @dataclass(frozen=True, kw_only=True)

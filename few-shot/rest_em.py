@@ -15,17 +15,18 @@ Run     python few-shot/rest_em.py --run_dir runs/arc-rest-em \\
 from dataclasses import dataclass
 from pathlib import Path
 
-from arc.curves import plot_rounds
-from arc.estimate import estimate_rewards
-from arc.outer_loop import (
+from arc.method.cost import estimate_rewards
+from arc.method.outer_loop import (
     describe_round,
     describe_selection,
     measure_rewards,
     select_self_edits,
     sft_rows,
 )
-from arc.prompts import check_prompts
-from arc.self_edits import sample_self_edits
+from arc.method.prompts import check_prompts
+from arc.method.round_curves import plot_rounds
+from arc.method.self_edits import sample_self_edits
+from arc.puzzles.tasks import Task, read_tasks, require_targets
 from arc.settings import (
     ArcSftSettings,
     InnerLoopSettings,
@@ -33,15 +34,14 @@ from arc.settings import (
     SelfEditSettings,
     TaskSettings,
 )
-from arc.tasks import Task, read_tasks, require_targets
 from seal.arguments import arg, run_program
-from seal.model_folders import check_model
-from seal.policy import open_policy
+from seal.loop.policy import open_policy
+from seal.models.folders import check_model
 from seal.records import read_json
 from seal.run import Run
 from seal.seeds import derive_seed
 from seal.settings import RunSettings
-from seal.sft import check_processes, finetune, m_step
+from seal.training.sft import check_processes, finetune, m_step
 
 
 @dataclass(frozen=True, kw_only=True)

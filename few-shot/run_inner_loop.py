@@ -12,14 +12,14 @@ Run     python few-shot/run_inner_loop.py --run_dir runs/arc-rewards \\
 
 from dataclasses import asdict, dataclass
 
-from arc.estimate import estimate_rewards
-from arc.outer_loop import describe_round, measure_rewards, select_self_edits, sft_rows
-from arc.prompts import check_prompts
-from arc.self_edits import given_self_edits
+from arc.method.cost import estimate_rewards
+from arc.method.outer_loop import describe_round, measure_rewards, select_self_edits, sft_rows
+from arc.method.prompts import check_prompts
+from arc.method.self_edits import given_self_edits
+from arc.puzzles.tasks import read_tasks, require_targets
 from arc.settings import InnerLoopSettings, OracleSettings, PolicySettings, TaskSettings
-from arc.tasks import read_tasks, require_targets
 from seal.arguments import arg, run_program
-from seal.policy import open_policy
+from seal.loop.policy import open_policy
 from seal.records import write_jsonl
 from seal.run import Run
 from seal.settings import RunSettings

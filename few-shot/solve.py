@@ -13,20 +13,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from arc.configurations import Configuration, Rejection, check_steps
-from arc.display import Panel, task_panels, terminal_row, wants_color
-from arc.figures import save_png
-from arc.grids import Grid
-from arc.inner_loop import adapter_job, training_set
-from arc.prediction import Solution, shorten, solve
-from arc.prompts import check_prompts
-from arc.self_edits import SAMPLED, SelfEdit, given_self_edits, sample_self_edits
+from arc.method.configurations import Configuration, Rejection, check_steps
+from arc.method.inner_loop import adapter_job, training_set
+from arc.method.prediction import Solution, shorten, solve
+from arc.method.prompts import check_prompts
+from arc.method.self_edits import SAMPLED, SelfEdit, given_self_edits, sample_self_edits
+from arc.puzzles.grids import Grid
+from arc.puzzles.tasks import Task, load_tasks
 from arc.settings import InnerLoopSettings, OracleSettings, PolicySettings, SelfEditSettings
-from arc.tasks import Task, load_tasks
+from arc.show.png import save_png
+from arc.show.terminal import Panel, task_panels, terminal_row, wants_color
 from seal.arguments import arg, run_program
 from seal.errors import UserError
+from seal.loop.policy import Policy, open_policy
 from seal.lora import train_adapters
-from seal.policy import Policy, open_policy
 from seal.run import Run
 from seal.seeds import derive_seed
 from seal.settings import RunSettings

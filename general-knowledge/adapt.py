@@ -14,16 +14,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from knowledge.examination import Trial, ask
-from knowledge.inner_loop import adapter_job, self_edit_texts
-from knowledge.passages import Passage, Question
-from knowledge.prompts import check_prompts
-from knowledge.self_edits import sample_self_edits
+from knowledge.data.passages import Passage, Question
+from knowledge.data.prompts import check_prompts
+from knowledge.method.closed_book import Trial, ask
+from knowledge.method.inner_loop import adapter_job, self_edit_texts
+from knowledge.method.self_edits import sample_self_edits
 from knowledge.settings import InnerLoopSettings, SelfEditSettings
 from seal.arguments import arg, run_program
 from seal.errors import UserError
+from seal.loop.policy import open_policy
 from seal.lora import train_adapters
-from seal.policy import open_policy
 from seal.records import read_text
 from seal.run import Run
 from seal.seeds import derive_seed

@@ -14,7 +14,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from knowledge.evaluation import (
+from knowledge.data.passages import Passage, load_passages
+from knowledge.data.prompts import check_prompts
+from knowledge.data.splits import evaluation_passages
+from knowledge.judging.judges import Judge, open_judge
+from knowledge.method.inner_loop import run_trials
+from knowledge.method.outer_loop import bare_trials, inner_loop_trials
+from knowledge.method.self_edits import SelfEdit, read_self_edits, sample_self_edits
+from knowledge.method.single_passage_table import (
     Arm,
     arm,
     format_table,
@@ -22,18 +29,11 @@ from knowledge.evaluation import (
     passage_only_trials,
     summarize_arm,
 )
-from knowledge.grading import Judge, open_judge
-from knowledge.inner_loop import run_trials
-from knowledge.outer_loop import bare_trials, inner_loop_trials
-from knowledge.passages import Passage, load_passages
-from knowledge.prompts import check_prompts
-from knowledge.self_edits import SelfEdit, read_self_edits, sample_self_edits
 from knowledge.settings import PassageSettings, RewardSettings, SelfEditSettings
-from knowledge.splits import evaluation_passages
 from seal.arguments import arg, labelled, run_program
-from seal.inner_loops import seconds_per_adapter
-from seal.model_folders import check_model
-from seal.policy import Policy, open_policy
+from seal.loop.inner_loops import seconds_per_adapter
+from seal.loop.policy import Policy, open_policy
+from seal.models.folders import check_model
 from seal.records import write_text
 from seal.run import Run
 from seal.settings import ModelSettings, RunSettings

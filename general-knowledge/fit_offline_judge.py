@@ -11,9 +11,9 @@ Run     python general-knowledge/fit_offline_judge.py --golden ../shared/golden 
 from dataclasses import dataclass
 from pathlib import Path
 
-from knowledge.agreement import load_graded_answers
-from knowledge.offline_fit import fit_offline_judge
-from knowledge.offline_judge import CONSTANTS
+from knowledge.judging.agreement import load_graded_answers
+from knowledge.judging.fit_offline import fit_offline_judge
+from knowledge.judging.offline_judge import CONSTANTS
 from seal.arguments import arg, run_program
 from seal.records import to_json, write_json
 

@@ -13,17 +13,17 @@ Run     python general-knowledge/generate_entigraph.py --run_dir runs/entigraph 
 
 from dataclasses import dataclass
 
-from knowledge.entigraph import (
+from knowledge.data.splits import load_round
+from knowledge.experiments.entigraph import (
     check_entigraph,
     entity_assignments,
     relations_at_most,
     write_entigraph,
 )
-from knowledge.estimate import estimate_writing
-from knowledge.sequences import MAX_PIECES
+from knowledge.method.cost import estimate_writing
+from knowledge.method.training_texts import MAX_PIECES
+from knowledge.method.writers import count_characters, open_writer
 from knowledge.settings import EntiGraphSettings, RoundSettings, WriterSettings
-from knowledge.splits import load_round
-from knowledge.writers import count_characters, open_writer
 from seal.arguments import run_program
 from seal.run import Run
 from seal.settings import RunSettings

@@ -11,12 +11,12 @@ Run     python general-knowledge/generate_self_edits.py --run_dir runs/self-edit
 
 from dataclasses import dataclass
 
-from knowledge.estimate import estimate_writing
-from knowledge.prompts import check_prompts
-from knowledge.self_edits import self_edit_assignments, write_self_edits
+from knowledge.data.prompts import check_prompts
+from knowledge.data.splits import load_round
+from knowledge.method.cost import estimate_writing
+from knowledge.method.self_edits import self_edit_assignments, write_self_edits
+from knowledge.method.writers import count_characters, open_writer, report_missing
 from knowledge.settings import RoundSettings, SelfEditSettings, WriterSettings
-from knowledge.splits import load_round
-from knowledge.writers import count_characters, open_writer, report_missing
 from seal.arguments import run_program
 from seal.run import Run
 from seal.settings import RunSettings

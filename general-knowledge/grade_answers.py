@@ -14,7 +14,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from knowledge.answer_files import (
+from knowledge.judging.answer_files import (
     describe_grades,
     graded_row,
     grading_item,
@@ -22,7 +22,7 @@ from knowledge.answer_files import (
     read_grades,
     row_key,
 )
-from knowledge.grading import ensure_graded, open_judge
+from knowledge.judging.judges import ensure_graded, open_judge
 from knowledge.settings import JudgeSettings
 from seal.arguments import arg, run_program
 from seal.errors import UserError

@@ -16,12 +16,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from knowledge.comparison import missing_rows, release_column
-from knowledge.paper_tables import load_paper_tables
-from knowledge.release_checks import check_selection, check_statistics
-from knowledge.release_export import continual_record, exported
-from knowledge.release_files import Release, read_release
-from knowledge.release_prompts import export_prompts
+from knowledge.release.export import continual_record, exported
+from knowledge.release.recover_prompts import export_prompts
+from knowledge.release.scan import Release, read_release
+from knowledge.release.verify import check_selection, check_statistics
+from knowledge.tables.compare import missing_rows, release_column
+from knowledge.tables.paper import load_paper_tables
 from seal.arguments import arg, run_program
 from seal.records import write_json, write_jsonl
 

@@ -12,13 +12,13 @@ Run     python general-knowledge/make_figures.py --release SEAL --output runs/fi
 from dataclasses import dataclass
 from pathlib import Path
 
-from knowledge.comparison import our_columns, release_column
-from knowledge.our_runs import parse_runs
-from knowledge.paper_tables import load_paper_tables
-from knowledge.release_files import read_release
-from knowledge.released import Sequences
-from knowledge.systems import pool_sequences
-from knowledge.table_figures import plot_continual, plot_passages, plot_prompts
+from knowledge.release.records import Sequences
+from knowledge.release.results import pool_sequences
+from knowledge.release.scan import read_release
+from knowledge.tables.compare import our_columns, release_column
+from knowledge.tables.our_runs import parse_runs
+from knowledge.tables.paper import load_paper_tables
+from knowledge.tables.plots import plot_continual, plot_passages, plot_prompts
 from seal.arguments import arg, run_program
 
 

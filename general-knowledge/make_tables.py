@@ -14,7 +14,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
-from knowledge.comparison import (
+from knowledge.experiments.retention import PooledRuns
+from knowledge.judging.judges import open_judge
+from knowledge.release.records import Sequences
+from knowledge.release.results import pool_sequences
+from knowledge.release.scan import read_release
+from knowledge.settings import JudgeSettings
+from knowledge.tables.compare import (
     Figure,
     comparisons_of,
     figures_of,
@@ -26,15 +32,9 @@ from knowledge.comparison import (
     regraded_columns,
     release_column,
 )
-from knowledge.continual import PooledRuns
-from knowledge.grading import open_judge
-from knowledge.our_runs import parse_runs
-from knowledge.paper_tables import load_paper_tables
-from knowledge.release_files import read_release
-from knowledge.released import Sequences
-from knowledge.settings import JudgeSettings
-from knowledge.systems import pool_sequences
-from knowledge.table_text import (
+from knowledge.tables.our_runs import parse_runs
+from knowledge.tables.paper import load_paper_tables
+from knowledge.tables.text import (
     format_deviations,
     format_mismatches,
     format_missing,

@@ -11,11 +11,11 @@ Run     python general-knowledge/make_untrained_model.py --output runs/untrained
 from dataclasses import dataclass
 from pathlib import Path
 
-from knowledge.passages import load_passages
+from knowledge.data.passages import load_passages
 from knowledge.settings import PassageSettings
 from seal.arguments import arg, run_program
-from seal.model_folders import build_once
-from seal.untrained import save_untrained_model
+from seal.models.folders import build_once
+from seal.models.untrained import save_untrained_model
 
 
 @dataclass(frozen=True, kw_only=True)

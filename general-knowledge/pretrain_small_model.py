@@ -16,10 +16,10 @@ Run     python general-knowledge/pretrain_small_model.py --run_dir runs/small-mo
 
 from dataclasses import asdict, dataclass
 
-from knowledge.invented_world import make_world, passage_records
-from knowledge.passages import load_passages
-from knowledge.pretraining import Plan, describe_skill, pretrain
-from knowledge.reference_self_edits import reference_self_edits
+from knowledge.data.passages import load_passages
+from knowledge.small_world.people import make_world, passage_records
+from knowledge.small_world.pretraining import Plan, describe_skill, pretrain
+from knowledge.small_world.reference_self_edits import reference_self_edits
 from seal.arguments import arg, run_program
 from seal.records import read_json, write_json, write_jsonl
 from seal.run import Run

@@ -17,10 +17,12 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import Any
 
-from knowledge.estimate import estimate_rewards
-from knowledge.figures import plot_rounds
-from knowledge.grading import Judge, open_judge
-from knowledge.outer_loop import (
+from knowledge.data.passages import Passage, load_passages
+from knowledge.data.prompts import check_prompts
+from knowledge.data.splits import rl_passages, validation_passages
+from knowledge.judging.judges import Judge, open_judge
+from knowledge.method.cost import estimate_rewards
+from knowledge.method.outer_loop import (
     RewardFunction,
     describe_round,
     describe_selection,
@@ -30,19 +32,17 @@ from knowledge.outer_loop import (
     select_self_edits,
     sft_rows,
 )
-from knowledge.passages import Passage, load_passages
-from knowledge.prompts import check_prompts
-from knowledge.self_edits import sample_self_edits
+from knowledge.method.round_curves import plot_rounds
+from knowledge.method.self_edits import sample_self_edits
 from knowledge.settings import OuterLoopSettings, PassageSettings, SelfEditSettings
-from knowledge.splits import rl_passages, validation_passages
 from seal.arguments import arg, run_program
-from seal.model_folders import check_model
-from seal.policy import Policy, open_policy
+from seal.loop.policy import Policy, open_policy
+from seal.models.folders import check_model
 from seal.records import read_json
 from seal.run import Run
 from seal.seeds import derive_seed
 from seal.settings import ModelSettings, RunSettings, SftSettings
-from seal.sft import check_processes, finetune, m_step
+from seal.training.sft import check_processes, finetune, m_step
 
 
 @dataclass(frozen=True, kw_only=True)

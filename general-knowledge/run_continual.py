@@ -15,20 +15,20 @@ Run     python general-knowledge/run_continual.py --run_dir runs/continual \\
 
 from dataclasses import dataclass
 
-from knowledge.grading import open_judge
-from knowledge.passages import load_passages
-from knowledge.prompts import check_prompts
-from knowledge.sequential import SequentialSettings, cut_into_sequences, run_sequences
-from knowledge.sequential_summary import format_matrix, summarize_sequences
+from knowledge.data.passages import load_passages
+from knowledge.data.prompts import check_prompts
+from knowledge.data.splits import evaluation_passages
+from knowledge.experiments.continual import SequentialSettings, cut_into_sequences, run_sequences
+from knowledge.experiments.continual_table import format_matrix, summarize_sequences
+from knowledge.judging.judges import open_judge
 from knowledge.settings import PassageSettings
-from knowledge.splits import evaluation_passages
 from seal.arguments import arg, run_program
-from seal.model_folders import check_model
-from seal.policy import open_policy
+from seal.loop.policy import open_policy
+from seal.models.folders import check_model
 from seal.records import write_text
+from seal.report.tables import percent
 from seal.run import Run
 from seal.settings import ModelSettings, RunSettings
-from seal.tables import percent
 
 
 @dataclass(frozen=True, kw_only=True)

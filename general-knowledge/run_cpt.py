@@ -17,7 +17,10 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from knowledge.continued_pretraining import (
+from knowledge.data.passages import load_passages
+from knowledge.data.prompts import check_prompts
+from knowledge.data.splits import evaluation_passages
+from knowledge.experiments.continued_pretraining import (
     FSDP_CONFIG,
     PretrainingSettings,
     examine,
@@ -27,19 +30,16 @@ from knowledge.continued_pretraining import (
     summarize_rows,
     with_questions,
 )
-from knowledge.grading import open_judge
-from knowledge.passages import load_passages
-from knowledge.prompts import check_prompts
-from knowledge.self_edits import read_self_edits
+from knowledge.judging.judges import open_judge
+from knowledge.method.self_edits import read_self_edits
 from knowledge.settings import PassageSettings
-from knowledge.splits import evaluation_passages
 from seal.arguments import arg, run_program
 from seal.errors import UserError
-from seal.model_folders import check_model
+from seal.models.folders import check_model
 from seal.records import write_text
 from seal.run import Run
 from seal.settings import ModelSettings, RunSettings
-from seal.sft import check_processes, finetune
+from seal.training.sft import check_processes, finetune
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,21 +16,21 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from knowledge.estimate import estimate_rewards
-from knowledge.grading import open_judge
-from knowledge.outer_loop import (
+from knowledge.data.prompts import check_prompts
+from knowledge.data.splits import load_round
+from knowledge.judging.judges import open_judge
+from knowledge.method.cost import estimate_rewards
+from knowledge.method.outer_loop import (
     describe_round,
     describe_selection,
     open_reward,
     select_self_edits,
     sft_rows,
 )
-from knowledge.prompts import check_prompts
-from knowledge.self_edits import read_self_edits
+from knowledge.method.self_edits import read_self_edits
 from knowledge.settings import OuterLoopSettings, RoundSettings, SelfEditSettings
-from knowledge.splits import load_round
 from seal.arguments import arg, run_program
-from seal.policy import Policy, open_policy
+from seal.loop.policy import Policy, open_policy
 from seal.records import write_jsonl
 from seal.run import Run
 from seal.settings import ModelSettings, RunSettings

@@ -12,8 +12,8 @@ Run     python general-knowledge/show_self_edits.py --table runs/demo/knowledge/
 from dataclasses import dataclass
 from pathlib import Path
 
-from knowledge.passages import load_passages
-from knowledge.styles import (
+from knowledge.data.passages import load_passages
+from knowledge.small_world.style_report import (
     BEFORE,
     find_example,
     format_example,

@@ -17,9 +17,9 @@ from typing import Any, NamedTuple
 
 from seal.arguments import arg, run_program
 from seal.errors import UserError
-from seal.plots import plot_seeds
 from seal.records import read_json, write_json, write_text
-from seal.seed_summary import (
+from seal.report.plots import plot_seeds
+from seal.report.seeds import (
     OWN_SERIES,
     ArmSummary,
     SeedRun,

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.data import REPOSITORY
-from tests.house import (
+from tests.support.data import REPOSITORY
+from tests.support.house import (
     BROUGHT_BY,
     TREES,
     documentation_breaches,
@@ -40,42 +40,42 @@ MOST_LINES = 400
 
 # The modules that import torch, transformers or openai; every other one loads without them
 HEAVY_MODULES = [
-    "arc.curves",
-    "arc.encoding",
-    "arc.evaluation",
-    "arc.figures",
-    "arc.grid_tokenizer",
-    "arc.inner_loop",
-    "arc.outer_loop",
-    "arc.prediction",
-    "arc.pretraining",
-    "arc.self_edits",
-    "arc.small_model",
-    "arc.task_pool",
-    "knowledge.continued_pretraining",
-    "knowledge.entigraph",
-    "knowledge.evaluation",
-    "knowledge.examination",
-    "knowledge.figures",
-    "knowledge.inner_loop",
-    "knowledge.outer_loop",
-    "knowledge.pretraining",
-    "knowledge.reference_self_edits",
-    "knowledge.self_edits",
-    "knowledge.sequential",
-    "knowledge.sequential_summary",
-    "knowledge.table_figures",
-    "knowledge.word_tokenizer",
-    "knowledge.writers",
-    "seal.inner_loops",
+    "arc.method.round_curves",
+    "arc.method.encoding",
+    "arc.method.few_shot_table",
+    "arc.show.png",
+    "arc.small_world.tokenizer",
+    "arc.method.inner_loop",
+    "arc.method.outer_loop",
+    "arc.method.prediction",
+    "arc.small_world.pretraining",
+    "arc.method.self_edits",
+    "arc.small_world.format_model",
+    "arc.small_world.task_pools",
+    "knowledge.experiments.continued_pretraining",
+    "knowledge.experiments.entigraph",
+    "knowledge.method.single_passage_table",
+    "knowledge.method.closed_book",
+    "knowledge.method.round_curves",
+    "knowledge.method.inner_loop",
+    "knowledge.method.outer_loop",
+    "knowledge.small_world.pretraining",
+    "knowledge.small_world.reference_self_edits",
+    "knowledge.method.self_edits",
+    "knowledge.experiments.continual",
+    "knowledge.experiments.continual_table",
+    "knowledge.tables.plots",
+    "knowledge.small_world.tokenizer",
+    "knowledge.method.writers",
+    "seal.loop.inner_loops",
     "seal.lora*",
-    "seal.models",
-    "seal.plots",
-    "seal.policy",
-    "seal.pretraining",
-    "seal.transformers_sampler",
-    "seal.untrained",
-    "seal.vllm_sampler",
+    "seal.models.load",
+    "seal.report.plots",
+    "seal.loop.policy",
+    "seal.training.from_scratch",
+    "seal.samplers.in_process",
+    "seal.models.untrained",
+    "seal.samplers.vllm",
 ]
 HEAVY_PACKAGES = {
     "accelerate", "datasets", "matplotlib", "openai", "peft", "torch", "transformers", "vllm",
@@ -96,7 +96,7 @@ def text_of(path: Path) -> str:
 def test_all_parts_are_looked_at():
     assert {path.parts[0] for path in SOURCES} == {"seal", "benchmarks", "scripts", *TREES}
     assert Path("general-knowledge/rest_em.py") in PROGRAMS
-    assert Path("general-knowledge/knowledge/splits.py") in MODULES
+    assert Path("general-knowledge/knowledge/data/splits.py") in MODULES
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=str)
@@ -139,7 +139,7 @@ def test_a_tree_has_one_package():
 def test_pure_modules_load_no_heavy_package():
     names = [module_name(path) for path in MODULES]
     pure = [name for name in names if not any(fnmatch(name, heavy) for heavy in HEAVY_MODULES)]
-    assert {"seal", "seal.run", "knowledge.settings", "knowledge.prompts"} <= set(pure)
+    assert {"seal", "seal.run", "knowledge.settings", "knowledge.data.prompts"} <= set(pure)
     assert all(any(fnmatch(name, heavy) for name in names) for heavy in HEAVY_MODULES)
     ended = import_each(pure, [REPOSITORY, *(REPOSITORY / tree for tree in TREES)])
     assert (ended.returncode, ended.stderr) == (0, "")
@@ -187,14 +187,14 @@ SCRIPT = Path("scripts/a.py")
 @pytest.mark.parametrize(
     ("path", "text"),
     [
-        (SEAL, "import knowledge.splits"),
+        (SEAL, "import knowledge.data.splits"),
         (SEAL, "def f():\n    from arc import grids"),
         (PACKAGE, "import rest_em"),
-        (PACKAGE, "from arc.grids import Grid"),
+        (PACKAGE, "from arc.puzzles.grids import Grid"),
         (OTHER, "from knowledge import passages"),
         (PROGRAM, "import adapt"),
         (PROGRAM, "from arc import grids"),
-        (PROGRAM, "from tests.data import REPOSITORY"),
+        (PROGRAM, "from tests.support.data import REPOSITORY"),
         (SCRIPT, "from knowledge import passages"),
         (SCRIPT, "import summarize_seeds"),
         (PACKAGE, "from .passages import Passage"),
@@ -213,10 +213,10 @@ def test_forbidden_imports_are_found(path, text):
     ("path", "text"),
     [
         (SEAL, "import json, torch\nfrom seal.errors import UserError"),
-        (PACKAGE, "from knowledge.passages import Passage\nfrom seal.run import Run"),
+        (PACKAGE, "from knowledge.data.passages import Passage\nfrom seal.run import Run"),
         (PROGRAM, "from dotenv import load_dotenv\nimport knowledge\nimport tokenizers"),
-        (OTHER, "import arc.grids\nimport seal"),
-        (Path("benchmarks/a.py"), "import knowledge.splits\nfrom hf_trainer import run"),
+        (OTHER, "import arc.puzzles.grids\nimport seal"),
+        (Path("benchmarks/a.py"), "import knowledge.data.splits\nfrom hf_trainer import run"),
     ],
 )
 def test_allowed_imports_pass(path, text):

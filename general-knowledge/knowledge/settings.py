@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from knowledge.splits import SHUFFLE_SEED
 from seal.arguments import arg
 from seal.settings import ModelSettings
 
-PROMPTS = Path(__file__).resolve().parent.parent / "prompts"
+TREE = Path(__file__).resolve().parent.parent
+PROMPTS = TREE / "prompts"
+SHUFFLE_SEED = 42
+"""The release's."""
 SelfEditKind = Literal[
     "implications",
     "implications-long",
@@ -35,7 +37,7 @@ class PassageSettings:
 
     @property
     def shuffle_seed(self) -> int | None:
-        """The seed for `knowledge.splits`; None keeps the order of the file."""
+        """The seed for `knowledge.data.splits`; None keeps the order of the file."""
         return SHUFFLE_SEED if self.shuffle else None
 
 

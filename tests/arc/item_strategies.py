@@ -2,7 +2,7 @@
 
 from hypothesis import strategies as st
 
-from arc.tasks import Item, Pair
+from arc.puzzles.tasks import Item, Pair
 from tests.arc.strategies import grids
 
 

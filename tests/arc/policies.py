@@ -4,14 +4,14 @@ from collections.abc import Callable
 from functools import cache
 from types import SimpleNamespace
 
-from arc.grids import Grid
-from arc.rendering import answer_text, decode_grid, demonstrations_text
-from arc.small_model import train_grid_tokenizer
-from arc.tasks import Pair, Task
-from seal.policy import Policy
+from arc.puzzles.grids import Grid
+from arc.puzzles.rendering import answer_text, decode_grid, demonstrations_text
+from arc.puzzles.tasks import Pair, Task
+from arc.small_world.format_model import train_grid_tokenizer
+from seal.loop.policy import Policy
+from seal.samplers.in_process import TransformersSampler, share_weights
 from seal.sampling import Completion, Sampler, SampleRequest, SamplingParameters
-from seal.transformers_sampler import TransformersSampler, share_weights
-from tests.small_models import small_llama
+from tests.support.small_models import small_llama
 
 SWAP = {1: 2, 2: 1}
 

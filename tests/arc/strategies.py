@@ -2,7 +2,7 @@
 
 from hypothesis import strategies as st
 
-from arc.grids import COLORS, MAX_SIZE, Grid
+from arc.puzzles.grids import COLORS, MAX_SIZE, Grid
 
 
 @st.composite

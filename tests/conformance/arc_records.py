@@ -5,10 +5,10 @@ import hashlib
 from functools import cache, lru_cache
 from typing import Any
 
-from arc import augmenters
-from arc.tasks import Item, Pair, Task, load_tasks
+from arc.puzzles import augmenters
+from arc.puzzles.tasks import Item, Pair, Task, load_tasks
 from tests.conformance.golden import canonical_json
-from tests.data import shared_data
+from tests.support.data import shared_data
 
 
 @cache

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.data import shared_folder
+from tests.support.data import shared_folder
 
 
 def golden(name: str) -> list[dict[str, Any]]:

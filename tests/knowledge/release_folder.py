@@ -5,7 +5,7 @@ import random
 from pathlib import Path
 from typing import Any
 
-from knowledge.summary import (
+from knowledge.method.round_statistics import (
     Repetition,
     rounded,
     summarize_article,

@@ -4,13 +4,13 @@ import random
 from pathlib import Path
 from unittest import mock
 
-from arc.augmenters import Augmentations
-from arc.configurations import Configuration, parse_self_edit
+from arc.method.configurations import Configuration, parse_self_edit
+from arc.puzzles.augmenters import Augmentations
+from arc.puzzles.tasks import Task, load_tasks, select_tasks
 from arc.settings import PromptSettings
-from arc.small_model import save_small_model
-from arc.tasks import Task, load_tasks, select_tasks
+from arc.small_world.format_model import save_small_model
 from seal.records import read_json, read_jsonl
-from tests.data import shared_data
+from tests.support.data import shared_data
 
 PROGRAM = "few-shot/rest_em.py"
 TASK_IDS = ("44f52bb0", "6150a2bd")
@@ -49,7 +49,7 @@ def arc_model(folder: Path) -> Path:
     Its self-edits are such that about every third inner loop solves a task of one cell.
     """
     prompts = PromptSettings(prompts=write_prompts(folder / "prompts"))
-    with mock.patch("arc.small_model.random_configuration", _hopeful_configuration):
+    with mock.patch("arc.small_world.format_model.random_configuration", _hopeful_configuration):
         return save_small_model(folder / "model", arc_tasks(folder), prompts, format_steps=100)
 
 

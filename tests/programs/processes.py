@@ -12,11 +12,11 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 from seal.records import Record, read_jsonl
-from tests.data import REPOSITORY
+from tests.support.data import REPOSITORY
 
 _CONTEXT = multiprocessing.get_context("forkserver")
 _CONTEXT.set_forkserver_preload(
-    ["seal.lora", "seal.transformers_sampler", "seal.models", "seal.plots", "peft"]
+    ["seal.lora.train", "seal.samplers.in_process", "seal.models.load", "seal.report.plots", "peft"]
 )
 
 

@@ -17,8 +17,8 @@ from typing import Any
 import pytest
 
 from seal.arguments import parse_arguments, run_program
-from tests.data import REPOSITORY
-from tests.house import SCRIPTS, TREES
+from tests.support.data import REPOSITORY
+from tests.support.house import SCRIPTS, TREES
 
 _MAIN_GUARD = re.compile(r"^if __name__ == .__main__.:", re.MULTILINE)
 _STUBS = {

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
+from seal.models.untrained import save_untrained_model
 from seal.records import read_json, read_jsonl
-from seal.untrained import save_untrained_model
-from tests.data import shared_data
+from tests.support.data import shared_data
 
 PROGRAM = "general-knowledge/rest_em.py"
 

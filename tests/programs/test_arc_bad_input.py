@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from arc.configurations import Rejection, parse_self_edit
+from arc.method.configurations import Rejection, parse_self_edit
+from arc.puzzles.tasks import load_tasks
 from arc.settings import PromptSettings
-from arc.small_model import save_small_model
-from arc.tasks import load_tasks
+from arc.small_world.format_model import save_small_model
+from seal.models.untrained import save_untrained_model
 from seal.records import read_json, read_jsonl, write_json, write_jsonl
-from seal.untrained import save_untrained_model
 from tests.conformance.golden import golden
 from tests.programs.arc_run import write_prompts
 from tests.programs.programs import call_program, refusal

@@ -8,17 +8,17 @@ import pytest
 import torch
 from peft import PeftModel
 
-from arc.configurations import Configuration, load_oracle, parse_self_edit, to_json
-from arc.knobs import format_knobs, knob_shares
-from arc.prediction import solution_of, task_views
-from arc.prompts import prediction_prompt
+from arc.method.configurations import Configuration, load_oracle, parse_self_edit, to_json
+from arc.method.knobs import format_knobs, knob_shares
+from arc.method.prediction import solution_of, task_views
+from arc.method.prompts import prediction_prompt
+from arc.puzzles.tasks import load_tasks
 from arc.settings import PredictionSettings
-from arc.tasks import load_tasks
-from seal.models import load_model, load_tokenizer
+from seal.models.load import load_model, load_tokenizer
 from seal.records import read_json, read_jsonl, write_json, write_jsonl
-from tests.data import REPOSITORY
 from tests.programs.arc_run import write_prompts
 from tests.programs.programs import call_program
+from tests.support.data import REPOSITORY
 
 EXAMPLES = REPOSITORY / "few-shot" / "examples"
 # Three test inputs, one of which is to become a single cell

@@ -8,8 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.data import REPOSITORY
-from tests.house import TREES
 from tests.programs.programs import (
     load_program,
     parse_command,
@@ -17,6 +15,8 @@ from tests.programs.programs import (
     record_wrapper,
     wrapper_variables,
 )
+from tests.support.data import REPOSITORY
+from tests.support.house import TREES
 
 DOCUMENTS = sorted(
     path.relative_to(REPOSITORY)

@@ -12,9 +12,9 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 import pytest
 
 from seal.arguments import run_program
-from tests.data import REPOSITORY
-from tests.house import TREES
 from tests.programs.programs import load_program, program_paths
+from tests.support.data import REPOSITORY
+from tests.support.house import TREES
 
 PROGRAMS = program_paths()
 OF_TREES = [path for path in PROGRAMS if path.parts[0] in TREES]

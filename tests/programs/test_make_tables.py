@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from knowledge.paper_tables import load_paper_tables
+from knowledge.tables.paper import load_paper_tables
 from seal.arguments import run_program
 from seal.records import read_json
-from tests.data import REPOSITORY, shared_data
 from tests.knowledge.release_folder import dataset, examinations, passages, sequences, write
 from tests.programs.programs import load_program
+from tests.support.data import REPOSITORY, shared_data
 
 ENTRIES = passages(5)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from seal.records import append_jsonl, read_json, write_json
-from seal.statistics import clustered_bootstrap
+from seal.report.intervals import clustered_bootstrap
 from tests.programs.programs import call_program, refusal
 
 PROGRAM = "scripts/summarize_seeds.py"

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from arc.settings import InnerLoopSettings
-from tests.data import REPOSITORY
-from tests.house import TREES
 from tests.programs.programs import record_wrapper, wrapper_variables
+from tests.support.data import REPOSITORY
+from tests.support.house import TREES
 
 SCRIPTS = sorted(
     path.relative_to(REPOSITORY)

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from seal.errors import UserError
 from seal.prompt_files import Prompt, chat_ids, fill, load_prompt
-from tests.small_models import small_tokenizer
+from tests.support.small_models import small_tokenizer
 
 A = frozenset({"a"})
 CHAT_TEMPLATE = (

@@ -17,9 +17,9 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from seal.vllm_sampler import VllmSampler
-from seal.vllm_server import VllmServer
-from tests.small_models import small_qwen2
+from seal.samplers.vllm import VllmSampler
+from seal.samplers.vllm_server import VllmServer
+from tests.support.small_models import small_qwen2
 
 END_OF_TEXT, END_OF_TURN = "<|endoftext|>", "<|im_end|>"
 MAX_LORAS, MAX_CPU_LORAS, MAX_RANK = 2, 4, 32

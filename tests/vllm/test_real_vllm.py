@@ -8,9 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from seal import vllm_sampler
+from seal.samplers import vllm as vllm_sampler
+from seal.samplers.vllm import VllmError, VllmSampler
 from seal.sampling import SampleRequest, SamplingParameters
-from seal.vllm_sampler import VllmError, VllmSampler
 from tests.vllm.conftest import MAX_RANK, STARTUP_SECONDS, open_descendants, wait_for_exit
 
 PROMPTS = [
@@ -70,7 +70,7 @@ def test_both_ends_of_a_completion_occur(sampler, reference, write_adapter, tmp_
 def test_it_completes_as_the_in_process_sampler_does(
     sampler, model_folder, write_adapter, tokenizer, tmp_path
 ):
-    in_process = pytest.importorskip("seal.transformers_sampler")
+    in_process = pytest.importorskip("seal.samplers.in_process")
     from transformers import AutoModelForCausalLM
 
     model = AutoModelForCausalLM.from_pretrained(model_folder).eval()
@@ -171,7 +171,7 @@ def test_what_the_server_refuses_is_told_in_its_words(server, sampler, write_ada
 PROGRAM = """
 import time
 from pathlib import Path
-from seal.vllm_server import VllmServer
+from seal.samplers.vllm_server import VllmServer
 with VllmServer(
     {model!r}, command={command!r}, log_file=Path({log!r}), max_lora_rank=8, dtype="float32",
     startup_timeout={timeout},

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from peft import PeftModel
 
-from arc.augmenters import Augmentations
-from arc.configurations import Configuration, to_json
-from seal.models import load_model, load_tokenizer
+from arc.method.configurations import Configuration, to_json
+from arc.puzzles.augmenters import Augmentations
+from seal.models.load import load_model, load_tokenizer
 from seal.records import read_json, write_jsonl
 from tests.programs.arc_run import (
     PROGRAM,

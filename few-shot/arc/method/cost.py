@@ -1,0 +1,23 @@
+"""What a run will cost, said before it starts."""
+
+from collections.abc import Sequence
+
+from arc.puzzles.augmenters import INVERTIBLE
+from arc.puzzles.tasks import Task
+from arc.settings import InnerLoopSettings
+
+
+def estimate_rewards(tasks: Sequence[Task], k: int, settings: InnerLoopSettings) -> str:
+    """Adapters, optimizer steps and answers of one round, in words.
+
+    All are upper bounds: equal self-edits share an adapter, steps are up to the self-edits, and of
+    views that a random order makes alike one is asked.
+    """
+    adapters = len(tasks) * k
+    n_views = sum(
+        len(task.demonstrations) * (1 + settings.n_permutations) + len(INVERTIBLE) for task in tasks
+    )
+    return (
+        f"{len(tasks)} tasks, {adapters:,} self-edits, at most {adapters:,} adapters of"
+        f" {settings.max_steps} steps and {n_views * (1 + k):,} answers"
+    )

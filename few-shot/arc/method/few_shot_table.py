@@ -1,0 +1,117 @@
+"""Compare ways of solving tasks: one arm per row of the paper's few-shot table (table 1)."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from math import comb
+from typing import Any
+
+from arc.method.outer_loop import Reward
+from arc.method.prediction import Outcome
+from seal.report.intervals import clustered_bootstrap, paired_difference
+from seal.report.tables import markdown_table, percent
+
+
+@dataclass(frozen=True)
+class Arm:
+    """A row of the table: the successes of an arm's trials, by task."""
+
+    label: str
+    successes: dict[str, list[float]]
+    """Task id to 1.0 or 0.0 for each of its trials."""
+    rejected: int = 0
+    """Trials whose self-edit was invalid; they count as failures."""
+    in_context: dict[str, list[float]] | None = None
+    """The same policy's successes before any update: its share in them is no merit of training."""
+
+
+def in_context_arm(label: str, outcomes: Sequence[Outcome]) -> Arm:
+    """The arm without any update: one trial per task, as decoding is greedy."""
+    return Arm(label, _successes(outcomes))
+
+
+def trained_arm(label: str, rewards: Sequence[Reward], in_context: Sequence[Outcome]) -> Arm:
+    """The arm of a policy that was trained on self-edits."""
+    successes: dict[str, list[float]] = {}
+    for reward in rewards:
+        successes.setdefault(reward.task_id, []).append(reward.reward)
+    rejected = sum(reward.rejected is not None for reward in rewards)
+    return Arm(label, successes, rejected, in_context=_successes(in_context))
+
+
+def _successes(outcomes: Sequence[Outcome]) -> dict[str, list[float]]:
+    return {outcome.task.id: [float(outcome.correct)] for outcome in outcomes}
+
+
+def pass_at_k(successes: Sequence[float], k: int) -> float:
+    """The chance that at least one of k trials drawn from these, without replacement, succeeds."""
+    n, failures = len(successes), sum(not success for success in successes)
+    return 1.0 - comb(failures, k) / comb(n, k)
+
+
+def summarize_arm(arm: Arm, previous: Arm | None, seed: int) -> dict[str, Any]:
+    """The figures of one row, as results.json holds them; fractions, not percent.
+
+    Intervals are 95%, resampled over tasks, since trials of one task are not independent; the
+    difference to the row above is paired over tasks.
+    """
+    trials = min(map(len, arm.successes.values()))
+    return {
+        "label": arm.label,
+        "success_rate": asdict(clustered_bootstrap(arm.successes, seed)),
+        "difference_to_row_above": (
+            asdict(paired_difference(arm.successes, previous.successes, seed)) if previous else None
+        ),
+        "pass_at_k": {
+            str(k): asdict(
+                clustered_bootstrap(
+                    {task: [pass_at_k(values, k)] for task, values in arm.successes.items()}, seed
+                )
+            )
+            for k in range(1, trials + 1)
+        },
+        "in_context_success_rate": (
+            asdict(clustered_bootstrap(arm.in_context, seed)) if arm.in_context else None
+        ),
+        "n_trials": sum(map(len, arm.successes.values())),
+        "n_rejected": arm.rejected,
+        "successes_by_task": {task: sum(values) for task, values in arm.successes.items()},
+    }
+
+
+def format_table(rows: Sequence[Mapping[str, Any]], seconds: Mapping[str, float]) -> str:
+    """The table that a reader sees: percent ± half a 95% interval; `seconds` by label."""
+    header = ["", "success", "to row above", "pass@k", "in context", "invalid", "s/adapter"]
+    cells = []
+    for row in rows:
+        k, best = max(row["pass_at_k"].items(), key=lambda item: int(item[0]))
+        cells.append(
+            [
+                row["label"],
+                percent(row["success_rate"]),
+                percent(row["difference_to_row_above"], signed=True),
+                f"{percent(best)} (k={k})",
+                percent(row["in_context_success_rate"]),
+                f"{row['n_rejected']}/{row['n_trials']}",
+                f"{seconds[row['label']]:.2f}" if row["label"] in seconds else "-",
+            ]
+        )
+    return markdown_table(header, cells)
+
+
+def format_task_table(arms: Sequence[Arm]) -> str:
+    """Successes of every task in every arm, such as 3/5."""
+    header = ["task", *(arm.label for arm in arms)]
+    tasks = sorted({task for arm in arms for task in arm.successes})
+    cells = [
+        [
+            task,
+            *(f"{sum(arm.successes[task]):.0f}/{len(arm.successes[task])}" for arm in arms),
+        ]
+        for task in tasks
+    ]
+    return markdown_table(header, cells)
+
+
+def solved_tasks(arm: Arm) -> list[str]:
+    """Ids of the tasks that at least one trial solved, sorted; a file of them is a --task_ids."""
+    return sorted(task for task, values in arm.successes.items() if any(values))

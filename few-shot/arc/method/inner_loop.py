@@ -1,0 +1,151 @@
+"""SEAL's inner loop on an ARC task: test-time training as a self-edit asks for it (section 4.2).
+
+The self-edit decides which examples are made of the demonstrations, which tokens are learned, how
+fast and how long. All else is equal, the initial weights of the adapters too.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+from arc.method.configurations import BATCH_SIZE, Configuration, Rejection, check_steps
+from arc.method.encoding import EncodedItem, encode_item
+from arc.method.prediction import Outcome, read_outcomes, record_of, solve
+from arc.puzzles.augmenters import Augmentations
+from arc.puzzles.tasks import Item, Task
+from arc.puzzles.training_sets import select_items, training_items
+from arc.settings import InnerLoopSettings
+from seal.loop.inner_loops import Asked, run_inner_loops
+from seal.loop.policy import Policy
+from seal.lora import AdapterJob
+from seal.run import Run
+from seal.seeds import derive_seed
+
+SHARED_SETS = 8
+"""Encoded training sets kept: self-edits of a task often differ in how to train, not on what."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One inner loop and the try at its task that follows.
+
+    Trials of a task with the same `repeat` share all seeds: equal ones would give equal results.
+    """
+
+    id: str
+    task: Task
+    configuration: Configuration
+    repeat: int = 0
+
+
+def run_trials(
+    run: Run,
+    trials: Sequence[Trial],
+    policy: Policy,
+    settings: InnerLoopSettings,
+    seed: int,
+) -> list[Outcome]:
+    """Train and predict all trials; what the run holds already is not done again.
+
+    Appends RUN/predictions.jsonl, one line per trial. Returns outcomes in the order of `trials`.
+    """
+    inner_loop = _InnerLoop(run, policy, settings, seed)
+    run_inner_loops(
+        run,
+        policy,
+        trials,
+        inner_loop.make_job,
+        inner_loop.predict,
+        records="predictions",
+        slots=settings.slots,
+        target_modules=settings.target_modules,
+        label="inner loops",
+    )
+    return read_outcomes(run, [(trial.id, trial.task) for trial in trials])
+
+
+class _InnerLoop:
+    """Makes the jobs of trials and has their tasks solved."""
+
+    def __init__(self, run: Run, policy: Policy, settings: InnerLoopSettings, seed: int) -> None:
+        self._run = run
+        self._policy = policy
+        self._settings = settings
+        self._seed = seed
+        self._rejected: dict[str, Rejection] = {}
+        self._training_set = lru_cache(SHARED_SETS)(self._make_training_set)
+
+    def make_job(self, trial: Trial) -> AdapterJob | None:
+        """The finetune that a trial's configuration asks for; None where it cannot be had."""
+        configuration = trial.configuration
+        items = self._training_set(trial.task, configuration.augmentations, trial.repeat)
+        rejection = check_steps(configuration, len(items), self._settings.max_steps)
+        if rejection is not None:
+            self._rejected[trial.id] = rejection
+            return None
+        return adapter_job(configuration, items, self._settings, self._seed, trial.repeat)
+
+    def _make_training_set(
+        self, task: Task, augmentations: Augmentations, repeat: int
+    ) -> list[EncodedItem]:
+        seed = derive_seed(self._seed, f"{task.id}/training-set", repeat)
+        return training_set(task, augmentations, self._policy, self._settings, seed)
+
+    def predict(self, asked: Asked[Trial]) -> None:
+        """Append a record for each trial: its try at the task, or why it was not trained."""
+        trained = [(trial, adapter) for trial, adapter in asked if adapter is not None]
+        tasks = [(trial.task, adapter) for trial, adapter in trained]
+        solutions = solve(self._policy, tasks, self._settings, self._seed)
+        solved = {
+            trial.id: solution for (trial, _), solution in zip(trained, solutions, strict=True)
+        }
+        self._run.append(
+            "predictions",
+            *(
+                record_of(trial.id, trial.task, solved.get(trial.id), self._rejected.get(trial.id))
+                for trial, _ in asked
+            ),
+        )
+
+
+def training_set(
+    task: Task,
+    augmentations: Augmentations,
+    policy: Policy,
+    settings: InnerLoopSettings,
+    seed: int,
+) -> list[EncodedItem]:
+    """The tokens of a task's training examples, at most `max_items` (golden A4)."""
+
+    def encode(item: Item) -> EncodedItem | None:
+        encoded = encode_item(item, policy.tokenizer, settings)
+        return encoded if len(encoded.input_ids) < settings.max_length else None
+
+    items = training_items(
+        task.demonstrations, augmentations, seed, release_bugs=settings.release_bugs
+    )
+    return select_items(items, encode, settings.max_items, seed)
+
+
+def adapter_job(
+    configuration: Configuration,
+    items: Sequence[EncodedItem],
+    settings: InnerLoopSettings,
+    seed: int,
+    repeat: int = 0,
+) -> AdapterJob:
+    """The LoRA finetune of a configuration on its training set."""
+    return AdapterJob(
+        sequences=[item.labelled(configuration.loss_on_all_tokens) for item in items],
+        learning_rate=float(configuration.learning_rate),
+        epochs=configuration.epochs,
+        batch_size=BATCH_SIZE,
+        gradient_accumulation=1,
+        schedule="cosine",
+        warmup_steps=settings.warmup_steps,
+        max_grad_norm=1.0,
+        rank=settings.lora_rank,
+        alpha=settings.lora_alpha,
+        # Whatever the self-edit and the task, an adapter starts from the same weights
+        seed=derive_seed(seed, "adapter", repeat),
+    )

@@ -1,0 +1,71 @@
+"""What self-edits choose: how often each choice of each knob is made, before RL and after.
+
+The knobs are what a self-edit decides: four switches of augmentations, which tokens are learned,
+how fast and how long.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+
+from arc.method.configurations import Configuration, Rejection, parse_self_edit
+from seal.report.tables import markdown_table
+from seal.run import Run
+
+KnobShares = dict[str, dict[str, float]]
+"""Knob to choice to the share of self-edits that make it."""
+
+
+def choices(configuration: Configuration) -> dict[str, str]:
+    """Every knob with what is chosen, as a reader wants to see it."""
+    switches = configuration.augmentations._asdict()
+    return {
+        **{name: "on" if wanted else "off" for name, wanted in switches.items()},
+        "strategy": "all tokens" if configuration.loss_on_all_tokens else "output tokens",
+        "learning_rate": f"{configuration.learning_rate:g}",
+        "epochs": f"{configuration.epochs:g}",
+    }
+
+
+def knob_shares(parsed: Iterable[Configuration | Rejection]) -> KnobShares:
+    """The distribution of each knob over self-edits; those that are rejected do not count."""
+    valid = [choices(each) for each in parsed if isinstance(each, Configuration)]
+    return {
+        knob: {
+            choice: round(n / len(valid), 4)
+            for choice, n in sorted(Counter(each[knob] for each in valid).items(), key=_order)
+        }
+        for knob in (valid[0] if valid else ())
+    }
+
+
+def read_knobs(run: Run) -> KnobShares:
+    """The distribution over RUN/self_edits.jsonl."""
+    return knob_shares(parse_self_edit(record["text"]) for record in run.records("self_edits"))
+
+
+def _order(counted: tuple[str, int]) -> tuple[float, str]:
+    """Numbers by size, words by the alphabet."""
+    choice, _ = counted
+    try:
+        return float(choice), ""
+    except ValueError:
+        return 0.0, choice
+
+
+def format_knobs(columns: Mapping[str, KnobShares]) -> str:
+    """A table of all choices that anyone made, in percent; `columns` are shares by label."""
+    made: dict[str, Counter[str]] = {}
+    for shares in columns.values():
+        for knob, of_knob in shares.items():
+            made.setdefault(knob, Counter()).update(of_knob.keys())
+    cells = [
+        [knob, choice, *(_percent(shares, knob, choice) for shares in columns.values())]
+        for knob, counted in made.items()
+        for choice, _ in sorted(counted.items(), key=_order)
+    ]
+    return markdown_table(["knob", "choice", *columns], cells)
+
+
+def _percent(shares: KnobShares, knob: str, choice: str) -> str:
+    """What is shown of a column none of whose self-edits is valid is no zero."""
+    return f"{100 * shares[knob].get(choice, 0):.0f}" if shares else "-"

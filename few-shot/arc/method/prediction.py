@@ -1,0 +1,179 @@
+"""Predict a test grid: greedily from several views, then by vote (paper, section 4.2; A5, A6).
+
+Prompts and decoding are those of training; nothing here knows whether there is an adapter.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from arc.method.configurations import Rejection
+from arc.method.encoding import longest_answer
+from arc.method.prompts import prediction_prompt
+from arc.puzzles.grids import Grid
+from arc.puzzles.rendering import decode_grid
+from arc.puzzles.tasks import Task
+from arc.puzzles.views import View, views
+from arc.puzzles.voting import Prediction, vote
+from arc.settings import PredictionSettings
+from seal.loop.policy import Policy
+from seal.records import Record
+from seal.run import Run
+from seal.sampling import SampleRequest, SamplingParameters
+from seal.seeds import derive_seed
+
+SHOWN = 200
+"""Characters of an unreadable answer that are kept."""
+
+
+@dataclass(frozen=True)
+class Solution:
+    """What a policy, bare or adapted, makes of a task."""
+
+    attempts: tuple[Grid, ...]
+    """Two grids; none where no answer could be read as a grid."""
+    predictions: tuple[Prediction, ...]
+    """What could be read, one per view, as the task itself shows it."""
+    unreadable: tuple[str, ...]
+    """The other answers, one per view."""
+
+    @property
+    def n_views(self) -> int:
+        """Views that were asked."""
+        return len(self.predictions) + len(self.unreadable)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one try at a task came to, as predictions.jsonl holds it."""
+
+    id: str
+    task: Task
+    attempts: tuple[Grid, ...]
+    """Two grids, or none: there was no try, or no answer could be read."""
+    rejection: Rejection | None
+    """Why there was no try: the training that was asked for cannot be had."""
+    n_views: int
+    n_decoded: int
+    """Views whose answer could be read as a grid."""
+
+    @property
+    def correct(self) -> bool:
+        """Whether one of the attempts is the target, cell for cell."""
+        return self.task.target in self.attempts
+
+
+def predict_in_context(
+    run: Run, tasks: Sequence[Task], policy: Policy, settings: PredictionSettings, seed: int
+) -> list[Outcome]:
+    """The bare policy's try at each task, appended to RUN/predictions.jsonl unless it is there."""
+    n_views = max(len(task_views(task, settings, seed)) for task in tasks)
+    size = max(1, policy.settings.sampling_batch // n_views)
+    groups = list(run.pending_groups("predictions", tasks, size, key=_in_context_id))
+    with run.progress(sum(map(len, groups)), "in context") as bar:
+        for group in groups:
+            solutions = solve(policy, [(task, None) for task in group], settings, seed)
+            records = [
+                record_of(_in_context_id(task), task, solution)
+                for task, solution in zip(group, solutions, strict=True)
+            ]
+            run.append("predictions", *records)
+            bar.update(len(group))
+    return read_outcomes(run, [(_in_context_id(task), task) for task in tasks])
+
+
+def _in_context_id(task: Task) -> str:
+    return f"{task.id}/in-context"
+
+
+def task_views(task: Task, settings: PredictionSettings, seed: int) -> list[View]:
+    """The views of a task; under equal seeds every policy and adapter gets the same."""
+    view_seed = derive_seed(seed, f"{task.id}/views")
+    return views(task.demonstrations, task.test_input, view_seed, settings.n_permutations)
+
+
+def solve(
+    policy: Policy,
+    asked: Sequence[tuple[Task, Path | None]],
+    settings: PredictionSettings,
+    seed: int,
+) -> list[Solution]:
+    """Predict each task with its adapter, or the bare policy, all in one call of the sampler."""
+    posed = [(task, adapter, task_views(task, settings, seed)) for task, adapter in asked]
+    requests = [
+        SampleRequest(
+            prediction_prompt(view.demonstrations, view.input, settings, policy.tokenizer),
+            adapter=adapter,
+        )
+        for _, adapter, shown in posed
+        for view in shown
+    ]
+    limit = settings.max_answer_tokens or longest_answer()
+    completions = iter(policy.sampler.complete(requests, SamplingParameters(limit)))
+    return [
+        solution_of(shown, [next(completions).text for _ in shown], settings.release_bugs)
+        for _, _, shown in posed
+    ]
+
+
+def solution_of(
+    shown: Sequence[View], answers: Sequence[str], release_bugs: bool = False
+) -> Solution:
+    """Decode the answers, undo the views, and vote; an answer without a grid has no vote."""
+    grids = [decode_grid(answer, release_bugs) for answer in answers]
+    predictions = [
+        _undo(view, grid) for view, grid in zip(shown, grids, strict=True) if grid is not None
+    ]
+    read = zip(answers, grids, strict=True)
+    return Solution(
+        attempts=vote(predictions) or (),
+        predictions=tuple(predictions),
+        unreadable=tuple(answer for answer, grid in read if grid is None),
+    )
+
+
+def _undo(view: View, grid: Grid) -> Prediction:
+    """What an answer to a view says about the task itself."""
+    if view.inverter is None:
+        return Prediction(grid, None)
+    return Prediction(view.inverter(grid), str(view.inverter))
+
+
+def record_of(
+    id: str, task: Task, solution: Solution | None, rejection: Rejection | None = None
+) -> Record:
+    """A line of predictions.jsonl: a solution, or why there is none."""
+    record: Record = {"id": id, "task_id": task.id}
+    if rejection is not None:
+        record["rejection"] = {"reason": rejection.reason, "kind": rejection.kind}
+    if solution is not None:
+        votes = Counter(solution.predictions)
+        record["attempts"] = solution.attempts
+        record["votes"] = [voter._asdict() | {"n": n} for voter, n in votes.items()]
+        record["n_views"] = solution.n_views
+        if solution.unreadable:
+            record["unreadable"] = shorten(solution.unreadable[0])
+    return record
+
+
+def shorten(answer: str) -> str:
+    """The beginning of an answer, enough to see why it is no grid."""
+    return answer if len(answer) <= SHOWN else f"{answer[:SHOWN]} ..."
+
+
+def read_outcomes(run: Run, wanted: Sequence[tuple[str, Task]]) -> list[Outcome]:
+    """What predictions.jsonl says of the tries with these ids, in their order."""
+    records = {record["id"]: record for record in run.records("predictions")}
+    return [_outcome(task, records[id]) for id, task in wanted]
+
+
+def _outcome(task: Task, record: Record) -> Outcome:
+    return Outcome(
+        id=record["id"],
+        task=task,
+        attempts=tuple(tuple(map(tuple, grid)) for grid in record.get("attempts", [])),
+        rejection=Rejection(**record["rejection"]) if "rejection" in record else None,
+        n_views=record.get("n_views", 0),
+        n_decoded=sum(voter["n"] for voter in record.get("votes", [])),
+    )

@@ -1,0 +1,71 @@
+"""What the policy is asked: for a self-edit, and for the output grid of a test input.
+
+The wording is in prompt files, one for each; how grids are written is not (golden A3).
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from arc.puzzles.grids import Grid
+from arc.puzzles.rendering import demonstrations_text, examples_text, query_text
+from arc.puzzles.tasks import Pair, Task
+from arc.settings import PromptSettings
+from seal.prompt_files import Prompt, chat_ids, fill, load_prompt
+
+Messages = list[dict[str, str]]
+SELF_EDIT_FILE, PREDICTION_FILE = "self-edit.txt", "predict.txt"
+_MEND = "this domain needs an instruct model"
+
+
+def self_edit_prompt(task: Task, settings: PromptSettings, tokenizer: Any) -> list[int]:
+    """Ask how to train on a task's demonstrations, as token ids.
+
+    Raises UserError for a prompt file or a chat template that cannot be used.
+    """
+    messages = _messages(
+        _self_edit_file(settings), {"examples": examples_text(task.demonstrations)}
+    )
+    return chat_ids(messages, tokenizer, settings.prompt_folder / SELF_EDIT_FILE, mend=_MEND)
+
+
+def prediction_prompt(
+    demonstrations: Sequence[Pair], grid: Grid, settings: PromptSettings, tokenizer: Any
+) -> list[int]:
+    """Ask for the output that belongs to `grid`, as token ids; raises UserError likewise."""
+    messages = prediction_messages(demonstrations, grid, settings)
+    return chat_ids(messages, tokenizer, settings.prompt_folder / PREDICTION_FILE, mend=_MEND)
+
+
+def prediction_messages(
+    demonstrations: Sequence[Pair], grid: Grid, settings: PromptSettings
+) -> Messages:
+    """Demonstrations in the system message, the query in the user's (golden A3)."""
+    values = {"demonstrations": demonstrations_text(demonstrations), "query": query_text(grid)}
+    return _messages(_prediction_file(settings), values)
+
+
+def check_prompts(settings: PromptSettings) -> None:
+    """Load both prompts, so that a mistake in a file costs no work; raises UserError."""
+    _self_edit_file(settings)
+    _prediction_file(settings)
+
+
+def _self_edit_file(settings: PromptSettings) -> Prompt:
+    return load_prompt(settings.prompt_folder / SELF_EDIT_FILE, frozenset({"examples"}))
+
+
+def _prediction_file(settings: PromptSettings) -> Prompt:
+    placeholders = frozenset({"demonstrations", "query"})
+    return load_prompt(
+        settings.prompt_folder / PREDICTION_FILE, placeholders, required_in=("system", "prompt")
+    )
+
+
+def _messages(prompt: Prompt, values: dict[str, str]) -> Messages:
+    # A section's last line break ends the section; all others are part of the message
+    sections = (("system", prompt.system), ("user", prompt.prompt))
+    return [
+        {"role": role, "content": fill(text.removesuffix("\n"), values)}
+        for role, text in sections
+        if text.strip()
+    ]

@@ -1,0 +1,1 @@
+"""Grids and tasks: reading, drawing as text, augmenting, voting. No model."""

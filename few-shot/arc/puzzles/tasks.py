@@ -1,0 +1,252 @@
+"""ARC tasks: demonstrations of one rule, and test inputs to which it is to be applied."""
+
+import random
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from arc.puzzles.grids import Grid, as_grid
+from arc.settings import TREE, TaskSettings
+from seal.errors import UserError
+from seal.records import read_json, read_text
+
+PRESETS = TREE / "presets"
+"""Lists of task ids that ship: `<preset>.txt`."""
+
+# Ids become names of files and folders
+_ID = re.compile(r"\w[\w.-]*")
+
+
+class Pair(NamedTuple):
+    """An input grid and the output grid that the rule makes of it."""
+
+    input: Grid
+    output: Grid
+
+
+class Item(NamedTuple):
+    """Demonstrations of a rule, and one pair to be predicted from them.
+
+    What a task is with one of its test inputs, and what a training example is with one of the
+    demonstrations left out. Compares and sorts by value.
+    """
+
+    demonstrations: tuple[Pair, ...]
+    test: Pair
+
+
+@dataclass(frozen=True)
+class Task:
+    """One test input of an ARC task; `id` is the task's, a dash, and the test input's index."""
+
+    id: str
+    demonstrations: tuple[Pair, ...]
+    test_input: Grid
+    target: Grid | None
+    """None where the solution is not known."""
+
+
+def load_tasks(path: Path, solutions: Path | None = None) -> list[Task]:
+    """One Task per test input, in the order of the file, or of the names of a folder's files.
+
+    `path` is one of
+    - Kaggle's challenges file, {id: {"train": [...], "test": [...]}};
+    - a folder of files with one task each, as in ARC's repository; the file's stem is the id;
+    - one such file.
+
+    Targets come from the solutions file, {id: [grid, ...]}, which may hold further tasks; else from
+    the one beside `path` that is named "solutions" where `path` is named "challenges"; else from
+    the outputs of the test pairs, as far as there are any.
+
+    Raises UserError, with file, task and place, for anything missing or malformed.
+    """
+    tasks = [task for entry in _entries(path) for task in _tasks_of(entry)]
+    if not tasks:
+        raise UserError(f"{path}: no tasks; add some")
+    solutions = solutions or _solutions_beside(path)
+    return tasks if solutions is None else _with_solutions(tasks, solutions)
+
+
+def select_tasks(
+    tasks: Sequence[Task], task_ids: str | None, n_tasks: int | None, seed: int
+) -> list[Task]:
+    """The tasks that a preset or a file of ids names, and of these `n_tasks` drawn by the seed.
+
+    `task_ids` is a preset or a file with an id a line, "#" beginning a comment; the id of a task
+    without an index means all its test inputs. Their order counts, and each task appears once. A
+    draw depends on the set of tasks alone. None for either means all.
+
+    Raises UserError for an unknown preset or id, and if there are fewer than `n_tasks`.
+    """
+    chosen = list(tasks) if task_ids is None else _named(tasks, task_ids)
+    if n_tasks is None:
+        return chosen
+    if not 1 <= n_tasks <= len(chosen):
+        raise UserError(
+            f"{n_tasks} tasks are wanted, of {len(chosen)} available; change --n_tasks or name more"
+            " tasks"
+        )
+    chosen.sort(key=lambda task: task.id)
+    random.Random(seed).shuffle(chosen)
+    return chosen[:n_tasks]
+
+
+def read_tasks(settings: TaskSettings, seed: int) -> list[Task]:
+    """The tasks that a program's flags ask for; raises UserError as the functions above do."""
+    tasks = load_tasks(settings.tasks, settings.solutions)
+    return select_tasks(tasks, settings.task_ids, settings.n_tasks, seed)
+
+
+def require_targets(tasks: Sequence[Task]) -> None:
+    """Raises UserError if the solution of a task is not known."""
+    unsolved = [task.id for task in tasks if task.target is None]
+    if unsolved:
+        raise UserError(
+            f"no solution for {len(unsolved)} of {len(tasks)} tasks, the first {unsolved[0]}; give"
+            " the solutions file with --solutions"
+        )
+
+
+# Reading
+
+
+class _Entry(NamedTuple):
+    """A task as JSON has it; `where` begins messages about it."""
+
+    id: str
+    where: str
+    content: Any
+
+
+def _entries(path: Path) -> list[_Entry]:
+    if path.is_dir():
+        # macOS and editors leave hidden files about
+        files = sorted(file for file in path.glob("*.json") if not file.name.startswith("."))
+        if not files:
+            raise UserError(f"{path}: no .json files; name the folder that holds the tasks")
+        return [_Entry(file.stem, str(file), read_json(file)) for file in files]
+    content = read_json(path)
+    if not isinstance(content, dict):
+        raise UserError(f"{path}: neither one task nor {{id: task}}; give ARC's or Kaggle's layout")
+    if {"train", "test"} & content.keys():
+        return [_Entry(path.stem, str(path), content)]
+    return [_Entry(name, f"{path} task {name}", task) for name, task in content.items()]
+
+
+def _tasks_of(entry: _Entry) -> Iterator[Task]:
+    if not _ID.fullmatch(entry.id):
+        raise UserError(
+            f"{entry.where}: {entry.id!r} is no id of letters, digits, dots, dashes; rename it"
+        )
+    demonstrations = tuple(
+        Pair(_grid_at(pair, "input", where), _grid_at(pair, "output", where))
+        for where, pair in _pairs(entry, "train")
+    )
+    for index, (where, pair) in enumerate(_pairs(entry, "test")):
+        test_input = _grid_at(pair, "input", where)
+        target = _grid_at(pair, "output", where) if "output" in pair else None
+        yield Task(f"{entry.id}-{index}", demonstrations, test_input, target)
+
+
+def _pairs(entry: _Entry, key: str) -> Iterator[tuple[str, Any]]:
+    pairs = _required(entry.content, key, entry.where)
+    if not isinstance(pairs, list) or not pairs:
+        raise UserError(f'{entry.where}: "{key}" must be a list with at least one pair; fill it in')
+    return ((f"{entry.where} {key}[{index}]", pair) for index, pair in enumerate(pairs))
+
+
+def _required(record: Any, key: str, where: str) -> Any:
+    if not isinstance(record, dict):
+        raise UserError(f'{where}: expected an object with "{key}", found {str(record)[:40]!r}')
+    if key not in record:
+        raise UserError(f'{where}: "{key}" is missing; add it')
+    return record[key]
+
+
+def _grid_at(pair: Any, key: str, where: str) -> Grid:
+    return _grid(_required(pair, key, where), f"{where} {key}")
+
+
+def _grid(rows: Any, where: str) -> Grid:
+    try:
+        return as_grid(rows)
+    except ValueError as error:
+        raise UserError(f"{where}: {error}; mend this grid") from None
+
+
+# Solutions
+
+
+def _solutions_beside(path: Path) -> Path | None:
+    if "challenges" not in path.name:
+        return None
+    beside = path.with_name(path.name.replace("challenges", "solutions"))
+    return beside if beside.exists() else None
+
+
+def _with_solutions(tasks: list[Task], path: Path) -> list[Task]:
+    content = read_json(path)
+    if not isinstance(content, dict):
+        raise UserError(f"{path}: not {{id: [grid, ...]}}; give Kaggle's solutions file")
+    named = _by_name(tasks)
+    missing = [name for name in named if name not in content]
+    if missing:
+        raise UserError(
+            f"{path}: no solution for {len(missing)} of {len(named)} tasks, the first {missing[0]};"
+            " give the solutions file of the same split"
+        )
+    return [
+        replace(task, target=_grid(rows, f"{path} task {name} [{index}]"))
+        for name, group in named.items()
+        for index, (task, rows) in enumerate(_matched(group, content[name], f"{path} task {name}"))
+    ]
+
+
+def _matched(group: list[Task], solutions: Any, where: str) -> Iterator[tuple[Task, Any]]:
+    """A task's test inputs with their solutions."""
+    if not isinstance(solutions, list) or len(solutions) != len(group):
+        found = len(solutions) if isinstance(solutions, list) else f"{str(solutions)[:40]!r}"
+        raise UserError(
+            f"{where}: found {found}, and the task has {len(group)} test inputs; give a list with a"
+            " grid for each"
+        )
+    return zip(group, solutions, strict=True)
+
+
+def _by_name(tasks: Sequence[Task]) -> dict[str, list[Task]]:
+    """The test inputs of each task, by the id without its index."""
+    groups: dict[str, list[Task]] = {}
+    for task in tasks:
+        groups.setdefault(task.id.rpartition("-")[0], []).append(task)
+    return groups
+
+
+# Ids
+
+
+def _named(tasks: Sequence[Task], task_ids: str) -> list[Task]:
+    path = _id_file(task_ids)
+    known = _by_name(tasks) | {task.id: [task] for task in tasks}
+    chosen: dict[str, Task] = {}
+    for row, line in enumerate(read_text(path).split("\n"), start=1):
+        name = line.partition("#")[0].strip()
+        if name and name not in known:
+            raise UserError(
+                f"{path} row {row}: {name!r} is not among the {len(tasks)} tasks that were loaded;"
+                " give the file of its split, or remove the row"
+            )
+        chosen |= {task.id: task for task in known.get(name, [])}
+    if not chosen:
+        raise UserError(f"{path}: no ids; write one a line")
+    return list(chosen.values())
+
+
+def _id_file(task_ids: str) -> Path:
+    presets = {path.stem: path for path in sorted(PRESETS.glob("*.txt"))}
+    if task_ids not in presets and not Path(task_ids).exists():
+        raise UserError(
+            f"{task_ids}: neither a file of ids nor a preset; the presets are {', '.join(presets)}"
+        )
+    return presets.get(task_ids, Path(task_ids))

@@ -1,0 +1,108 @@
+"""Two attempts at a test output from the predictions of many views of it (golden A6).
+
+A vote in two rounds. Every group of predictions, the whole first and then each view's, names three
+candidates; the candidates of all groups together name the attempts. A view so weighs as much as
+the whole, however few of its predictions could be read.
+
+The release lets the order of a Python set break ties. Here the values themselves do, so the
+attempts do not depend on the order of the predictions: of equally frequent grids the largest leads,
+while a majority of rows or columns takes the smallest. The two pull apart on purpose: where all
+grids are tied the second attempt then seldom repeats the first.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import NamedTuple, TypeVar
+
+from arc.puzzles.grids import Grid, transpose
+
+VOTING_INVERTERS = (None, "Transpose()", "Flip(0)", "Flip(1)", "Rotate(180)", "Rotate(270)")
+"""The views that form a group of their own; predictions of any other count among the whole."""
+
+_T = TypeVar("_T", bound=tuple)
+
+
+class Prediction(NamedTuple):
+    """A predicted output whose view is undone."""
+
+    grid: Grid
+    inverter: str | None
+    """Name of the augmenter that undid the view; None for the plain view."""
+
+
+def vote(predictions: Sequence[Prediction]) -> tuple[Grid, Grid] | None:
+    """The first and the second attempt, which may be equal; None without predictions."""
+    if not predictions:
+        return None
+    whole = [prediction.grid for prediction in predictions]
+    views = {
+        inverter: [prediction.grid for prediction in predictions if prediction.inverter == inverter]
+        for inverter in VOTING_INVERTERS
+    }
+    groups = [group for group in (whole, *views.values()) if group]
+    candidates = [candidate for group in groups for candidate in three_candidates(group)]
+    first, second, third = three_candidates(candidates)
+    return first, _second_attempt(second, third, candidates, plain=views[None])
+
+
+def three_candidates(grids: Sequence[Grid]) -> tuple[Grid, Grid, Grid]:
+    """The most frequent of `grids`, of which there is at least one, and two alternatives.
+
+    The alternatives are the second and third most frequent; where there is none, or it is an
+    earlier candidate, the majority of rows or of columns, which no prediction need equal.
+    """
+    counts = Counter(grids)
+    distinct = sorted(counts, reverse=True)
+    first = max(distinct, key=counts.__getitem__)
+    # Both the maximum and the sort keep ties in order, so among grids that tie for the lead the
+    # first candidate is not the last one ranked: of two such grids, it is ranked second as well.
+    ranking = sorted(distinct, key=counts.__getitem__)
+    second = ranking[-2] if len(ranking) >= 2 else first
+    third = ranking[-3] if len(ranking) >= 3 else first
+    if second == first:
+        second = _majority((first,), grids)
+    if third in (first, second):
+        third = _majority((first, second), grids)
+    return first, second, third
+
+
+def row_majority(grids: Sequence[Grid]) -> Grid:
+    """The most frequent shape, filled with the most frequent row at each index.
+
+    A grid of that width has a say in every row that it has, whatever its height.
+    """
+    height, width = _most_frequent([_shape(grid) for grid in grids])
+    return tuple(
+        _most_frequent([g[row] for g in grids if row < len(g) and len(g[row]) == width])
+        for row in range(height)
+    )
+
+
+def column_majority(grids: Sequence[Grid]) -> Grid:
+    """The same with columns for rows."""
+    return transpose(row_majority([transpose(grid) for grid in grids]))
+
+
+def _majority(taken: Sequence[Grid], grids: Sequence[Grid]) -> Grid:
+    """The majority of rows, or that of columns if the former is taken."""
+    by_rows = row_majority(grids)
+    return column_majority(grids) if by_rows in taken else by_rows
+
+
+def _second_attempt(
+    second: Grid, third: Grid, candidates: Sequence[Grid], plain: Sequence[Grid]
+) -> Grid:
+    """The second candidate, or the third if it is as frequent and plain views do not prefer it."""
+    if not plain or candidates.count(second) != candidates.count(third):
+        return second
+    return second if plain.count(second) > plain.count(third) else third
+
+
+def _most_frequent(values: Sequence[_T]) -> _T:
+    """The most frequent value, of equally frequent ones the smallest."""
+    counts = Counter(values)
+    return max(sorted(counts), key=counts.__getitem__)
+
+
+def _shape(grid: Grid) -> tuple[int, int]:
+    return len(grid), len(grid[0]) if grid else 0

@@ -1,0 +1,1 @@
+"""Tasks for the eye: in the terminal, and as PNG."""

@@ -1,0 +1,152 @@
+"""A small Llama that knows how self-edits are written and nothing else, for trying the programs.
+
+What is measured with it says how fast and how soundly the programs work, never how well.
+"""
+
+import random
+import shutil
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import torch
+from tokenizers import Regex, pre_tokenizers
+from transformers import (
+    DataCollatorForSeq2Seq,
+    GenerationConfig,
+    LlamaConfig,
+    LlamaForCausalLM,
+    PreTrainedTokenizerFast,
+    PrinterCallback,
+    Trainer,
+    TrainingArguments,
+)
+
+from arc.method.configurations import Configuration, to_json
+from arc.method.prompts import self_edit_prompt
+from arc.puzzles.augmenters import Augmentations
+from arc.puzzles.rendering import demonstrations_text, examples_text
+from arc.puzzles.tasks import Task
+from arc.settings import PromptSettings
+from seal.models.load import hide_progress_in_logs
+from seal.models.untrained import SIZE, train_tokenizer
+from seal.records import read_text
+from seal.training.sft import SftRow, encode_example
+
+END_OF_TURN = "<|end_of_turn|>"
+ROLE_TOKENS = tuple(f"<|{role}|>" for role in ("system", "user", "assistant"))
+CHAT_TEMPLATE = (
+    "{% for message in messages %}<|{{ message.role }}|>{{ message.content }}"
+    f"{END_OF_TURN}"
+    "{% endfor %}{% if add_generation_prompt %}<|assistant|>{% endif %}"
+)
+LEARNING_RATES = (1e-1, 3e-2, 1e-2, 1e-3, 1e-4)
+EPOCHS = (1, 2, 3)  # four are more than 375 steps on the largest training set
+SHORTEST = 4
+
+
+def random_configuration(
+    rng: random.Random,
+    learning_rates: Sequence[float] = LEARNING_RATES,
+    epochs: Sequence[int] = EPOCHS,
+) -> Configuration:
+    """A configuration that says nothing about the task: what a small model starts from.
+
+    With the defaults it can be trained, however large the training set.
+    """
+    return Configuration(
+        augmentations=Augmentations(*(rng.random() < 0.5 for _ in Augmentations._fields)),
+        loss_on_all_tokens=rng.random() < 0.5,
+        learning_rate=rng.choice(learning_rates),
+        epochs=rng.choice(epochs),
+    )
+
+
+def train_grid_tokenizer(texts: Iterable[str], vocab_size: int) -> PreTrainedTokenizerFast:
+    """A byte-level BPE in which digits stand alone and stock phrases are single tokens.
+
+    Turns of a chat begin with a token for the role and end with the end-of-text token.
+    """
+    return train_tokenizer(
+        texts,
+        vocab_size,
+        pre_tokenizer=pre_tokenizers.Sequence(
+            [
+                # Grids are read cell by cell, as by Llama 3, which keeps digits and blanks apart
+                pre_tokenizers.Split(Regex(r"[0-9]| "), "isolated"),
+                pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+            ]
+        ),
+        end_of_text=END_OF_TURN,
+        special_tokens=ROLE_TOKENS,
+        chat_template=CHAT_TEMPLATE,
+    )
+
+
+def save_small_model(
+    folder: Path,
+    tasks: Sequence[Task],
+    prompts: PromptSettings,
+    seed: int = 0,
+    format_steps: int = 150,
+) -> Path:
+    """Write a random Llama that was shown how self-edits look, as `prompts` ask for those of tasks.
+
+    In each of `format_steps` steps it learns 8 random self-edits, which say nothing about what is
+    good for a task. Equal arguments give equal folders on one machine.
+    """
+    rng = random.Random(seed)
+    self_edits = [to_json(random_configuration(rng)) for _ in range(8 * format_steps)]
+    texts = [read_text(file) for file in sorted(prompts.prompt_folder.glob("*.txt"))]
+    for task in tasks:
+        texts += [demonstrations_text(task.demonstrations), examples_text(task.demonstrations)]
+    tokenizer = train_grid_tokenizer([*texts, *self_edits[:200]], vocab_size=512)
+    end = tokenizer.eos_token_id
+    config = LlamaConfig(
+        **SIZE | {"vocab_size": len(tokenizer), "eos_token_id": end, "pad_token_id": end},
+        bos_token_id=None,
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = LlamaForCausalLM(config)
+    model.generation_config = GenerationConfig(eos_token_id=end, pad_token_id=end)
+    asked = sorted((self_edit_prompt(task, prompts, tokenizer) for task in tasks), key=len)
+    # The shortest prompts: the form does not depend on the task, the time does
+    rows = [SftRow(rng.choice(asked[:SHORTEST]), self_edit) for self_edit in self_edits]
+    _learn_format(model, tokenizer, rows, folder, seed)
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+def _learn_format(
+    model: LlamaForCausalLM,
+    tokenizer: PreTrainedTokenizerFast,
+    rows: Sequence[SftRow],
+    folder: Path,
+    seed: int,
+) -> None:
+    """One pass over the rows with all weights, the loss on the self-edits alone."""
+    hide_progress_in_logs()
+    trainer = Trainer(
+        model=model,
+        args=TrainingArguments(
+            output_dir=str(folder / "trainer"),
+            per_device_train_batch_size=8,
+            num_train_epochs=1,
+            learning_rate=3e-3,
+            lr_scheduler_type="cosine",
+            warmup_steps=10,
+            use_cpu=True,
+            seed=seed,
+            save_strategy="no",
+            report_to=[],
+            remove_unused_columns=False,
+            disable_tqdm=not sys.stderr.isatty(),
+        ),
+        train_dataset=[encode_example(tokenizer, row) for row in rows],
+        data_collator=DataCollatorForSeq2Seq(tokenizer, label_pad_token_id=-100),
+    )
+    trainer.remove_callback(PrinterCallback)  # without a bar it would print its logs
+    trainer.train()
+    shutil.rmtree(folder / "trainer", ignore_errors=True)

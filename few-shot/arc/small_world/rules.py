@@ -1,0 +1,126 @@
+"""Invented ARC-like tasks on small grids, with rules of a few kinds that a small model can learn.
+
+The small model (`pretraining`) is trained on them from nothing; others of them are
+what it then has to solve by test-time training.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from arc.puzzles.grids import COLORS, Grid
+from arc.puzzles.tasks import Pair, Task
+
+Grids = NDArray[np.int64]
+"""Grids of one size, [grids, height, width], or any further axes before the last two."""
+
+
+class Rule(NamedTuple):
+    """What turns every input grid of a task into its output grid."""
+
+    name: tuple[str, ...]
+    """The kind of rule and its colours, in words of `RULE_WORDS`."""
+    apply: Callable[[Grids], Grids]
+    colors: tuple[int, ...] = ()
+    """Colours that every input must have, or else there is nothing to see."""
+
+
+def _transposed(grids: Grids) -> Grids:
+    return grids.swapaxes(-1, -2)
+
+
+_TURNS: dict[str, Callable[[Grids], Grids]] = {
+    "flip-rows": lambda grids: grids[..., ::-1, :],
+    "flip-columns": lambda grids: grids[..., ::-1],
+    "turn-left": lambda grids: _transposed(grids)[..., ::-1, :],
+    "turn-half": lambda grids: grids[..., ::-1, ::-1],
+    "turn-right": lambda grids: _transposed(grids)[..., ::-1],
+    "transpose": _transposed,
+    "anti-transpose": lambda grids: _transposed(grids)[..., ::-1, ::-1],
+}
+# Axis and step of cyclic shifts
+_ROLLS = {
+    "roll-down": (-2, 1),
+    "roll-up": (-2, -1),
+    "roll-right": (-1, 1),
+    "roll-left": (-1, -1),
+}
+_FIRST, _LAST, _ALL = slice(0, 1), slice(-1, None), slice(None)
+# Places that are painted: pairs of rows and columns
+_PAINTED = {
+    "top-row": [(_FIRST, _ALL)],
+    "bottom-row": [(_LAST, _ALL)],
+    "left-column": [(_ALL, _FIRST)],
+    "right-column": [(_ALL, _LAST)],
+    "corners": [(rows, columns) for rows in (_FIRST, _LAST) for columns in (_FIRST, _LAST)],
+    "frame": [(_FIRST, _ALL), (_LAST, _ALL), (_ALL, _FIRST), (_ALL, _LAST)],
+}
+_RECOLORINGS = ("replace", "swap")
+RULE_WORDS = (
+    *(*_TURNS, *_ROLLS, *_PAINTED, *_RECOLORINGS),
+    *(f"color-{color}" for color in range(COLORS)),
+)
+"""All words of rules' names."""
+
+
+def draw_rule(rng: np.random.Generator) -> Rule:
+    """A turn or flip (40%), a recolouring (30%), a cyclic shift (20%) or painted cells (10%)."""
+    kind = rng.choice(4, p=[0.4, 0.3, 0.2, 0.1])
+    if kind == 0:
+        name = str(rng.choice(list(_TURNS)))
+        return Rule((name,), _TURNS[name])
+    if kind == 1:
+        return _recoloring(rng)
+    if kind == 2:
+        name = str(rng.choice(list(_ROLLS)))
+        axis, step = _ROLLS[name]
+        return Rule((name,), lambda grids: np.roll(grids, step, axis))
+    return _painting(rng)
+
+
+def _recoloring(rng: np.random.Generator) -> Rule:
+    name = str(rng.choice(_RECOLORINGS))
+    old, new = map(int, rng.choice(COLORS, 2, replace=False))
+    table = np.arange(COLORS)
+    table[old] = new
+    if name == "swap":
+        table[new] = old
+    seen = (old, new) if name == "swap" else (old,)
+    return Rule((name, f"color-{old}", f"color-{new}"), lambda grids: table[grids], seen)
+
+
+def _painting(rng: np.random.Generator) -> Rule:
+    name, color = str(rng.choice(list(_PAINTED))), int(rng.integers(1, COLORS))
+
+    def paint(grids: Grids) -> Grids:
+        painted = grids.copy()
+        for rows, columns in _PAINTED[name]:
+            painted[..., rows, columns] = color
+        return painted
+
+    return Rule((name, f"color-{color}"), paint)
+
+
+def draw_grids(rule: Rule, n: int, height: int, width: int, rng: np.random.Generator) -> Grids:
+    """`n` input grids in three to seven colours, with those of the rule among them."""
+    palette = rng.choice(COLORS, rng.integers(3, 8), replace=False)
+    grids = palette[rng.integers(len(palette), size=(n, height, width))]
+    # Cells of their own, so that no colour takes another's
+    places = rng.permuted(np.tile(np.arange(height * width), (n, 1)), axis=1)
+    for place, color in zip(places.T, rule.colors, strict=False):
+        grids.reshape(n, -1)[np.arange(n), place] = color
+    return grids
+
+
+def invented_task(id: str, rng: np.random.Generator, n: int = 3, size: int = 3) -> Task:
+    """A task with `n` demonstrations on grids of `size` x `size`."""
+    rule = draw_rule(rng)
+    inputs = draw_grids(rule, n + 1, size, size, rng)
+    *demonstrations, test = map(Pair, map(_grid, inputs), map(_grid, rule.apply(inputs)))
+    return Task(id, tuple(demonstrations), test.input, test.output)
+
+
+def _grid(cells: Grids) -> Grid:
+    return tuple(map(tuple, cells.tolist()))

@@ -1,0 +1,113 @@
+"""The small model's tokenizer: a cell is one token that says its row, its column and its colour.
+
+A model of a million weights does not learn to count brackets and blanks, so the tokenizer counts
+for it: what stands before a cell (`[[`, a blank, or `]` with a new line) is rewritten into a mark
+for the place, from one cell to the next. Decoding turns marks back into what stood there.
+"""
+
+import json
+import re
+from collections.abc import Iterable, Sequence
+from itertools import pairwise, product
+
+from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
+from transformers import PreTrainedTokenizerFast
+
+from arc.method.configurations import Configuration, to_json
+from arc.puzzles.augmenters import Augmentations
+from arc.puzzles.grids import COLORS
+from arc.small_world.format_model import CHAT_TEMPLATE, END_OF_TURN, ROLE_TOKENS
+
+CANVAS = 6
+"""Rows and columns whose cells have tokens of their own; other tokens say the colour alone."""
+UNKNOWN = "<|unknown|>"
+
+# Of Unicode's private use area, so that no text holds them
+_MARKS = [
+    [chr(0xE000 + CANVAS * row + column) for column in range(CANVAS)] for row in range(CANVAS)
+]
+ARROW, END = "\uf000", "\uf001"
+"""How the vocabulary spells `]] -> ` behind an input grid and `]]#` behind an output grid."""
+_NEXT_ROW, _NEXT_CELL = "\uf002", "\uf003"
+
+
+def cell_token(row: int, column: int, color: int) -> str:
+    """How the vocabulary spells a cell of the canvas."""
+    return f"{_MARKS[row][column]}{color}"
+
+
+def grid_tokenizer(
+    words: Sequence[str], learning_rates: Iterable[float], epochs: Iterable[int]
+) -> PreTrainedTokenizerFast:
+    """Grids with a token a cell, `words`, and self-edits with a token for each choice.
+
+    Prompts for a self-edit show bare rows of digits; they become the same tokens. A grid beyond the
+    canvas survives encoding and decoding, but from its first cell beyond on it says colours alone.
+    """
+    phrases = [*_json_phrases(), *map(json.dumps, (*learning_rates, *epochs)), *words]
+    places = product(range(CANVAS), range(CANVAS), range(COLORS))
+    cells = [cell_token(*place) for place in places]
+    beyond = [f"{mark}{color}" for mark in (_NEXT_ROW, _NEXT_CELL) for color in range(COLORS)]
+    spelled = [END_OF_TURN, UNKNOWN, *ROLE_TOKENS, ARROW, END, *phrases, *cells, *beyond]
+    vocabulary = {token: number for number, token in enumerate(dict.fromkeys(spelled))}
+    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token=UNKNOWN))
+    tokenizer.normalizer = _normalizer()
+    # Cells first, whose colour could else be taken for a number of epochs
+    longest_first = map(re.escape, sorted(phrases, key=len, reverse=True))
+    tokens = ["[\ue000-\uf003][0-9]", ARROW, END, *longest_first]
+    tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex("|".join(tokens)), "isolated")
+    tokenizer.decoder = _decoder()
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        eos_token=END_OF_TURN,
+        pad_token=END_OF_TURN,
+        unk_token=UNKNOWN,
+        additional_special_tokens=list(ROLE_TOKENS),
+        chat_template=CHAT_TEMPLATE,
+        clean_up_tokenization_spaces=False,
+    )
+
+
+def _json_phrases() -> list[str]:
+    """What self-edits are made of but for their numbers, each once."""
+    values = re.compile(r'(true|false|"train_using_\w+"|1\.0|1)')
+    examples = [Configuration(Augmentations(*[on] * 4), on, 1.0, 1) for on in (False, True)]
+    parts = [part for example in examples for part in values.split(to_json(example))]
+    return [part for part in dict.fromkeys(parts) if part not in ("1.0", "1")]
+
+
+def _normalizer() -> normalizers.Normalizer:
+    """Puts a mark before every cell: first that there is a next one, then where it is."""
+    corner = _MARKS[0][0]
+    steps = [
+        # Bare digits under headings, as prompts for a self-edit have them
+        ("Input:\n(?=[0-9])", corner),
+        ("\n\nOutput:\n(?=[0-9])", ARROW + corner),
+        ("(?<=[0-9])\n\n", END),
+        # Printed arrays
+        (r"\[\[(?=[0-9])", corner),
+        (r"\]\] -> ", ARROW),
+        (r"\]\]#\n?", END),
+        (r"(?<=[0-9])(?:\]\n \[|\n)(?=[0-9])", _NEXT_ROW),
+        ("(?<=[0-9]) (?=[0-9])", _NEXT_CELL),
+    ]
+    for row, marks in enumerate(_MARKS):
+        if row:
+            before = "".join(_MARKS[row - 1])
+            steps.append((f"(?<=[{before}][0-9]){_NEXT_ROW}", marks[0]))
+        for left, mark in pairwise(marks):
+            steps.append((f"(?<={left}[0-9]){_NEXT_CELL}", mark))
+    return normalizers.Sequence([normalizers.Replace(Regex(old), new) for old, new in steps])
+
+
+def _decoder() -> decoders.Decoder:
+    """Marks as a printed array has them: only so are they ever written by the model."""
+    first_cells = "".join(marks[0] for marks in _MARKS[1:]) + _NEXT_ROW
+    steps = [
+        (_MARKS[0][0], "[["),
+        (Regex(f"[{first_cells}]"), "]\n ["),
+        (Regex(f"[\ue000-\ue0ff{_NEXT_CELL}]"), " "),
+        (ARROW, "]] -> "),
+        (END, "]]#"),
+    ]
+    return decoders.Sequence([decoders.Fuse(), *(decoders.Replace(old, new) for old, new in steps)])

@@ -1,0 +1,1 @@
+"""Passages with their questions, who gets which, and the prompts about them."""

@@ -1,0 +1,94 @@
+"""Prompts: how the policy is asked for a self-edit, and how it is examined closed-book.
+
+A prompt is a file as `seal.prompt_files` describes it, in a folder, named after what it asks for.
+{title} and {passage}, or {question}, are filled in. Every file ends in a line break, so that a
+completion starts a line and nothing is lost when it is trimmed.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, get_args
+
+from knowledge.data.passages import Passage
+from knowledge.settings import (
+    PROMPTS,
+    AnswerSettings,
+    PromptSettings,
+    SelfEditKind,
+    SelfEditSettings,
+)
+from seal.prompt_files import chat_ids, fill, load_prompt
+
+SELF_EDIT_KINDS: tuple[str, ...] = get_args(SelfEditKind)
+"""The prompts of the paper's ablation, the default first."""
+
+
+def self_edit_prompt(
+    passage: Passage, kind: str, folder: Path = PROMPTS, tokenizer: Any = None
+) -> str | list[int]:
+    """Ask for a self-edit of a passage: FOLDER/KIND.txt, as `render_prompt` gives it."""
+    return render_prompt(Path(folder) / f"{kind}.txt", self_edit_values(passage), tokenizer)
+
+
+def self_edit_values(passage: Passage) -> dict[str, str]:
+    """What a prompt for a text about a passage is filled in with."""
+    return {"title": passage.title, "passage": passage.context}
+
+
+def answer_prompt(
+    title: str,
+    question: str,
+    style: str = "plain",
+    folder: Path = PROMPTS,
+    tokenizer: Any = None,
+) -> str | list[int]:
+    """Ask a question without its passage: FOLDER/answer.txt, or answer-STYLE.txt if not plain."""
+    values = {"title": title, "question": question}
+    return render_prompt(Path(folder) / answer_file(style), values, tokenizer)
+
+
+def answer_file(style: str) -> str:
+    """The name of the prompt file for a style of answering."""
+    return "answer.txt" if style == "plain" else f"answer-{style}.txt"
+
+
+def check_prompts(settings: PromptSettings) -> None:
+    """Load every prompt that the flags ask for, so that a mistake in a file costs no work.
+
+    Raises UserError for a prompt file that is missing or malformed.
+    """
+    if isinstance(settings, SelfEditSettings):
+        file = settings.prompt_folder / f"{settings.prompt_kind}.txt"
+        load_prompt(file, frozenset({"title", "passage"}))
+    if isinstance(settings, AnswerSettings):
+        file = settings.prompt_folder / answer_file(settings.answer_style)
+        load_prompt(file, frozenset({"title", "question"}))
+
+
+def render_prompt(path: Path, values: Mapping[str, str], tokenizer: Any = None) -> str | list[int]:
+    """A prompt with its values: a text to continue or, given a tokenizer, a chat as token ids.
+
+    The ids follow the tokenizer's chat template up to where the assistant begins to write. Raises
+    UserError for a prompt file that is missing or malformed, and for a tokenizer whose chat
+    template is missing or refuses the messages.
+    """
+    if tokenizer is None:
+        prompt = load_prompt(path, frozenset(values))
+        return fill(prompt.prompt + prompt.cue, values)
+    messages = chat_messages(path, values)
+    # Thinking aloud (Qwen3's default) would use up the tokens of an answer before it begins
+    mend = "leave out --chat, or choose an instruct model"
+    return chat_ids(messages, tokenizer, path, mend=mend, enable_thinking=False)
+
+
+def chat_messages(path: Path, values: Mapping[str, str]) -> list[dict[str, str]]:
+    """A prompt with its values as a chat: the system message, if any, and the user's; no cue.
+
+    Raises UserError for a prompt file that is missing or malformed.
+    """
+    prompt = load_prompt(path, frozenset(values))
+    return [
+        {"role": role, "content": fill(text, values).strip()}
+        for role, text in (("system", prompt.system), ("user", prompt.prompt))
+        if text.strip()
+    ]

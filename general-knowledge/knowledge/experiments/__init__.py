@@ -1,0 +1,1 @@
+"""The paper's side experiments: continued pretraining, sequences of edits, EntiGraph."""

@@ -1,0 +1,234 @@
+"""Continued pretraining: one finetune on many passages and their self-edits (paper, section 4.1).
+
+The paper's two versions differ. v1 trains an adapter and repeats the passage with each self-edit:
+the release's result files count 2,000 sequences for 200 passages with 5 self-edits. v2 trains every
+weight and adds the passage once: 1,200 sequences. The defaults here are v2's.
+"""
+
+import random
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal
+
+from knowledge.data.passages import Passage
+from knowledge.judging.judges import Judge
+from knowledge.method.closed_book import Examiner, Outcome, Trial, grade_missing, read_outcomes
+from knowledge.method.self_edits import SelfEdit
+from knowledge.method.single_passage_table import arm, summarize_arm
+from knowledge.method.training_texts import training_texts
+from knowledge.release.results import System, difference, estimate
+from knowledge.settings import SHUFFLE_SEED, TREE, AnswerSettings
+from seal.arguments import arg
+from seal.errors import UserError
+from seal.loop.policy import open_policy
+from seal.report.tables import markdown_table, percent
+from seal.run import Run
+from seal.settings import ModelSettings
+from seal.training.sft import SftJob, SftRow
+
+FSDP_CONFIG = TREE / "fsdp.yaml"
+"""How several GPUs share the weights that full finetuning trains."""
+
+_PASSAGES_AT_A_TIME = 40
+"""Asked in one call of the sampler: what a kill can cost, against a busy server."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PretrainingSettings(AnswerSettings):
+    """The finetune on all passages at once."""
+
+    method: Literal["full", "lora"] = arg(
+        "full: train every weight (paper, v2); lora: an adapter, then merged (v1)", "full"
+    )
+    passage_copies: Literal["once", "with-each"] = arg(
+        "how often a passage is trained on: once (v2), or with each of its self-edits (v1)", "once"
+    )
+    split_newlines: bool = arg("each line of a self-edit is a training sequence", False)
+    learning_rate: float = arg(
+        "learning rate, linear to 0 (paper: 7e-5 in v2; in v1 1e-3, passages only 1e-4)", 7e-5
+    )
+    warmup_ratio: float = arg(
+        "share of the steps that warm up (release: 0.03 in v2)", 0.03, at_least=0
+    )
+    epochs: int = arg("passes over the sequences (paper: 1 in v2, 3 in v1)", 1, at_least=1)
+    batch_size: int = arg("sequences computed at a time, at most (release: 4)", 4, at_least=1)
+    gradient_accumulation: int = arg("batches per update (release: 2)", 2, at_least=1)
+    max_length: int = arg("longest training sequence, in tokens (release: 2048)", 2048, at_least=2)
+    lora_rank: int = arg("LoRA rank, with --method lora (paper: 32)", 32, at_least=1)
+    lora_alpha: float = arg("LoRA alpha, with --method lora (paper: 64)", 64)
+    target_modules: list[str] = arg(
+        "adapted layers, with --method lora (PEFT's for Qwen2)", ["q_proj", "v_proj"]
+    )
+    processes: int = arg(
+        "accelerate launches the finetune on so many GPUs, which share the sequences of an update",
+        1,
+        machine=True,
+        at_least=1,
+    )
+
+
+def pretraining_rows(
+    passages: Sequence[Passage], self_edits: Sequence[SelfEdit], settings: PretrainingSettings
+) -> list[SftRow]:
+    """What the model is finetuned on: each passage's self-edits, and the passage (golden rule G1).
+
+    Without self-edits, each passage once.
+    """
+    written: dict[str, list[str]] = {}
+    for self_edit in self_edits:
+        written.setdefault(self_edit.passage_id, []).append(self_edit.text)
+    return [
+        SftRow("", text)
+        for passage in passages
+        for text in _texts(passage, written.get(passage.id, []), settings)
+    ]
+
+
+def _texts(passage: Passage, self_edits: list[str], settings: PretrainingSettings) -> list[str]:
+    with_each = settings.passage_copies == "with-each" and bool(self_edits)
+    texts = [
+        text
+        for self_edit in self_edits
+        for text in training_texts(
+            passage.title,
+            passage.context,
+            self_edit,
+            split_newlines=settings.split_newlines,
+            add_context=with_each,
+        )
+    ]
+    return texts if with_each else [*texts, *training_texts(passage.title, passage.context, "")]
+
+
+def pretraining_job(
+    model_settings: ModelSettings, settings: PretrainingSettings, seed: int
+) -> SftJob:
+    """The finetune of `--model` as the flags ask for it. Raises UserError for a bad warm-up."""
+    if not 0 <= settings.warmup_ratio < 1:
+        raise UserError(f"--warmup_ratio {settings.warmup_ratio}: give a share from 0 up to 1")
+    return SftJob(
+        model=model_settings.model,
+        dtype=model_settings.dtype,
+        trust_remote_code=model_settings.trust_remote_code,
+        learning_rate=settings.learning_rate,
+        schedule="linear",
+        epochs=settings.epochs,
+        rank=settings.lora_rank if settings.method == "lora" else None,
+        alpha=settings.lora_alpha,
+        target_modules=settings.target_modules,
+        batch_size=settings.batch_size * settings.gradient_accumulation,
+        seed=seed,
+        at_once=settings.batch_size,
+        warmup_ratio=settings.warmup_ratio,
+        max_length=settings.max_length,
+    )
+
+
+def with_questions(passages: Sequence[Passage], n: int) -> list[Passage]:
+    """The passages with the questions that are graded: `n` of all, or all for n = 0.
+
+    The release puts the questions of all passages in a row, shuffles it with seed 42 and takes the
+    first `n` (golden G6). A passage of which none is taken is left out.
+    """
+    places = [(i, j) for i, passage in enumerate(passages) for j in range(len(passage.questions))]
+    if n:
+        random.Random(SHUFFLE_SEED).shuffle(places)
+        places = sorted(places[:n])
+    taken: dict[int, list[int]] = {}
+    for i, j in places:
+        taken.setdefault(i, []).append(j)
+    return [
+        replace(passages[i], questions=tuple(passages[i].questions[j] for j in of_passage))
+        for i, of_passage in taken.items()
+    ]
+
+
+def examine(
+    run: Run,
+    passages: Sequence[Passage],
+    model: str,
+    model_settings: ModelSettings,
+    judge: Judge,
+    settings: AnswerSettings,
+) -> list[Outcome]:
+    """Ask `model` the passages' questions closed-book and grade what it says.
+
+    Appends RUN/answers.jsonl and RUN/grades.jsonl. Where all answers are there, no model is loaded.
+    """
+    trials = [Trial(passage.id, passage) for passage in passages]
+    groups = list(run.pending_groups("answers", trials, _PASSAGES_AT_A_TIME, lambda t: t.id))
+    if groups:
+        with open_policy(model, model_settings, run.path("vllm.log")) as policy:
+            examiner = Examiner(run, policy, judge, settings)
+            with run.progress(sum(map(len, groups)), run.folder.name) as bar:
+                for group in groups:
+                    examiner.examine([(trial, None) for trial in group])
+                    bar.update(len(group))
+    grade_missing(run, trials, judge, settings)
+    return read_outcomes(run, trials)
+
+
+def summarize_rows(
+    outcomes: dict[str, list[Outcome]], judge: Judge, seed: int
+) -> list[dict[str, Any]]:
+    """The figures of each label's answers; fractions, with 95% intervals over passages.
+
+    The paper's figure is the mean over questions. Each row has its difference to the one before.
+    """
+    rows: list[dict[str, Any]] = []
+    above: System | None = None
+    for label, of_label in outcomes.items():
+        over_passages = summarize_arm(arm(label, of_label), None, seed)
+        system = _over_questions(of_label, judge, calibrated=False)
+        change = difference(system, above, seed) if above else None
+        rows.append(
+            {
+                "label": label,
+                "accuracy_over_questions": _figures(estimate(system, seed)),
+                "difference_to_row_above": _figures(change),
+                "accuracy_over_passages": over_passages["accuracy"],
+                "calibrated_over_questions": _figures(
+                    estimate(_over_questions(of_label, judge, calibrated=True), seed)
+                ),
+                "n_answers": over_passages["n_answers"],
+                "blank_answer_rate": over_passages["blank_answer_rate"],
+                "n_ungraded": over_passages["n_ungraded"],
+            }
+        )
+        above = system
+    return rows
+
+
+def _over_questions(outcomes: Sequence[Outcome], judge: Judge, calibrated: bool) -> System:
+    clusters = {
+        outcome.trial.passage.id: [
+            float(grade.probability if calibrated else grade.verdict)
+            for grade in outcome.grades
+            if grade.verdict is not None
+        ]
+        for outcome in outcomes
+    }
+    graded = {passage: values for passage, values in clusters.items() if values}
+    return System(judge.name, "questions", graded, len(graded))
+
+
+def _figures(found: Any) -> dict[str, float] | None:
+    return asdict(found) if found else None
+
+
+def format_rows(rows: Sequence[dict[str, Any]]) -> str:
+    """The rows as a table: percent ± half a 95% interval."""
+    header = ["", "questions", "to row above", "passages", "calibrated", "blank", "ungraded"]
+    cells = [
+        [
+            row["label"],
+            percent(row["accuracy_over_questions"]),
+            percent(row["difference_to_row_above"], signed=True),
+            percent(row["accuracy_over_passages"]),
+            percent(row["calibrated_over_questions"]),
+            f"{100 * row['blank_answer_rate']:.1f}",
+            str(row["n_ungraded"]),
+        ]
+        for row in rows
+    ]
+    return markdown_table(header, cells)

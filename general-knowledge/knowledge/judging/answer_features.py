@@ -1,0 +1,236 @@
+"""What the wording of an answer shows about the gold answer: a few numbers, no understanding.
+
+`describe` is the whole model of `offline_judge` but for its weights. docs/grading.md says what
+in GPT-4.1's verdicts made each number worth having.
+"""
+
+import re
+from dataclasses import dataclass
+
+from knowledge.judging.word_forms import (
+    Words,
+    content_words,
+    is_number,
+    letter_overlap,
+    longest_run,
+    normalise,
+)
+
+FEATURES = (
+    # Always
+    "recall_squared",
+    "letters_found",
+    "nothing_new",
+    "common_word_missing",
+    "longest_missing_word",
+    "other_name_instead",
+    "letters_found_but_other_number",
+    "number_nearly_right",
+    "acronym_spelled_out",
+    "declines",
+    # Only if nothing that the question does not say itself was found
+    "none",
+    "none_and_only_echo",
+    "none_and_runs_on",
+    # Only if some of it was found
+    "part_unrelated_words",
+    "part_number_found",
+    "part_number_missing",
+    "part_gold_negates",
+    # Only if all of it was found
+    "full_unrelated_words",
+    "full_unbroken",
+    "full_position",
+    "full_about_question",
+    "full_negated",
+    "full_other_names",
+    "full_other_numbers",
+    "full_runs_on",
+)
+"""Names of the numbers that `describe` gives, in the order of the offline judge's constants."""
+
+_DENIALS = "not no never none nothing neither nor cannot without unable unknown unclear"
+_NEGATIONS = frozenset(_DENIALS.split())
+_ACRONYM = re.compile(r"[A-Z]{2,}")
+_YEAR = re.compile(r"1\d{3}|20\d{2}")
+_TOKEN = re.compile(r"[^\W_]+")
+_LIST_NUMBER = re.compile(r"^\s*\d+[.)]\s+", re.MULTILINE)
+_SENTENCE_BREAK = re.compile(r"(?<=[.!?])\s+|\n+")
+_NEXT_QUESTION = re.compile(r"\n\s*(?:question|q|topic|passage)\s*:", re.IGNORECASE)
+_DECLINES = re.compile(r"\W*(?:idk|unknown|(?:i )?(?:do not|don['’]t) know)\b", re.IGNORECASE)
+_FEW_WORDS = 3
+_NEAR = 0.1
+
+
+@dataclass(frozen=True)
+class _Triple:
+    """A question, its gold answer and an answer, taken apart."""
+
+    question: Words
+    gold: Words
+    wanted: list[str]
+    """The gold answer's words that the question does not say itself; all if it says all."""
+    nothing_new: bool
+    answer: list[str]
+    found: Words
+    """The words of the answer."""
+    sentence: Words
+    """The sentence of the answer that holds most of the wanted words, the first such."""
+    gold_names: frozenset[str]
+    other_names: frozenset[str]
+    """Names in the answer that neither the question nor the gold answer has."""
+    other_numbers: frozenset[str]
+    gold_negates: bool
+    negated: bool
+    """The sentence denies something, which neither the question nor the gold answer does."""
+    acronym_spelled_out: bool
+    """An acronym of the gold answer is missing, but words in a row begin with its letters."""
+    declines: bool
+    runs_on: bool
+    """After its answer the model went on to ask itself another question."""
+
+
+def describe(question: str, gold: str, answer: str) -> dict[str, float]:
+    """All FEATURES of an answer that is not blank; 0 to 1, but for words of over 10 letters."""
+    triple = _take_apart(question, gold, answer)
+    found = [word in triple.found for word in triple.wanted]
+    features = dict.fromkeys(FEATURES, 0.0) | _always(triple)
+    if not any(found):
+        return features | _none_found(triple)
+    return features | (_all_found(triple) if all(found) else _part_found(triple))
+
+
+def _always(triple: _Triple) -> dict[str, float]:
+    missing = [word for word in triple.wanted if word not in triple.found]
+    letters = letter_overlap(list(triple.gold), triple.answer, apart_from=triple.question)
+    names_missing = any(word in triple.gold_names for word in missing)
+    number_instead = any(map(is_number, missing)) and bool(triple.other_numbers)
+    common = [w for w in missing if w not in triple.gold_names and not is_number(w)]
+    return {
+        "recall_squared": triple.found.share_of(triple.gold) ** 2,
+        "letters_found": letters,
+        "nothing_new": float(triple.nothing_new),
+        # Names and numbers have no synonyms; for what is left of a missing word there may be one
+        "common_word_missing": float(bool(common)),
+        "longest_missing_word": max(map(len, missing), default=0) / 10,
+        "other_name_instead": float(names_missing and bool(triple.other_names)),
+        "letters_found_but_other_number": letters if number_instead else 0.0,
+        "number_nearly_right": float(
+            any(_is_near(word, other) for word in missing for other in triple.other_numbers)
+        ),
+        "acronym_spelled_out": float(triple.acronym_spelled_out),
+        "declines": float(triple.declines),
+    }
+
+
+def _none_found(triple: _Triple) -> dict[str, float]:
+    return {
+        "none": 1.0,
+        "none_and_only_echo": float(not _unrelated(triple)),
+        # GPT-4.1's verdicts are near to chance where the answer ends in other questions
+        "none_and_runs_on": float(triple.runs_on),
+    }
+
+
+def _part_found(triple: _Triple) -> dict[str, float]:
+    numbers = [word for word in triple.wanted if is_number(word)]
+    return {
+        "part_unrelated_words": _unrelated_share(triple),
+        "part_number_found": float(any(word in triple.found for word in numbers)),
+        "part_number_missing": float(any(word not in triple.found for word in numbers)),
+        "part_gold_negates": float(triple.gold_negates),
+    }
+
+
+def _all_found(triple: _Triple) -> dict[str, float]:
+    wanted = Words(triple.wanted)
+    first = next((i for i, word in enumerate(triple.answer) if word in wanted), 0)
+    return {
+        "full_unrelated_words": _unrelated_share(triple),
+        "full_unbroken": longest_run(list(triple.gold), triple.answer) / len(triple.gold),
+        "full_position": first / len(triple.answer),
+        "full_about_question": triple.sentence.share_of(triple.question),
+        "full_negated": float(triple.negated),
+        "full_other_names": float(
+            any(word in triple.gold_names for word in triple.wanted) and bool(triple.other_names)
+        ),
+        "full_other_numbers": float(
+            any(map(is_number, triple.wanted)) and bool(triple.other_numbers)
+        ),
+        "full_runs_on": float(triple.runs_on),
+    }
+
+
+def _is_near(word: str, other: str) -> bool:
+    """Whether `word` is an amount (not a year) from which the number `other` is little off."""
+    if not is_number(word) or _YEAR.fullmatch(word):
+        return False
+    return abs(float(other) - float(word)) <= _NEAR * float(word)
+
+
+def _unrelated(triple: _Triple) -> list[str]:
+    """Words of the best sentence that neither the question nor the gold answer has."""
+    return [w for w in triple.sentence if w not in triple.question and w not in triple.gold]
+
+
+def _unrelated_share(triple: _Triple) -> float:
+    return len(_unrelated(triple)) / max(1, len(triple.sentence))
+
+
+def _take_apart(question: str, gold: str, answer: str) -> _Triple:
+    further = _NEXT_QUESTION.search(answer)
+    if further and answer[: further.start()].strip():
+        answer = answer[: further.start()]
+    answer = _LIST_NUMBER.sub("", answer)
+    asked, given, told = normalise(question), normalise(gold), normalise(answer)
+    gold_words, answer_words = content_words(given), content_words(told)
+    if not gold_words:  # "The Who": better small words than none
+        gold_words, answer_words = given, told
+    if not gold_words:  # "$": a symbol is looked for as it stands
+        gold_words = [gold.strip()]
+        answer_words = answer_words + [symbol for symbol in gold_words if symbol in answer]
+    of_question, of_gold = Words(content_words(asked)), Words(gold_words)
+    new = [word for word in gold_words if word not in of_question]
+    wanted = new or gold_words
+    sentence = _best_sentence(answer, wanted)
+    denials = _NEGATIONS.difference(asked, given)
+    initials = "".join(word[0] for word in content_words(told))
+    return _Triple(
+        question=of_question,
+        gold=of_gold,
+        wanted=wanted,
+        nothing_new=not new,
+        answer=answer_words,
+        found=Words(answer_words),
+        sentence=Words(content_words(sentence)),
+        gold_names=_names(gold),
+        other_names=frozenset(
+            name
+            for name in _names(answer, but_first=len(answer_words) > _FEW_WORDS)
+            if name not in of_question and name not in of_gold and not is_number(name)
+        ),
+        other_numbers=frozenset(filter(is_number, told)).difference(of_question, of_gold),
+        gold_negates=not _NEGATIONS.isdisjoint(given),
+        negated=not denials.isdisjoint(sentence),
+        acronym_spelled_out=any(
+            acronym not in told and acronym not in asked and acronym in initials
+            for acronym in map(str.casefold, _ACRONYM.findall(gold.replace(".", "")))
+        ),
+        declines=_DECLINES.match(answer) is not None,
+        runs_on=further is not None,
+    )
+
+
+def _best_sentence(answer: str, wanted: list[str]) -> list[str]:
+    """All words of the first of the sentences that hold most of the wanted words."""
+    sentences = [normalise(part) for part in _SENTENCE_BREAK.split(answer)]
+    return max(sentences, key=lambda sentence: Words(sentence).share_of(wanted))
+
+
+def _names(text: str, but_first: bool = False) -> frozenset[str]:
+    """Content words written with a capital; a sentence's first word may be left out."""
+    names: list[str] = []
+    for sentence in _SENTENCE_BREAK.split(text):
+        tokens = _TOKEN.findall(sentence)[but_first:]
+        names += normalise(" ".join(token for token in tokens if token[0].isupper()))
+    return frozenset(content_words(names))

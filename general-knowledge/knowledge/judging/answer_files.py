@@ -1,0 +1,121 @@
+"""JSONL files of answers: question, gold, answer, perhaps a title, and after grading a verdict."""
+
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from knowledge.judging.judges import Grade, GradingItem
+from seal.errors import UserError
+from seal.records import Record, cut_torn_line, read_jsonl, read_text, to_json
+
+GRADE_FIELDS = ("verdict", "probability", "judge")
+"""What grading adds to a row, or replaces in one that was graded before."""
+
+_TEXTS = ("question", "gold", "answer")
+
+
+def read_answers(path: Path) -> list[Record]:
+    """Rows to grade, without earlier grades.
+
+    Raises UserError that names file and row for what is malformed, missing or blank where it must
+    not be, and for an empty file.
+    """
+    records = read_jsonl(path)
+    numbers = [n for n, line in enumerate(read_text(path).split("\n"), start=1) if line.strip()]
+    if not records:
+        raise UserError(f"{path} is empty; it needs one object a line: question, gold, answer")
+    for number, record in zip(numbers, records, strict=True):
+        problem = _problem(record)
+        if problem:
+            raise UserError(f"{path} row {number}: {problem}")
+    return [ungraded(record) for record in records]
+
+
+def _problem(record: Record) -> str | None:
+    for name in _TEXTS:
+        if name not in record:
+            return f'"{name}" is missing; a row needs question, gold and answer'
+        if not isinstance(record[name], str):
+            return f'"{name}" must be a text, not {to_json(record[name])[:40]}'
+    for name in ("question", "gold"):
+        if not record[name].strip():
+            return f'"{name}" is blank'
+    if not isinstance(record.get("title") or "", str):
+        return f'"title" must be a text, not {to_json(record["title"])[:40]}'
+    try:
+        to_json(record).encode()
+    except ValueError as error:  # NaN, or half of a surrogate pair
+        return f"it could not be written again ({error})"
+    return None
+
+
+def ungraded(record: Record) -> Record:
+    """The row as it was before grading."""
+    return {name: value for name, value in record.items() if name not in GRADE_FIELDS}
+
+
+def grading_item(record: Record) -> GradingItem:
+    """What a judge is given of a row."""
+    texts = (record[name] for name in _TEXTS)
+    return GradingItem(*texts, title=record.get("title") or "")
+
+
+def row_key(record: Record) -> str:
+    """The same for equal rows, graded or not."""
+    return json.dumps(ungraded(record), sort_keys=True, ensure_ascii=False)
+
+
+def graded_row(record: Record, grade: Grade, judge: str) -> Record:
+    """The row with its verdict (null if ungraded), probability and judge."""
+    verdict = {"verdict": grade.verdict, "probability": grade.probability}
+    return {**ungraded(record), **verdict, "judge": judge}
+
+
+def read_grades(path: Path, rows: Iterable[Record], judge: str) -> dict[str, Grade]:
+    """The grades that an output file holds of `rows` already, by row key; {} without a file.
+
+    What a killed process left of its last line is cut off. Raises UserError, and touches nothing,
+    if the file holds anything but rows that this judge graded.
+    """
+    data = path.read_bytes() if path.exists() else b""
+    if not data:
+        return {}
+    *lines, unfinished = data.decode(errors="replace").split("\n")
+    keys = {row_key(row) for row in rows}
+    grades = {}
+    for number, line in enumerate(lines or [unfinished], start=1):
+        record = _parse_graded(line)
+        if record is None or row_key(record) not in keys:
+            raise UserError(
+                f"--output {path} row {number} is no graded row of --input; name another file"
+            )
+        if record["judge"] != judge:
+            raise UserError(
+                f"--output {path} was graded by {record['judge']}, not by {judge}; name another"
+                " file"
+            )
+        if record["verdict"] is not None:
+            grades[row_key(record)] = Grade(record["verdict"], record["probability"])
+    cut_torn_line(path)
+    return grades
+
+
+def _parse_graded(line: str) -> Record | None:
+    try:
+        record = json.loads(line)
+    except json.JSONDecodeError:
+        return None
+    return record if isinstance(record, dict) and record.keys() >= set(GRADE_FIELDS) else None
+
+
+def describe_grades(rows: Sequence[Record]) -> str:
+    """One line about graded rows: how many, how good, how many blank or ungraded."""
+    graded = [row for row in rows if row["verdict"] is not None]
+    blank = sum(not row["answer"].strip() for row in rows)
+    figures = [f"{len(rows)} answers"]
+    if graded:
+        correct = sum(row["verdict"] for row in graded) / len(graded)
+        expected = sum(row["probability"] for row in graded) / len(graded)
+        figures += [f"{correct:.1%} correct", f"calibrated {expected:.1%}"]
+    figures += [f"{blank / len(rows):.1%} blank", f"{len(rows) - len(graded)} ungraded"]
+    return ", ".join(figures)

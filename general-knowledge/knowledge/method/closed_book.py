@@ -1,0 +1,185 @@
+"""Closed-book examinations: ask an adapter its passage's questions, grade what it says.
+
+Source: paper, section 4.1. Answers are written down before they are graded, so that a judge that
+fails costs no inner loop.
+"""
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from knowledge.data.passages import Passage
+from knowledge.data.prompts import answer_prompt
+from knowledge.judging.judges import Grade, GradingItem, Judge, ensure_graded
+from knowledge.judging.replies import parse_final_answer
+from knowledge.settings import AnswerSettings
+from seal.loop.policy import Policy
+from seal.records import Record
+from seal.run import Run
+from seal.sampling import SampleRequest, SamplingParameters
+
+ENOUGH_TO_STOP = 200
+"""Answers after which a judge that fails too often ends a run; one early failure says nothing."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One examination: a passage's questions, asked of an adapter trained on `texts`.
+
+    Without texts there is no adapter: the bare policy answers.
+    """
+
+    id: str
+    passage: Passage
+    texts: tuple[str, ...] = ()
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What an examination found: one answer and one grade per question, in the passage's order."""
+
+    trial: Trial
+    answers: tuple[str, ...]
+    grades: tuple[Grade, ...]
+
+    @property
+    def verdicts(self) -> list[bool]:
+        """The verdicts of the questions that could be graded."""
+        return [grade.verdict for grade in self.grades if grade.verdict is not None]
+
+    @property
+    def n_ungraded(self) -> int:
+        """How many of the questions could not be graded."""
+        return len(self.grades) - len(self.verdicts)
+
+
+class Examiner:
+    """Asks and grades trials and appends answers.jsonl and grades.jsonl, from any thread."""
+
+    def __init__(self, run: Run, policy: Policy, judge: Judge, settings: AnswerSettings) -> None:
+        self._run = run
+        self._policy = policy
+        self._judge = judge
+        self._settings = settings
+        self._graded: list[Grade] = []
+        self._counting = threading.Lock()
+
+    def examine(self, asked: Sequence[tuple[Trial, Path | None]]) -> None:
+        """Ask trials of their adapters (None: of the bare policy) and grade what they say.
+
+        Raises UserError as soon as more than `max_ungraded` of many answers could not be graded.
+        """
+        records = ask(self._policy, asked, self._settings)
+        self._run.append("answers", *records)
+        graded = grade_records(self._judge, records)
+        # Those with a gap are graded again by `grade_missing`, now or when the run is resumed
+        self._run.append("grades", *(record for record in graded if None not in record["verdicts"]))
+        with self._counting:
+            self._graded += [grade for record in graded for grade in grades_of(record)]
+            if len(self._graded) >= ENOUGH_TO_STOP:
+                ensure_graded(self._graded, self._settings.max_ungraded)
+
+
+def ask(
+    policy: Policy, asked: Sequence[tuple[Trial, Path | None]], settings: AnswerSettings
+) -> list[Record]:
+    """Ask each trial's questions closed-book, greedily, in one call of the sampler.
+
+    Returns one record per trial: its answers, as graded ("answer") and as sampled ("text").
+    """
+    requests = [
+        SampleRequest(
+            answer_prompt(
+                trial.passage.title,
+                question.question,
+                style=settings.answer_style,
+                folder=settings.prompt_folder,
+                tokenizer=policy.tokenizer if settings.chat else None,
+            ),
+            adapter=adapter,
+        )
+        for trial, adapter in asked
+        for question in trial.passage.questions
+    ]
+    parameters = SamplingParameters(max_new_tokens=settings.max_answer_tokens)
+    completions = iter(policy.sampler.complete(requests, parameters))
+    records = []
+    for trial, _ in asked:
+        answers = []
+        for question in trial.passage.questions:
+            completion = next(completions)
+            text = completion.text.strip()
+            plain = settings.answer_style == "plain"
+            answers.append(
+                {
+                    "question": question.question,
+                    "gold": question.answer,
+                    "answer": text if plain else parse_final_answer(text),
+                    "text": text,
+                    "finish_reason": completion.finish_reason,
+                }
+            )
+        passage = {"passage_id": trial.passage.id, "title": trial.passage.title}
+        records.append({"id": trial.id, **passage, "answers": answers})
+    return records
+
+
+def grade_records(judge: Judge, records: Sequence[Record]) -> list[Record]:
+    """Grade the answers of several trials in one call of the judge: a record of grades for each."""
+    items = [
+        GradingItem(answer["question"], answer["gold"], answer["answer"], record["title"])
+        for record in records
+        for answer in record["answers"]
+    ]
+    grades = iter(judge.grade(items))
+    graded = []
+    for record in records:
+        own = [next(grades) for _ in record["answers"]]
+        verdicts = [grade.verdict for grade in own]
+        probabilities = [grade.probability for grade in own]
+        graded.append({"id": record["id"], "verdicts": verdicts, "probabilities": probabilities})
+        if None in verdicts:
+            graded[-1]["reasons"] = [grade.reason for grade in own]
+    return graded
+
+
+def grades_of(record: Record) -> list[Grade]:
+    """The grades in a line of grades.jsonl, one per question; reasons where some are missing."""
+    reasons = record.get("reasons") or [None] * len(record["verdicts"])
+    columns = zip(record["verdicts"], record["probabilities"], reasons, strict=True)
+    return [Grade(*column) for column in columns]
+
+
+def grade_missing(
+    run: Run, trials: Sequence[Trial], judge: Judge, settings: AnswerSettings
+) -> None:
+    """Grade answers that have no grades yet: the run was killed between, or the judge failed.
+
+    Raises UserError, with the answers kept, if more than `max_ungraded` of them stay ungraded; the
+    share that is tolerated is then recorded as ungraded for good.
+    """
+    wanted = {trial.id for trial in trials} - run.ids("grades")
+    missing = [record for record in run.records("answers") if record["id"] in wanted]
+    if not missing:
+        return
+    graded = grade_records(judge, missing)
+    run.append("grades", *(record for record in graded if None not in record["verdicts"]))
+    of_all = [grade for record in [*run.records("grades"), *graded] for grade in grades_of(record)]
+    ensure_graded(of_all, settings.max_ungraded)
+    run.append("grades", *graded)
+
+
+def read_outcomes(run: Run, trials: Sequence[Trial]) -> list[Outcome]:
+    """What answers.jsonl and grades.jsonl say of `trials`, in their order."""
+    answers = {record["id"]: record["answers"] for record in run.records("answers")}
+    grades = {record["id"]: grades_of(record) for record in run.records("grades")}
+    return [
+        Outcome(
+            trial,
+            tuple(answer["answer"] for answer in answers[trial.id]),
+            tuple(grades[trial.id]),
+        )
+        for trial in trials
+    ]

@@ -1,0 +1,99 @@
+"""SEAL's inner loop: an adapter learns a self-edit and is examined (paper, section 3.1)."""
+
+from collections.abc import Collection, Sequence
+
+from transformers import PreTrainedTokenizerBase
+
+from knowledge.data.passages import Passage
+from knowledge.judging.judges import Judge
+from knowledge.method.closed_book import Examiner, Outcome, Trial, grade_missing, read_outcomes
+from knowledge.method.training_texts import training_sequences, training_texts
+from knowledge.settings import InnerLoopSettings
+from seal.loop.inner_loops import pending_groups, run_inner_loops
+from seal.loop.policy import Policy
+from seal.lora import AdapterJob, PaddingLoss
+from seal.run import Run
+
+
+def self_edit_texts(passage: Passage, text: str, settings: InnerLoopSettings) -> tuple[str, ...]:
+    """The training texts that a self-edit stands for (golden rule G1)."""
+    return tuple(
+        training_texts(
+            passage.title,
+            passage.context,
+            text,
+            split_newlines=settings.split_newlines,
+            add_context=settings.add_context,
+        )
+    )
+
+
+def adapter_job(
+    trial: Trial, tokenizer: PreTrainedTokenizerBase, settings: InnerLoopSettings
+) -> AdapterJob:
+    """The LoRA finetune of one trial, with the tokens of its texts."""
+    padding = None
+    if settings.padding_loss != "none":
+        padding = PaddingLoss(
+            settings.padding_loss, length=settings.max_length, token_id=tokenizer.pad_token_id
+        )
+    return AdapterJob(
+        sequences=training_sequences(
+            trial.texts, tokenizer, settings.max_length, end_of_text=padding is None
+        ),
+        learning_rate=settings.learning_rate,
+        epochs=settings.epochs,
+        batch_size=settings.batch_size,
+        gradient_accumulation=settings.gradient_accumulation,
+        schedule="linear",
+        warmup_steps=0,
+        max_grad_norm=1.0,
+        rank=settings.lora_rank,
+        alpha=settings.lora_alpha,
+        seed=trial.seed,
+        padding=padding,
+    )
+
+
+def run_trials(
+    run: Run,
+    trials: Sequence[Trial],
+    policy: Policy,
+    judge: Judge,
+    settings: InnerLoopSettings,
+    label: str = "inner loops",
+) -> list[Outcome]:
+    """Train, ask and grade all trials; what the run holds already is not done again.
+
+    Appends RUN/answers.jsonl and RUN/grades.jsonl, one line per trial. Returns the outcomes in the
+    order of `trials`.
+    """
+    groups = pending_groups(run, trials, "answers", settings.slots)
+    jobs = {
+        trial.id: adapter_job(trial, policy.tokenizer, settings)
+        for group in groups
+        for trial in group
+        if trial.texts
+    }
+    if jobs:
+        run.say(f"{label}: {describe_jobs(jobs.values())}")
+    run_inner_loops(
+        run,
+        policy,
+        trials,
+        lambda trial: jobs.get(trial.id),
+        Examiner(run, policy, judge, settings).examine,
+        records="answers",
+        slots=settings.slots,
+        target_modules=settings.target_modules,
+        label=label,
+    )
+    grade_missing(run, trials, judge, settings)
+    return read_outcomes(run, trials)
+
+
+def describe_jobs(jobs: Collection[AdapterJob]) -> str:
+    """What training will cost: adapters, optimizer steps and tokens of text."""
+    steps = sum(job.steps for job in jobs)
+    tokens = sum(job.tokens for job in jobs)
+    return f"{len(jobs):,} adapters, {steps:,} steps, {tokens:,} training tokens"

@@ -1,0 +1,117 @@
+"""The release's files as this project's records, so that its programs can take them as input."""
+
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+
+from knowledge.method.round_statistics import accuracy
+from knowledge.release.records import Dataset, Examinations, Pretraining, RatedSelfEdit, Sequences
+from knowledge.release.results import (
+    RELEASED_JUDGE,
+    System,
+    of_examinations,
+    of_pretraining,
+    pool_sequences,
+)
+from knowledge.release.row_of_file import identify, is_ranking, prompt_kind
+from knowledge.release.scan import Release
+from knowledge.release.verify import selected_rows
+from knowledge.tables.compare import passage_lists
+from seal.records import Record
+
+Exported = tuple[Path, list[Record]]
+"""A path below the output folder, and the lines of that file."""
+
+
+def exported(release: Release) -> Iterator[Exported]:
+    """Every file that the release's files amount to; a path is that of its source."""
+    for dataset in release.of(Dataset):
+        if any(dataset.self_edits):
+            yield _path("self_edits", dataset.path), self_edit_records(dataset)
+    for file in release.of(Examinations):
+        if is_ranking(file):
+            yield _path("rewards", file.path), reward_records(file)
+            rows = [{"prompt": prompt, "completion": text} for prompt, text in selected_rows(file)]
+            yield _path("sft", file.path), rows
+        for side in ("before", "after"):
+            yield from _answers(file.path, side, of_examinations(file, side))
+    pools = passage_lists(release)
+    for file in release.of(Pretraining):
+        for side in ("before", "after"):
+            yield from _answers(file.path, side, of_pretraining(file, side, pools))
+
+
+def _path(kind: str, source: Path, side: str = "") -> Path:
+    stem = f"{source.stem}.{side}" if side else source.stem
+    return Path(kind) / source.parent / f"{stem}.jsonl"
+
+
+def _answers(path: Path, side: str, system: System) -> Iterator[Exported]:
+    if system.answers:
+        yield _path("answers", path, side), answer_records(system)
+
+
+def self_edit_records(dataset: Dataset) -> list[Record]:
+    """Lines of self_edits.jsonl; the release did not record how a text ended, nor its tokens."""
+    kind = prompt_kind(dataset.path.as_posix()) or "implications"
+    return [
+        {
+            "id": f"{passage.id}/{kind}/{number}",
+            "passage_id": passage.id,
+            "kind": kind,
+            "text": text,
+            "finish_reason": "unknown",
+            "n_tokens": 0,
+        }
+        for passage, texts in zip(dataset.passages, dataset.self_edits, strict=True)
+        for number, text in enumerate(texts)
+    ]
+
+
+def reward_records(file: Examinations) -> list[Record]:
+    """Lines of rewards.jsonl, with the accuracies of the inner loops where the file has them."""
+    kind = identify(file).kind
+    return [
+        {
+            "id": f"{article.passage_id}/{kind}/{number}",
+            "passage_id": article.passage_id,
+            "reward": self_edit.reward,
+            "accuracies": _accuracies(self_edit),
+        }
+        for article in file.articles
+        for number, self_edit in enumerate(article.self_edits)
+    ]
+
+
+def _accuracies(self_edit: RatedSelfEdit) -> list[float]:
+    after = self_edit.repetitions["after"].values()
+    return [accuracy([bool(answered.correct) for answered in answers]) for answers in after]
+
+
+def answer_records(system: System) -> list[Record]:
+    """Graded answers, as grade_answers.py reads and writes them."""
+    return [
+        {
+            "id": f"{answer.trial}/{number}",
+            "passage_id": answer.passage_id,
+            "title": answer.title,
+            "question": answer.question,
+            "gold": answer.gold,
+            "answer": answer.answer,
+            "verdict": answer.correct,
+            "probability": None if answer.correct is None else float(answer.correct),
+            "judge": RELEASED_JUDGE,
+        }
+        for number, answer in enumerate(system.answers)
+    ]
+
+
+def continual_record(release: Release) -> Record | None:
+    """The pooled matrices of continual self-edits; None without runs."""
+    pooled = pool_sequences(release.of(Sequences))
+    if pooled is None:
+        return None
+    return {
+        name: value if isinstance(value, int) else value.tolist()
+        for name, value in asdict(pooled[0]).items()
+    }

@@ -1,0 +1,138 @@
+"""What a file of the authors' release says, as records (`knowledge.release.parse` reads them)."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from knowledge.data.passages import Passage, Question
+
+Side = Literal["before", "after"]
+"""Answers before the update, or after it: the release's baseline and adapter."""
+
+PREFIXES: dict[Side, str] = {"before": "baseline", "after": "adapter"}
+"""What names of fields begin with."""
+
+
+@dataclass(frozen=True)
+class Answered:
+    """A question, what was answered, and the verdict on it (None: ungraded)."""
+
+    passage_id: str
+    title: str
+    question: str
+    gold: str
+    answer: str
+    correct: bool | None
+    trial: str
+    """The same for all answers of one inner loop."""
+    probability: float | None = None
+    """What a calibrated judge gave; None from others."""
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Passages, and the self-edits that a policy wrote about each, if any."""
+
+    path: Path
+    passages: tuple[Passage, ...]
+    self_edits: tuple[tuple[str, ...], ...]
+    prompts: tuple[str, ...]
+    """One per passage, "" where none is given."""
+
+
+@dataclass(frozen=True)
+class RatedSelfEdit:
+    """A self-edit, its reward, and the answers of its inner loops if the file has them."""
+
+    text: str
+    stats: Mapping[str, float | None]
+    """The release's statistics of this self-edit."""
+    repetitions: Mapping[Side, Mapping[int, tuple[Answered, ...]]]
+    """Side to repetition to answers; empty in files without records."""
+
+    @property
+    def reward(self) -> float | None:
+        """Mean accuracy with the adapter, or the proxy score where that was the reward."""
+        return self.stats.get("proxy_mean", self.stats.get("adapter_mean"))
+
+
+@dataclass(frozen=True)
+class Article:
+    """One passage of an examination file."""
+
+    passage_id: str
+    title: str
+    context: str
+    prompt: str
+    self_edits: tuple[RatedSelfEdit, ...]
+
+
+@dataclass(frozen=True)
+class Examinations:
+    """Inner loops on self-edits of many passages."""
+
+    path: Path
+    dataset: str
+    model: str
+    k: int
+    repeats: int
+    overall: Mapping[str, float | None]
+    articles: tuple[Article, ...]
+
+    @property
+    def passages(self) -> list[Passage]:
+        """The passages with the questions that the first inner loop of each was asked."""
+        return [
+            Passage(
+                article.passage_id,
+                article.title,
+                article.context,
+                tuple(
+                    Question(answered.question, answered.gold)
+                    for self_edit in article.self_edits[:1]
+                    for answered in next(iter(self_edit.repetitions["after"].values()), ())
+                ),
+            )
+            for article in self.articles
+        ]
+
+
+@dataclass(frozen=True)
+class Pretraining:
+    """One model finetuned on all passages at once, and asked `n_questions` of their questions."""
+
+    path: Path
+    version: Literal["v1", "v2"]
+    dataset: str
+    model: str
+    n_passages: int
+    """0 if the file does not say."""
+    k: int
+    seed: int | None
+    stated: Mapping[Side, float | None]
+    verdicts: Mapping[Side, Sequence[bool]]
+    """Question by question; a side that was not asked or not kept is absent."""
+    answers: Mapping[Side, Sequence[str]]
+
+
+@dataclass(frozen=True)
+class Sequences:
+    """Accuracies [R, K] over several sequences of K edits (`knowledge.experiments.retention`)."""
+
+    path: Path
+    mean: list[list[float]]
+    std: list[list[float]]
+    n_sequences: int
+
+
+@dataclass(frozen=True)
+class SftFile:
+    """Rows that a policy was finetuned on."""
+
+    path: Path
+    rows: tuple[tuple[str, str], ...]
+    """Prompt and completion."""
+
+
+Released = Dataset | Examinations | Pretraining | Sequences | SftFile

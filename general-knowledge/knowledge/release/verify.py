@@ -1,0 +1,124 @@
+"""Does this project's arithmetic give the release's own files? Selection (G2), statistics (G4)."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from knowledge.method.round_statistics import (
+    CompletionSummary,
+    Repetition,
+    rounded,
+    summarize_completion,
+    summarize_run,
+)
+from knowledge.method.selection import select_best
+from knowledge.release.records import Examinations, RatedSelfEdit, SftFile
+from knowledge.release.row_of_file import is_ranking
+from knowledge.release.scan import Release
+
+SftRows = list[tuple[str, str]]
+
+
+@dataclass(frozen=True)
+class SelectionCheck:
+    """Whether a released finetuning file is the best-of-k selection from released rewards."""
+
+    sft_file: Path
+    rewards_file: Path | None
+    """None if no file here has rewards of all its self-edits."""
+    n_rows: int
+    n_equal: int
+    """Rows with the same prompt and completion at the same place."""
+
+
+@dataclass(frozen=True)
+class StatisticsCheck:
+    """The overall figures that a file states otherwise than its records give."""
+
+    file: Path
+    differing: dict[str, tuple[float, float]]
+    """Name to what is stated and what is computed."""
+
+
+def selected_rows(file: Examinations, k_best: int = 1) -> SftRows:
+    """The M-step's rows: the prompt of each passage with its best self-edits."""
+    return [
+        (article.prompt, text)
+        for article in file.articles
+        for text in select_best(
+            [self_edit.text for self_edit in article.self_edits],
+            [self_edit.reward for self_edit in article.self_edits],
+            k_best,
+        )
+    ]
+
+
+def check_selection(release: Release) -> list[SelectionCheck]:
+    """Every finetuning file against the rewards of the self-edits that it was selected from."""
+    rankings = [file for file in release.of(Examinations) if is_ranking(file)]
+    return [_check_sft_file(file, rankings) for file in release.of(SftFile)]
+
+
+def _check_sft_file(file: SftFile, rankings: Sequence[Examinations]) -> SelectionCheck:
+    """The first of the rankings that offer these rows and reproduce most of them.
+
+    A round's self-edits may have been rated twice, by inner loops and by proxy scores.
+    """
+    k_best = max(Counter(prompt for prompt, _ in file.rows).values())
+    best = SelectionCheck(file.path, None, len(file.rows), 0)
+    by_proxy = "proxy" in file.path.name
+    for ranking in rankings:
+        if ("mean_proxy_score" in ranking.overall) == by_proxy and _offers(ranking, file):
+            rows = selected_rows(ranking, k_best)
+            n_equal = sum(ours == theirs for ours, theirs in zip(rows, file.rows, strict=False))
+            if best.rewards_file is None or n_equal > best.n_equal:
+                n_rows = max(len(rows), len(file.rows))
+                best = SelectionCheck(file.path, ranking.path, n_rows, n_equal)
+    return best
+
+
+def _offers(ranking: Examinations, file: SftFile) -> bool:
+    """Whether every row is a self-edit of the ranking, under its prompt."""
+    offered = {(a.prompt, s.text.strip()) for a in ranking.articles for s in a.self_edits}
+    return offered.issuperset(file.rows)
+
+
+def check_statistics(release: Release) -> list[StatisticsCheck]:
+    """The overall figures of every examination file anew, from its records or self-edits."""
+    checks = []
+    for file in release.of(Examinations):
+        completions = [[_summary(s) for s in article.self_edits] for article in file.articles]
+        if any(None in of_article or not of_article for of_article in completions):
+            continue
+        computed = rounded(summarize_run(completions)) if completions else {}
+        differing = {
+            name: (file.overall[name], value)
+            for name, value in computed.items()
+            if file.overall.get(name) not in (None, value)
+        }
+        checks.append(StatisticsCheck(file.path, differing))
+    return checks
+
+
+def _summary(self_edit: RatedSelfEdit) -> CompletionSummary | None:
+    """Of the records of a self-edit; where there are none, as the file states it."""
+    pairs = zip(
+        self_edit.repetitions["before"].values(),
+        self_edit.repetitions["after"].values(),
+        strict=True,
+    )
+    repetitions = [
+        Repetition([bool(a.correct) for a in before], [bool(a.correct) for a in after])
+        for before, after in pairs
+    ]
+    if repetitions:
+        return summarize_completion(repetitions)
+    stated = [
+        self_edit.stats.get(name) for name in ("baseline_mean", "adapter_mean", "adapter_std")
+    ]
+    gain = self_edit.stats.get("gain_mean")
+    if None in stated or gain is None:
+        return None
+    baseline, adapter, spread = (float(value or 0) for value in stated)
+    return CompletionSummary(baseline, 0.0, adapter, spread, float(gain))

@@ -1,0 +1,222 @@
+"""An invented world: people of whom nobody has heard, and what is written about them.
+
+A small language model is trained on it from nothing (`pretraining`), so that both loops
+of SEAL can be seen to learn on a CPU. Two sets of values serve six relations: to answer, it is not
+enough that a word has become likelier, it must be bound to the relation.
+"""
+
+import random
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+from itertools import product
+from typing import Any
+
+from knowledge.small_world.vocabulary import (
+    FILLERS,
+    FIRST_NAMES,
+    LAST_NAMES,
+    LINKS,
+    RELATIONS,
+    SHE,
+    Relation,
+)
+from seal.seeds import derive_seed
+
+STYLES = {
+    "question-answer": 0.08,
+    "full": 0.12,
+    "partial": 0.27,
+    "wrong": 0.18,
+    "copy": 0.08,
+    "filler": 0.27,
+}
+"""How self-edits are written, and how often the untaught model is shown each way.
+
+They are of very different use for answering, and nothing tells which is best: that is what the
+outer loop finds out.
+"""
+_WRONG = 0.5
+_SKEW = 0.5
+
+
+@dataclass(frozen=True)
+class Person:
+    """A person and the value of each of `RELATIONS`, in that order."""
+
+    name: str
+    facts: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class World:
+    """Who lives in it, and how popular values are.
+
+    `known` people are written about in pre-training, and asked about but for the last of them;
+    those of `training` and `evaluation` appear nowhere before SEAL's loops, and the names of
+    `others` are used in demonstrations of self-edits, each time with other facts.
+    """
+
+    popularity: tuple[tuple[str, ...], ...]
+    """The values of each relation, the most frequent first."""
+    asked: tuple[Person, ...]
+    unasked: tuple[Person, ...]
+    evaluation: tuple[Person, ...]
+    training: tuple[Person, ...]
+    others: tuple[str, ...]
+
+    @property
+    def known(self) -> tuple[Person, ...]:
+        """All people that the model has read about."""
+        return self.asked + self.unasked
+
+    def stranger(self, rng: random.Random) -> Person:
+        """Somebody with facts drawn anew."""
+        return Person(rng.choice(self.others), draw_facts(self.popularity, rng))
+
+
+def make_world(
+    seed: int,
+    n_known: int = 300,
+    n_unasked: int = 60,
+    n_evaluation: int = 200,
+    n_training: int = 200,
+) -> World:
+    """The world of a seed: nobody has two roles, and equal seeds give equal worlds."""
+    rng = random.Random(derive_seed(seed, "world"))
+    names = [f"{first} {last}" for first, last in product(FIRST_NAMES, LAST_NAMES)]
+    rng.shuffle(names)
+    popularity = tuple(
+        tuple(rng.sample(relation.values, len(relation.values))) for relation in RELATIONS
+    )
+    people = (Person(name, draw_facts(popularity, rng)) for name in names)
+    sizes = (n_known - n_unasked, n_unasked, n_evaluation, n_training)
+    groups = [tuple(next(people) for _ in range(size)) for size in sizes]
+    return World(popularity, *groups, others=tuple(names[sum(sizes) :]))
+
+
+def draw_facts(popularity: Sequence[Sequence[str]], rng: random.Random) -> tuple[str, ...]:
+    """A value for each relation, no value twice; popular ones more often (Zipf's law, 0.5)."""
+    facts: list[str] = []
+    for ranked in popularity:
+        free = {
+            value: rank**-_SKEW for rank, value in enumerate(ranked, start=1) if value not in facts
+        }
+        facts += rng.choices(list(free), list(free.values()))
+    return tuple(facts)
+
+
+# What is written about a person
+
+
+def passage_text(person: Person, rng: random.Random) -> str:
+    """All six facts in random order, the name once: about 60 words."""
+    pronoun = "She" if person.name.split()[0] in SHE else "He"
+    clauses = [
+        rng.choice(relation.clauses).format(v=value)
+        for relation, value in zip(RELATIONS, person.facts, strict=True)
+    ]
+    rng.shuffle(clauses)
+    text = f"{person.name} {clauses[0]}"
+    for clause in clauses[1:]:
+        text += rng.choice(LINKS).format(p=pronoun, s=pronoun.lower()) + clause
+    return f"{text}."
+
+
+def statement(relation: Relation, name: str, value: str, rng: random.Random) -> str:
+    """One fact in one sentence."""
+    return rng.choice(relation.statements).format(n=name, v=value)
+
+
+def question(relation: Relation, name: str, rng: random.Random) -> str:
+    """A question about one fact; its answer is `answer`."""
+    return rng.choice(relation.questions).format(n=name)
+
+
+def answer(value: str) -> str:
+    """What the model learns to say to a question."""
+    return f"{value}."
+
+
+def self_edit_text(style: str, person: Person, passage: str, rng: random.Random) -> str:
+    """A self-edit as one of `STYLES` has it, a line for each thing said."""
+    if style == "copy":
+        return passage
+    if style == "filler":
+        lines = rng.sample(FILLERS, rng.randint(3, 6))
+        return "\n".join(line.format(n=person.name) for line in lines)
+    facts = list(zip(RELATIONS, person.facts, strict=True))
+    rng.shuffle(facts)
+    if style == "partial":
+        facts = facts[: rng.randint(1, 3)]
+    if style == "wrong":
+        facts = [(relation, _perhaps_another(relation, value, rng)) for relation, value in facts]
+    if style == "question-answer":
+        lines = [f"{question(each, person.name, rng)} {answer(value)}" for each, value in facts]
+    else:
+        lines = [statement(relation, person.name, value, rng) for relation, value in facts]
+    return "\n".join(lines)
+
+
+def _perhaps_another(relation: Relation, value: str, rng: random.Random) -> str:
+    others = [other for other in relation.values if other != value]
+    return rng.choice(others) if rng.random() < _WRONG else value
+
+
+def draw_style(rng: random.Random) -> str:
+    """One of `STYLES`, as often as it says there."""
+    return rng.choices(list(STYLES), list(STYLES.values()))[0]
+
+
+def style_of(text: str, person: Person) -> str:
+    """The style that a written self-edit comes nearest to: to be shown, nothing depends on it."""
+    told = [fact for line in text.splitlines() for fact in _facts_in(line, person.name)]
+    if not told:
+        return "copy" if {*person.facts} & {*re.findall(r"\w+", text)} else "filler"
+    right = {place for place, value, _ in told if person.facts[place] == value}
+    if any(person.facts[place] != value for place, value, _ in told):
+        return "wrong"
+    if any(asked for *_, asked in told):
+        return "question-answer"
+    return "full" if len(right) == len(RELATIONS) else "partial"
+
+
+def _facts_in(line: str, name: str) -> Iterator[tuple[int, str, bool]]:
+    """The relation's place, the value, and whether it was asked for."""
+    for place, pattern, asked in _patterns(name):
+        if found := pattern.fullmatch(line.strip()):
+            yield place, found[1], asked
+
+
+@cache
+def _patterns(name: str) -> list[tuple[int, re.Pattern[str], bool]]:
+    def pattern(template: str) -> re.Pattern[str]:
+        before, after = template.split("{v}")
+        return re.compile(re.escape(before.format(n=name)) + r"(\w+)" + re.escape(after))
+
+    return [
+        (place, pattern(template), "?" in template)
+        for place, relation in enumerate(RELATIONS)
+        for template in (*relation.statements, *(f"{q} {{v}}." for q in relation.questions))
+    ]
+
+
+# What the programs read
+
+
+def passage_records(people: Sequence[Person], seed: int) -> list[dict[str, Any]]:
+    """Passages with a question for each fact, in the layout that `load_passages` reads."""
+    return [_passage_record(person, derive_seed(seed, person.name)) for person in people]
+
+
+def _passage_record(person: Person, seed: int) -> dict[str, Any]:
+    rng = random.Random(seed)
+    return {
+        "title": person.name,
+        "context": passage_text(person, rng),
+        "questions": [
+            {"question": question(relation, person.name, rng), "answer": value}
+            for relation, value in zip(RELATIONS, person.facts, strict=True)
+        ],
+    }

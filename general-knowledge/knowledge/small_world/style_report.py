@@ -1,0 +1,229 @@
+"""How the self-edits of a table were written, row by row; for the invented world alone.
+
+What reward makes more frequent, and one passage on which the first and the last policy can be read.
+"""
+
+import textwrap
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from knowledge.data.passages import Passage
+from knowledge.small_world.people import STYLES, Person, style_of
+from knowledge.small_world.vocabulary import RELATIONS, Relation
+from seal.errors import UserError
+from seal.records import read_json, read_jsonl
+from seal.report.intervals import mean
+from seal.report.tables import markdown_table
+
+BEFORE = "no-update"
+"""The row of eval_single_passage.py in which nothing is learned."""
+_HEADINGS = {"question-answer": "Q&A"}
+_LEGEND = (
+    "Q&A: questions with answers; full: all six facts; partial: fewer; wrong: any untrue; copy:"
+    " words of the passage; filler: no fact. In percent; lines: mean number in a self-edit."
+)
+# 80 columns, less what `make demo` writes before each line
+_WIDTH = 69
+_VERDICTS = {True: "right", False: "wrong", None: "ungraded"}
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of a table whose policy wrote self-edits."""
+
+    label: str
+    accuracy: float | None
+    """None if nothing could be graded."""
+    self_edits: tuple[tuple[str, str], ...]
+    """Passage id and text of each."""
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """What was written about a passage, and what was answered after training on it."""
+
+    self_edit: str
+    """Blank before any update."""
+    answers: tuple[str, ...]
+    verdicts: tuple[bool | None, ...]
+    """Both in the order of the passage's questions; None is ungraded."""
+
+
+# Reading
+
+
+def read_people(passages: Sequence[Passage], source: str) -> dict[str, Person]:
+    """The person of each passage, by its id.
+
+    Raises UserError naming a passage of `source` that is not of the invented world.
+    """
+    return {passage.id: _read_person(passage, source) for passage in passages}
+
+
+def _read_person(passage: Passage, source: str) -> Person:
+    facts = tuple(_fact(relation, passage) for relation in RELATIONS)
+    for relation, value in zip(RELATIONS, facts, strict=True):
+        if value not in relation.values:
+            raise UserError(
+                f"{source}: passage {passage.id} is not of the invented world, and styles are known"
+                " for that alone; give passages that pretrain_small_model.py wrote"
+            )
+    return Person(passage.title, facts)
+
+
+def _fact(relation: Relation, passage: Passage) -> str | None:
+    """The answer to a question about the relation, if one is asked."""
+    asked = {question.format(n=passage.title) for question in relation.questions}
+    return next((each.answer for each in passage.questions if each.question in asked), None)
+
+
+def read_rows(table: Path, people: Mapping[str, Person]) -> list[Row]:
+    """The rows of a table that have self-edits of their own, in its order.
+
+    Raises UserError for a folder without a table or such rows, or with passages that `people` lack.
+    """
+    path = table / "results.json"
+    results = read_json(path) if path.exists() else {}
+    if not {"n_passages", "rows"} <= results.keys():
+        raise UserError(
+            f"--table {table} has no finished table in its results.json; give the --run_dir of an"
+            " eval_single_passage.py that has ended"
+        )
+    rows = []
+    for row in results["rows"]:
+        path = table / row["label"] / "self_edits.jsonl"
+        if path.exists():
+            texts = tuple((each["passage_id"], each["text"]) for each in read_jsonl(path))
+            if missing := [passage for passage, _ in texts if passage not in people]:
+                raise UserError(
+                    f"{path}: passage {missing[0]} is not among --passages; give those that the"
+                    " table was made with"
+                )
+            rows.append(Row(row["label"], row["accuracy"] and row["accuracy"]["mean"], texts))
+    if not rows:
+        raise UserError(
+            f"--table {table} has no row with self-edits of its own; give the --run_dir of an"
+            " eval_single_passage.py"
+        )
+    return rows
+
+
+def read_lessons(row: Path) -> dict[str, Lesson]:
+    """The first lesson of each passage, by its id, in a row's folder.
+
+    The first self-edit and, if inner loops were repeated, the first of them.
+    """
+    path = row / "self_edits.jsonl"
+    texts = {each["id"]: each["text"] for each in read_jsonl(path)} if path.exists() else {}
+    verdicts = {each["id"]: each["verdicts"] for each in read_jsonl(row / "grades.jsonl")}
+    lessons: dict[str, Lesson] = {}
+    for record in sorted(read_jsonl(row / "answers.jsonl"), key=lambda record: record["id"]):
+        self_edit, _, _ = record["id"].rpartition("/")
+        lesson = Lesson(
+            texts.get(self_edit, ""),
+            tuple(answer["answer"] for answer in record["answers"]),
+            tuple(verdicts[record["id"]]),
+        )
+        lessons.setdefault(record["passage_id"], lesson)
+    return lessons
+
+
+# The table
+
+
+def format_styles(rows: Sequence[Row], people: Mapping[str, Person]) -> str:
+    """How often each row's policy wrote in each style, what the styles are, and its accuracy."""
+    header = ["", *(_HEADINGS.get(style, style) for style in STYLES), "lines", "accuracy"]
+    table = markdown_table(header, [_cells(row, people) for row in rows])
+    return f"{table}\n\n{textwrap.fill(_LEGEND, _WIDTH)}"
+
+
+def _cells(row: Row, people: Mapping[str, Person]) -> list[str]:
+    found = [style_of(text, people[passage]) for passage, text in row.self_edits]
+    return [
+        row.label,
+        *(f"{100 * found.count(style) / len(found):.0f}" for style in STYLES),
+        _mean_lines([text for _, text in row.self_edits]),
+        _percent(row.accuracy),
+    ]
+
+
+def format_worth(lessons: Mapping[str, Lesson], people: Mapping[str, Person]) -> str:
+    """What the self-edits of one row were worth by style: questions answered after training."""
+    of_style: dict[str, list[Lesson]] = {}
+    for passage, lesson in lessons.items():
+        of_style.setdefault(style_of(lesson.self_edit, people[passage]), []).append(lesson)
+    cells = []
+    for style in STYLES:
+        if found := of_style.get(style):
+            verdicts = [v for lesson in found for v in lesson.verdicts if v is not None]
+            lines = _mean_lines([lesson.self_edit for lesson in found])
+            worth = _percent(mean(verdicts) if verdicts else None)
+            cells.append([_HEADINGS.get(style, style), str(len(found)), lines, worth])
+    return markdown_table(["style", "self-edits", "lines", "accuracy"], cells)
+
+
+def _mean_lines(texts: Sequence[str]) -> str:
+    lines = [sum(bool(line.strip()) for line in text.splitlines()) for text in texts]
+    return f"{mean(lines):.1f}"
+
+
+def _percent(share: float | None) -> str:
+    return "-" if share is None else f"{100 * share:.1f}"
+
+
+# An example
+
+
+def find_example(
+    passages: Sequence[Passage], first: Mapping[str, Lesson], last: Mapping[str, Lesson]
+) -> tuple[Passage, int]:
+    """A passage and the place of one of its questions: wrong after `first`, right after `last`.
+
+    The first there is in the order of `passages`; if there is none, the first question of all.
+    """
+    examined = [passage for passage in passages if passage.id in first.keys() & last.keys()]
+    learned = (
+        (passage, place)
+        for passage in examined
+        for place in range(len(passage.questions))
+        if first[passage.id].verdicts[place] is False and last[passage.id].verdicts[place]
+    )
+    return next(learned, (examined[0], 0))
+
+
+def format_example(
+    passage: Passage, place: int, person: Person, lessons: Mapping[str, Lesson]
+) -> str:
+    """The passage, what each policy wrote about it, and the answers to one of its questions.
+
+    `lessons` are by row; that of BEFORE adds nothing but its answer.
+    """
+    question = passage.questions[place]
+    written = [
+        f"{label} wrote ({style_of(lesson.self_edit, person)}):\n\n{_block(lesson.self_edit)}"
+        for label, lesson in lessons.items()
+        if label != BEFORE
+    ]
+    rows = [
+        [label, lesson.answers[place], _VERDICTS[lesson.verdicts[place]]]
+        for label, lesson in lessons.items()
+    ]
+    return "\n\n".join(
+        [
+            f"A passage about {passage.title}:\n\n{_block(passage.context)}",
+            *written,
+            textwrap.fill(f"{question.question} {question.answer}.", _WIDTH),
+            markdown_table(["closed-book after", "answer", ""], rows),
+        ]
+    )
+
+
+def _block(text: str) -> str:
+    """Indented, as Markdown has text that is to stay as it is; long lines go on further in."""
+    lines = text.splitlines() or ["(blank)"]
+    return "\n".join(
+        textwrap.fill(line, _WIDTH, initial_indent=4 * " ", subsequent_indent=6 * " ")
+        for line in lines
+    )

@@ -1,0 +1,61 @@
+"""The small model's tokenizer: every word of the invented world and of its prompts is a token."""
+
+import re
+
+from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
+from transformers import PreTrainedTokenizerFast
+
+from knowledge.settings import TREE
+from knowledge.small_world.vocabulary import all_texts
+from seal.models.untrained import END_OF_TEXT
+from seal.records import read_text
+
+PROMPTS = TREE / "small_model" / "prompts"
+"""Prompts of words that the small model has; the programs are given them with --prompts."""
+
+UNKNOWN = "<|unknown|>"
+
+
+def word_tokenizer() -> PreTrainedTokenizerFast:
+    """Words, punctuation and line breaks of the invented world, each one token.
+
+    Text with single blanks between words survives encoding and decoding. Of other words only
+    UNKNOWN is left.
+    """
+    words = {word for text in all_texts() for word in _split(text)}
+    for path in PROMPTS.glob("*.txt"):
+        words.update(_split(re.sub(r"\{\w+\}", "", read_text(path))))
+    vocabulary = {END_OF_TEXT: 0, UNKNOWN: 1, "\n": 2}
+    for word in sorted(words - {"\n"}):
+        vocabulary[word] = len(vocabulary)
+    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token=UNKNOWN))
+    tokenizer.pre_tokenizer = _pre_tokenizer()
+    tokenizer.decoder = decoders.Sequence(
+        [
+            # A blank before every token but the first, and none where text has none
+            decoders.WordPiece(prefix="##", cleanup=False),
+            decoders.Fuse(),
+            decoders.Replace(Regex(" ?\n ?"), "\n"),
+            *(decoders.Replace(f" {mark}", mark) for mark in ".,?:"),
+        ]
+    )
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        eos_token=END_OF_TEXT,
+        pad_token=END_OF_TEXT,
+        unk_token=UNKNOWN,
+        clean_up_tokenization_spaces=False,
+    )
+
+
+def _pre_tokenizer() -> pre_tokenizers.PreTokenizer:
+    return pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(" ", "removed"),
+            pre_tokenizers.Split(Regex("[.,?:\n]"), "isolated"),
+        ]
+    )
+
+
+def _split(text: str) -> list[str]:
+    return [word for word, _ in _pre_tokenizer().pre_tokenize_str(text)]

@@ -1,0 +1,86 @@
+"""The paper's tables: which rows they have, what is printed, and which released file holds a row.
+
+All figures are data, in paper_figures.json beside the programs; none is in the code.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from knowledge.settings import TREE
+from seal.records import Record, read_json
+
+PAPER_FIGURES = TREE / "paper_figures.json"
+VERSIONS = ("v1", "v2")
+"""Of the paper on arXiv, with different figures for some rows."""
+
+MeanOver = Literal["passages", "questions", "runs", "tasks"]
+Place = tuple[str, str]
+"""Ids of a table and of a row in it."""
+
+
+@dataclass(frozen=True)
+class PaperRow:
+    """A row of a table: what each version of the paper prints, and where the release has it."""
+
+    id: str
+    label: str
+    printed: Mapping[str, float]
+    """Version to figure, in percent or points; without a version that does not print the row."""
+    file: str | None
+    """In the release's tree general-knowledge/; None if no released file holds the row."""
+    note: str | None
+    """A misprint, in words."""
+    unit: Literal["percent", "points"]
+
+
+@dataclass(frozen=True)
+class PaperTable:
+    """A table, or a figure told in numbers."""
+
+    id: str
+    title: str
+    number: int | None
+    """Of the table in the paper, where we know it."""
+    mean_over: MeanOver
+    """What the paper's means are over: each passage alike, or each question."""
+    rows: tuple[PaperRow, ...]
+    comparisons: tuple[tuple[str, str], ...]
+    """Pairs of rows whose difference is of interest though they are not neighbours."""
+
+    def row_above(self, row: PaperRow) -> PaperRow | None:
+        """The row before, unless another group (what stands before a slash) begins with `row`."""
+        index = self.rows.index(row)
+        above = self.rows[index - 1] if index else None
+        return above if above and _group(above) == _group(row) else None
+
+
+def _group(row: PaperRow) -> str:
+    return row.id.partition("/")[0] if "/" in row.id else ""
+
+
+def load_paper_tables(path: Path = PAPER_FIGURES) -> list[PaperTable]:
+    """The tables in their order. Raises UserError for a file that is missing or no JSON."""
+    return [
+        PaperTable(
+            id=record["id"],
+            title=record["title"],
+            number=record["paper_table"],
+            mean_over=record["mean_over"],
+            rows=tuple(map(_row, record["rows"])),
+            comparisons=tuple((first, second) for first, second in record["comparisons"]),
+        )
+        for record in read_json(path)["tables"]
+    ]
+
+
+def _row(record: Record) -> PaperRow:
+    return PaperRow(
+        id=record["id"],
+        label=record["label"],
+        printed={version: record[version] for version in VERSIONS if version in record},
+        file=record.get("file"),
+        note=record.get("note"),
+        unit=record.get("unit", "percent"),
+    )

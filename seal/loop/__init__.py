@@ -1,0 +1,1 @@
+"""The two loops of SEAL, for any domain (paper, section 3.1)."""

@@ -1,0 +1,183 @@
+"""What an adapter is to be trained on and how, with the arithmetic of HF Trainer's loop.
+
+A job is one inner loop of SEAL (paper, section 3.1): an independent LoRA finetune of the frozen
+base. Its steps, order, learning rates and loss are those that `transformers.Trainer` with PEFT
+would use for the same settings.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, get_args
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from seal.lora.files import AdapterFolder
+from seal.settings import Schedule
+
+IGNORED_LABEL = -100
+"""Label of a token that is not a target, as everywhere in transformers."""
+
+Tokens = Sequence[int] | NDArray[np.integer]
+TokenSequence = tuple[Tokens, Tokens]
+"""Input ids and labels, of equal length; int32 arrays hold a large job in little memory."""
+
+
+@dataclass(frozen=True)
+class PaddingLoss:
+    """Learn the padding too, as the SEAL release does by padding every sequence to one length.
+
+    Pads are `token_id`, also as labels; they see the real tokens alone (attention mask 0) and their
+    positions go on counting. "max" computes every pad; "sampled" draws `samples` of them for each
+    step and weights them up, which leaves the expected gradient unchanged.
+    """
+
+    mode: Literal["max", "sampled"]
+    token_id: int
+    length: int = 2048
+    samples: int = 64
+
+    def __post_init__(self) -> None:
+        if self.mode not in ("max", "sampled"):
+            raise ValueError(f"padding mode is max or sampled, not {self.mode!r}")
+        if self.length < 2 or self.samples < 1:
+            raise ValueError("padding needs a length of at least 2 and at least 1 sample")
+
+
+@dataclass(frozen=True, eq=False)
+class AdapterJob:
+    """One LoRA adapter to be trained. Raises ValueError for settings that cannot be carried out.
+
+    `sequences` are pairs (input ids, labels) of equal length, labels -100 where there is no loss.
+    A fraction of an epoch is its first steps, their number rounded up as by HF Trainer.
+    `max_grad_norm` None or 0 leaves gradients unclipped. `initial_weights` maps the names of an
+    adapter_model.safetensors to tensors; None draws PEFT's default initialisation (uniform A, zero
+    B) from `seed`. `order` holds one permutation of the sequences for each epoch, a cut one
+    included; None shuffles as HF Trainer does with `seed` as its data seed. `earlier` is an adapter
+    that acts in the model while this one is trained, as if it were merged, and does not change.
+    """
+
+    sequences: Sequence[TokenSequence]
+    learning_rate: float
+    epochs: float
+    batch_size: int
+    gradient_accumulation: int
+    schedule: Schedule
+    warmup_steps: int
+    max_grad_norm: float | None
+    rank: int
+    alpha: float
+    seed: int
+    initial_weights: Mapping[str, torch.Tensor] | None = None
+    order: Sequence[Sequence[int]] | None = None
+    padding: PaddingLoss | None = None
+    earlier: AdapterFolder | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("batch_size", "gradient_accumulation", "rank"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
+        for name in ("epochs", "learning_rate", "alpha"):
+            if not (0 < getattr(self, name) < math.inf):
+                raise ValueError(f"{name} must be positive and finite, not {getattr(self, name)}")
+        if self.schedule not in get_args(Schedule):
+            raise ValueError(f"schedule is one of {get_args(Schedule)}, not {self.schedule!r}")
+        if self.warmup_steps < 0:
+            raise ValueError(f"warmup_steps must not be negative, as {self.warmup_steps} is")
+        if self.max_grad_norm is not None and not self.max_grad_norm >= 0:
+            raise ValueError(f"max_grad_norm must not be negative, as {self.max_grad_norm} is")
+        self._check_sequences()
+        self._check_order()
+
+    def _check_sequences(self) -> None:
+        if not self.sequences:
+            raise ValueError("a job needs at least one sequence")
+        for number, (input_ids, labels) in enumerate(self.sequences):
+            if len(input_ids) != len(labels):
+                raise ValueError(
+                    f"sequence {number} has {len(input_ids)} tokens and {len(labels)} labels"
+                )
+            if (np.asarray(labels)[1:] == IGNORED_LABEL).all():
+                raise ValueError(f"sequence {number} has no label after its first token")
+            if self.padding and len(input_ids) > self.padding.length:
+                raise ValueError(
+                    f"sequence {number} has {len(input_ids)} tokens, more than the"
+                    f" {self.padding.length} it is to be padded to"
+                )
+
+    def _check_order(self) -> None:
+        if self.order is None:
+            return
+        if len(self.order) != math.ceil(self.epochs):
+            raise ValueError(f"order has {len(self.order)} epochs, the job {self.epochs}")
+        everything = list(range(len(self.sequences)))
+        if any(sorted(epoch) != everything for epoch in self.order):
+            raise ValueError("each epoch of order must name every sequence once")
+
+    @property
+    def steps(self) -> int:
+        """How many optimizer steps the job takes."""
+        return math.ceil(self.epochs * math.ceil(len(self.sequences) / self._sequences_per_step))
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of text over all steps; padding is not counted."""
+        lengths = [len(input_ids) for input_ids, _ in self.sequences]
+        return sum(lengths[index] for batch in self.batches() for index in batch)
+
+    def batches(self) -> list[list[int]]:
+        """The sequences of each optimizer step, in training order.
+
+        Accumulated batches are one: the loss is a mean over the labels of them all. An epoch's last
+        step may be smaller.
+        """
+        size = self._sequences_per_step
+        passes = range(math.ceil(self.epochs))
+        epochs = self.order if self.order is not None else map(self._shuffled, passes)
+        batches = [
+            list(epoch[start : start + size])
+            for epoch in epochs
+            for start in range(0, len(epoch), size)
+        ]
+        return batches[: self.steps]
+
+    @property
+    def _sequences_per_step(self) -> int:
+        return self.batch_size * self.gradient_accumulation
+
+    def _shuffled(self, epoch: int) -> list[int]:
+        # Accelerate's SeedableRandomSampler, which HF Trainer draws from, reseeds for every epoch
+        generator = torch.Generator().manual_seed(self.seed + epoch)
+        return torch.randperm(len(self.sequences), generator=generator).tolist()
+
+    def learning_rate_at(self, step: int, steps: int) -> float:
+        """The learning rate of optimizer step `step` (from 0) of `steps`, as transformers' own."""
+        if step < self.warmup_steps:
+            return self.learning_rate * (step / self.warmup_steps)
+        if self.schedule == "constant":
+            return self.learning_rate
+        decay = max(1, steps - self.warmup_steps)
+        if self.schedule == "linear":
+            return self.learning_rate * max(0.0, (steps - step) / decay)
+        progress = (step - self.warmup_steps) / decay
+        return self.learning_rate * max(0.0, 0.5 * (1.0 + math.cos(math.pi * progress)))
+
+
+@dataclass(frozen=True)
+class AdapterResult:
+    """How an adapter's training went: one loss, learning rate and gradient norm for each step."""
+
+    losses: list[float]
+    """Mean loss per label of the step's batch, before the step."""
+    learning_rates: list[float]
+    grad_norms: list[float]
+    """Norm of the gradient before clipping."""
+    steps: int
+    tokens: int
+    """Tokens of text over all steps; padding is not counted."""
+    seconds: float
+    """From the adapter's place in a slot to its export; other slots trained meanwhile."""
+    output_dir: Path

@@ -1,0 +1,155 @@
+"""Sequences of many adapters in one row without padding, and where their losses are.
+
+The release pads each sequence of about 50 tokens to 2,048; here a step's sequences of all slots
+simply follow each other in one row, so every token that is computed is one that is needed.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from seal.lora.attention import Segments
+from seal.lora.jobs import IGNORED_LABEL, PaddingLoss, Tokens
+
+
+@dataclass(frozen=True)
+class PackedSequence:
+    """What the model has to compute for one training sequence.
+
+    `input_ids` and `position_ids` [n]: `real` tokens of text, then pads that see only the text.
+    `predict` [m] are the places whose next token is learned, `targets` [m] those tokens, `weights`
+    [m] how many labels each stands for.
+    """
+
+    input_ids: torch.Tensor
+    position_ids: torch.Tensor
+    real: int
+    predict: torch.Tensor
+    targets: torch.Tensor
+    weights: torch.Tensor
+
+    @property
+    def length(self) -> int:
+        return len(self.input_ids)
+
+
+def pack_sequence(
+    input_ids: Tokens,
+    labels: Tokens,
+    padding: PaddingLoss | None = None,
+    generator: torch.Generator | None = None,
+) -> PackedSequence:
+    """Drop what no loss depends on; with `padding` add the pads whose loss is wanted.
+
+    `generator` draws the pads of mode "sampled".
+    """
+    ids = torch.tensor(input_ids, dtype=torch.int64)
+    next_tokens = torch.tensor(labels, dtype=torch.int64)[1:]
+    predict = (next_tokens != IGNORED_LABEL).nonzero().flatten()
+    if padding is None or len(ids) == padding.length:
+        # Under causal attention nothing after the last prediction matters to it
+        real = int(predict[-1]) + 1
+        positions = torch.arange(real)
+        weights = torch.ones(len(predict), dtype=torch.float64)
+        return PackedSequence(ids[:real], positions, real, predict, next_tokens[predict], weights)
+    real = len(ids)
+    pads = _padding_positions(real, padding, generator)
+    pad_weight = (padding.length - 1 - real) / max(1, len(pads))
+    return PackedSequence(
+        input_ids=torch.cat([ids, pads.new_full((len(pads),), padding.token_id)]),
+        position_ids=torch.cat([torch.arange(real), pads]),
+        real=real,
+        # The last real token predicts the first pad, every pad the next one
+        predict=torch.cat([predict, torch.arange(real - 1, real + len(pads))]),
+        targets=torch.cat(
+            [next_tokens[predict], pads.new_full((len(pads) + 1,), padding.token_id)]
+        ),
+        weights=torch.cat(
+            [
+                torch.ones(len(predict) + 1, dtype=torch.float64),
+                torch.full((len(pads),), pad_weight, dtype=torch.float64),
+            ]
+        ),
+    )
+
+
+def _padding_positions(
+    real: int, padding: PaddingLoss, generator: torch.Generator | None
+) -> torch.Tensor:
+    """Positions of the pads to compute; the very last pad predicts nothing."""
+    candidates = torch.arange(real, padding.length - 1)
+    if padding.mode == "max" or len(candidates) <= padding.samples:
+        return candidates
+    drawn = torch.randperm(len(candidates), generator=generator)[: padding.samples]
+    return candidates[drawn.sort().values]
+
+
+@dataclass(frozen=True)
+class PackedBatch:
+    """One row of N tokens: the sequences of a step or of a part of it, slot by slot.
+
+    `slots` and `sizes` say how many adjacent tokens belong to which slot. For the M places that
+    predict: `predict` [M] where they are, `targets` [M], `weights` [M] their shares in their slot's
+    mean loss, `slot_of_target` [M].
+    """
+
+    input_ids: torch.Tensor
+    position_ids: torch.Tensor
+    segments: Segments
+    slots: list[int]
+    sizes: list[int]
+    predict: torch.Tensor
+    targets: torch.Tensor
+    weights: torch.Tensor
+    slot_of_target: torch.Tensor
+
+
+def pack_batches(
+    step: Sequence[tuple[int, Sequence[PackedSequence]]], max_tokens: int, device: torch.device
+) -> list[PackedBatch]:
+    """Lay the sequences of (slot, its sequences) into rows of at most `max_tokens` tokens.
+
+    A sequence is never cut: one longer than `max_tokens` gets a row of its own. The weights of a
+    slot sum to 1 over all rows, so adding up the rows' gradients gives those of the slots' means.
+    """
+    rows: list[list[tuple[int, float, PackedSequence]]] = [[]]
+    room = max_tokens
+    for slot, sequences in step:
+        share = 1.0 / sum(float(sequence.weights.sum()) for sequence in sequences)
+        for sequence in sequences:
+            if sequence.length > room and rows[-1]:
+                rows.append([])
+                room = max_tokens
+            rows[-1].append((slot, share, sequence))
+            room -= sequence.length
+    return [_pack_row(row, device) for row in rows]
+
+
+def _pack_row(
+    row: Sequence[tuple[int, float, PackedSequence]], device: torch.device
+) -> PackedBatch:
+    sizes: dict[int, int] = {}
+    predict = []
+    start = 0
+    for slot, _, sequence in row:
+        sizes[slot] = sizes.get(slot, 0) + sequence.length
+        predict.append(sequence.predict + start)
+        start += sequence.length
+    sequences = [sequence for *_, sequence in row]
+    slot_of_target = [torch.full((len(sequence.targets),), slot) for slot, _, sequence in row]
+    return PackedBatch(
+        input_ids=torch.cat([sequence.input_ids for sequence in sequences])[None].to(device),
+        position_ids=torch.cat([sequence.position_ids for sequence in sequences])[None].to(device),
+        segments=Segments(
+            real=[sequence.real for sequence in sequences],
+            pads=[sequence.length - sequence.real for sequence in sequences],
+            device=device,
+        ),
+        slots=list(sizes),
+        sizes=list(sizes.values()),
+        predict=torch.cat(predict).to(device),
+        targets=torch.cat([sequence.targets for sequence in sequences]).to(device),
+        weights=torch.cat([sequence.weights * share for _, share, sequence in row]).to(device),
+        slot_of_target=torch.cat(slot_of_target).to(device),
+    )

@@ -1,0 +1,1 @@
+"""Models and tokenizers: loading, recognizing a folder, random ones for tests."""

@@ -1,0 +1,91 @@
+"""Untrained small models as complete folders: the real loading code, without a download.
+
+They know nothing. What is measured with them says how fast and how soundly the programs work, never
+how well.
+"""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import torch
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from transformers import (
+    GenerationConfig,
+    PreTrainedTokenizerFast,
+    Qwen2Config,
+    Qwen2ForCausalLM,
+)
+
+from seal.models.load import hide_progress_in_logs
+
+END_OF_TEXT = "<|endoftext|>"
+
+# Two narrow layers: an adapter trains in milliseconds on one CPU core
+SIZE = {
+    "hidden_size": 64,
+    "intermediate_size": 128,
+    "num_hidden_layers": 2,
+    # Heads of 32: the narrowest that vLLM serves on a CPU
+    "num_attention_heads": 2,
+    "num_key_value_heads": 1,
+    "max_position_embeddings": 4096,
+    "initializer_range": 0.2,
+    "tie_word_embeddings": True,
+}
+
+
+def train_tokenizer(
+    texts: Iterable[str],
+    vocab_size: int = 512,
+    *,
+    pre_tokenizer: pre_tokenizers.PreTokenizer | None = None,
+    end_of_text: str = END_OF_TEXT,
+    special_tokens: Sequence[str] = (),
+    chat_template: str | None = None,
+) -> PreTrainedTokenizerFast:
+    """A byte-level BPE tokenizer trained on `texts`: any text survives encoding and decoding.
+
+    `end_of_text` ends a text and pads; there may be further `special_tokens`. A `pre_tokenizer` of
+    one's own, which decides what no token spans, must end in bytes (ByteLevel).
+    """
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizer or pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocab_size,
+        special_tokens=[end_of_text, *special_tokens],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(texts, trainer)
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        eos_token=end_of_text,
+        pad_token=end_of_text,
+        additional_special_tokens=list(special_tokens),
+        chat_template=chat_template,
+        clean_up_tokenization_spaces=False,
+    )
+
+
+def save_untrained_model(
+    folder: Path, texts: Iterable[str], seed: int = 0, vocab_size: int = 512, **size: int
+) -> Path:
+    """Write a Qwen2 with random weights and a tokenizer trained on `texts` as a model folder.
+
+    `size` overrides entries of SIZE. Equal arguments give equal folders.
+    """
+    tokenizer = train_tokenizer(texts, vocab_size)
+    end = tokenizer.eos_token_id
+    config = Qwen2Config(
+        **SIZE | {"vocab_size": len(tokenizer), "eos_token_id": end, "pad_token_id": end} | size,
+        bos_token_id=None,
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = Qwen2ForCausalLM(config)
+    hide_progress_in_logs()
+    model.generation_config = GenerationConfig(eos_token_id=end, pad_token_id=end)
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder

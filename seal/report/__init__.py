@@ -1,0 +1,1 @@
+"""What readers see: intervals, tables, plots, several seeds together."""

@@ -1,0 +1,233 @@
+"""A sampler in this process: one transformers model that answers under many adapters at once."""
+
+import copy
+import threading
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass, field
+from itertools import chain, groupby
+from pathlib import Path
+
+import torch
+from transformers import DynamicCache, PreTrainedModel, PreTrainedTokenizerBase
+
+from seal.errors import UserError
+from seal.lora.bank import AdapterBank
+from seal.lora.files import read_adapter
+from seal.sampling import Completion, SampleRequest, SamplingParameters
+
+
+def share_weights(model: PreTrainedModel) -> PreTrainedModel:
+    """A second tree of modules over the same weights, in evaluation mode.
+
+    Hooks and settings of one tree do not reach the other, so one thread can train adapters on
+    `model` while another samples from the copy. To be called while no adapter is being trained.
+    """
+    tensors = chain(model.parameters(), model.buffers())
+    return copy.deepcopy(model, {id(tensor): tensor for tensor in tensors}).eval()
+
+
+class TransformersSampler:
+    """Implements `seal.sampling.Sampler` with a causal language model of transformers.
+
+    Prompts that share an adapter are answered together, `max_batch` at a time, padded on the left.
+    Only the request decides how tokens are drawn: sampling defaults in the model's
+    generation_config are ignored. Calls from several threads take turns.
+    """
+
+    def __init__(
+        self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, *, max_batch: int = 64
+    ) -> None:
+        if max_batch < 1:
+            raise ValueError(f"max_batch must be at least 1, not {max_batch}")
+        self._model = model.eval()
+        self._tokenizer = tokenizer
+        self._max_batch = max_batch
+        self._window = model.config.max_position_embeddings
+        self._stop = _stop_tokens(model, tokenizer)
+        self._lock = threading.Lock()
+
+    def complete(
+        self, requests: Sequence[SampleRequest], parameters: SamplingParameters
+    ) -> list[Completion]:
+        """One completion per request, in order.
+
+        Raises UserError that names the adapter folder that is missing or does not fit the model, or
+        the prompt that is empty or longer than the model's window.
+        """
+        with self._lock, torch.inference_mode():
+            rows = [self._row(request, parameters) for request in requests]
+            # Adapters stay together: each is read once, or twice where a batch ends within
+            first_use: dict[Path | None, int] = {}
+            for row in rows:
+                first_use.setdefault(row.request.adapter, len(first_use))
+            ordered = sorted(
+                rows, key=lambda row: (first_use[row.request.adapter], len(row.prompt))
+            )
+            for start in range(0, len(ordered), self._max_batch):
+                self._complete_batch(ordered[start : start + self._max_batch], parameters)
+            return [self._completion(row) for row in rows]
+
+    def _row(self, request: SampleRequest, parameters: SamplingParameters) -> "_Row":
+        prompt = request.prompt
+        if isinstance(prompt, str):
+            prompt = self._tokenizer(prompt)["input_ids"]
+        room = self._window - len(prompt)
+        if not prompt or room < 1:
+            raise UserError(
+                f"a prompt has {len(prompt)} tokens; the model takes 1 to {self._window - 1}"
+            )
+        limit = min(parameters.max_new_tokens, room)
+        return _Row(request, list(prompt), limit, torch.Generator().manual_seed(request.seed))
+
+    def _complete_batch(self, rows: list["_Row"], parameters: SamplingParameters) -> None:
+        adapters = list(dict.fromkeys(row.request.adapter for row in rows))
+        with ExitStack() as stack:
+            bank = None
+            if adapters != [None]:
+                bank = self._load_adapters(adapters)
+                stack.enter_context(bank.attached())
+            self._decode(rows, parameters, adapters, bank)
+
+    def _load_adapters(self, adapters: Sequence[Path | None]) -> AdapterBank:
+        """A bank with an adapter a slot; the slot of the bare model (None) stays empty."""
+        loaded = {folder: read_adapter(folder) for folder in adapters if folder is not None}
+        layers = {name for name, module in self._model.named_modules() if _is_linear(module)}
+        for folder, adapter in loaded.items():
+            if not layers.issuperset(adapter.modules):
+                odd = min(set(adapter.modules) - layers)
+                raise UserError(f"adapter {folder} adapts {odd}, which this model does not have")
+        bank = AdapterBank(
+            self._model,
+            sorted({name for adapter in loaded.values() for name in adapter.modules}),
+            slots=len(adapters),
+            rank=max(adapter.rank for adapter in loaded.values()),
+            dtype=self._model.dtype,
+        )
+        for slot, folder in enumerate(adapters):
+            if folder is not None:
+                adapter = loaded[folder]
+                try:
+                    bank.load(slot, adapter.weights, rank=adapter.rank, scale=adapter.scale)
+                except ValueError as error:
+                    raise UserError(f"adapter {folder} is for another model: {error}") from error
+        return bank
+
+    def _decode(
+        self,
+        rows: list["_Row"],
+        parameters: SamplingParameters,
+        adapters: Sequence[Path | None],
+        bank: AdapterBank | None,
+    ) -> None:
+        """Extend the rows until each has met a stop token or its limit."""
+        device = self._model.device
+        tokens, mask = _pad_left([row.prompt for row in rows], device)
+        positions = (mask.cumsum(1) - 1).clamp(min=0)
+        cache = DynamicCache(config=self._model.config)
+        while rows:
+            with ExitStack() as stack:
+                if bank is not None:
+                    stack.enter_context(_route(bank, adapters, rows))
+                logits = self._model(
+                    input_ids=tokens,
+                    attention_mask=mask,
+                    position_ids=positions,
+                    past_key_values=cache,
+                    use_cache=True,
+                    logits_to_keep=1,
+                ).logits[:, -1]
+            chosen = choose_tokens(logits, parameters, [row.generator for row in rows])
+            for row, token in zip(rows, chosen.tolist(), strict=True):
+                row.extend(token, self._stop)
+            tokens, positions = chosen[:, None], positions[:, -1:] + 1
+            mask = torch.cat([mask, mask.new_ones(len(mask), 1)], dim=1)
+            unfinished = [place for place, row in enumerate(rows) if not row.finished]
+            # Finished rows are carried along until they are half of the batch: leaving them out
+            # copies the cache
+            if 2 * len(unfinished) <= len(rows):
+                keep = torch.tensor(unfinished, dtype=torch.long, device=device)
+                rows = [rows[place] for place in unfinished]
+                tokens, positions, mask = tokens[keep], positions[keep], mask[keep]
+                cache.batch_select_indices(keep)
+
+    def _completion(self, row: "_Row") -> Completion:
+        stopped = row.tokens[-1] in self._stop
+        text = self._tokenizer.decode(
+            row.tokens[:-1] if stopped else row.tokens,
+            skip_special_tokens=True,
+            clean_up_tokenization_spaces=False,
+        )
+        return Completion(text, "stop" if stopped else "length", len(row.tokens))
+
+
+@dataclass
+class _Row:
+    """A request on its way: its prompt and the tokens drawn so far, at most `limit`."""
+
+    request: SampleRequest
+    prompt: list[int]
+    limit: int
+    generator: torch.Generator
+    tokens: list[int] = field(default_factory=list)
+    finished: bool = False
+
+    def extend(self, token: int, stop: frozenset[int]) -> None:
+        if not self.finished:
+            self.tokens.append(token)
+            self.finished = token in stop or len(self.tokens) == self.limit
+
+
+def choose_tokens(
+    logits: torch.Tensor, parameters: SamplingParameters, generators: Sequence[torch.Generator]
+) -> torch.Tensor:
+    """The next token of each row, [rows], from its logits [rows, vocabulary].
+
+    Temperature first, then the smallest set of most likely tokens that holds `top_p` of the mass.
+    A row's token is where a single number drawn from its own generator falls in the distribution,
+    so it depends neither on the other rows nor on the device's random numbers.
+    """
+    if parameters.temperature == 0:
+        return logits.argmax(dim=-1)
+    uniform = [torch.rand((), generator=own, dtype=torch.float64) for own in generators]
+    probabilities = (logits.float() / parameters.temperature).softmax(dim=-1).double()
+    tokens = None
+    if parameters.top_p < 1:
+        probabilities, tokens = probabilities.sort(dim=-1, descending=True, stable=True)
+        before = probabilities.cumsum(dim=-1) - probabilities
+        # The likeliest token stays, whatever top_p is
+        beyond = (before >= parameters.top_p) & (before > 0)
+        probabilities = probabilities.masked_fill(beyond, 0.0)
+    cumulative = probabilities.cumsum(dim=-1)
+    threshold = torch.stack(uniform).to(logits.device)[:, None] * cumulative[:, -1:]
+    place = torch.searchsorted(cumulative, threshold, right=True)
+    # Past the end only for an adapter that diverged: its probabilities are not numbers
+    place = place.clamp(max=logits.shape[-1] - 1)
+    return (place if tokens is None else tokens.gather(1, place)).squeeze(1)
+
+
+def _route(
+    bank: AdapterBank, adapters: Sequence[Path | None], rows: Sequence[_Row]
+) -> AbstractContextManager[None]:
+    """Rows of one adapter are adjacent in a batch, and stay so when finished ones leave it."""
+    runs = [(folder, len([*run])) for folder, run in groupby(row.request.adapter for row in rows)]
+    return bank.routed([adapters.index(folder) for folder, _ in runs], [size for _, size in runs])
+
+
+def _pad_left(
+    prompts: Sequence[Sequence[int]], device: torch.device
+) -> tuple[torch.Tensor, torch.Tensor]:
+    longest = max(map(len, prompts))
+    tokens = [[0] * (longest - len(prompt)) + list(prompt) for prompt in prompts]
+    mask = [[0] * (longest - len(prompt)) + [1] * len(prompt) for prompt in prompts]
+    return torch.tensor(tokens, device=device), torch.tensor(mask, device=device)
+
+
+def _stop_tokens(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
+    configured = model.generation_config.eos_token_id if model.generation_config else None
+    stop = [*configured] if isinstance(configured, list) else [configured]
+    return frozenset(token for token in [*stop, tokenizer.eos_token_id] if token is not None)
+
+
+def _is_linear(module: torch.nn.Module) -> bool:
+    return isinstance(module, torch.nn.Linear)

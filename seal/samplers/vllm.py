@@ -1,0 +1,347 @@
+"""A sampler backed by a vLLM server: adapters are loaded for a call and forgotten after it."""
+
+import asyncio
+import json
+import threading
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
+from pathlib import Path
+from typing import TypeVar
+
+import openai
+from openai.types import CompletionChoice
+
+from seal.errors import UserError
+from seal.samplers.vllm_server import VllmServer
+from seal.sampling import Completion, SampleRequest, SamplingParameters
+from seal.settings import ModelSettings
+
+Answer = TypeVar("Answer")
+
+_RETRY_PAUSES = (0.0, 0.2)
+"""Seconds before each repetition of a request whose connection broke. The first comes at once: the
+server closes idle connections after 5 s, perhaps in the moment in which one is used again."""
+
+_NEUTRAL = {"top_k": 0, "min_p": 0.0, "repetition_penalty": 1.0}
+"""Sent always, or a model's generation_config.json would set them (Qwen2.5's does)."""
+
+_IGNORED_SETTINGS = ("rank_pattern", "alpha_pattern", "lora_bias")
+"""Settings of a PEFT adapter that vLLM 0.31 loads without a word and then computes wrongly."""
+
+
+class VllmError(UserError):
+    """The server refused a request or did not answer; the message quotes it."""
+
+
+class VllmSampler:
+    """Continues prompts through a vLLM server; the Sampler protocol, from any thread.
+
+    Greedy requests travel in batches of `batch_size` prompts. Sampled ones travel alone, since a
+    request to vLLM has one seed, up to `concurrency` at a time. At most `max_loras` adapters are in
+    use at once, over all threads. `timeout`: seconds that one HTTP request may take.
+
+    Each call loads an adapter under a name never used before, because vLLM caches the keys and
+    values of prompts by the adapter's name and path: under a used name, a folder with new contents
+    would be answered from old ones. A folder may thus be rewritten between calls, not during one.
+
+    Requests for the bare model and for adapters wait for each other. Side by side, vLLM 0.31 on a
+    CPU answers the former with an adapter's weights: its kernels use the index for "none", -1, to
+    look one up and find the last (vllm-project/vllm, pull request 48421).
+
+    Where `max_new_tokens` cuts a character in two, vLLM leaves out its first bytes, whereas a
+    tokenizer would decode them to a replacement character.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        model_name: str,
+        *,
+        max_loras: int = 1,
+        batch_size: int = 64,
+        concurrency: int = 256,
+        timeout: float = 3600.0,
+    ) -> None:
+        self._model_name = model_name
+        self._batch_size = batch_size
+        self._timeout = timeout
+        self._client = openai.AsyncOpenAI(
+            base_url=base_url,
+            api_key="unused",
+            timeout=timeout,
+            max_retries=0,  # openai's own would also repeat what the server refused
+            # A cluster's proxy must not get requests for this machine
+            http_client=openai.DefaultAsyncHttpxClient(trust_env=False),
+        )
+        self._adapters_in_use = asyncio.Semaphore(max_loras)
+        self._requests_in_flight = asyncio.Semaphore(concurrency)
+        self._turns = _Turns()
+        # All threads' calls run on one event loop: an error or Ctrl-C cancels what is in flight
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(
+            target=self._loop.run_forever, name="vllm-sampler", daemon=True
+        )
+        self._thread.start()
+
+    def __enter__(self) -> "VllmSampler":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Cancel what other threads still wait for and close the connections."""
+        if self._loop.is_closed():
+            return
+        asyncio.run_coroutine_threadsafe(self._shut_down(), self._loop).result()
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    def complete(
+        self, requests: Sequence[SampleRequest], parameters: SamplingParameters
+    ) -> list[Completion]:
+        """One completion per request, in order.
+
+        Raises UserError for an adapter folder that vLLM cannot serve, before anything is sent, and
+        VllmError for every request that the server refuses, fails or leaves unanswered; requests
+        still in flight are then cancelled.
+        """
+        for adapter in {request.adapter for request in requests} - {None}:
+            check_adapter(adapter)
+        completing = asyncio.run_coroutine_threadsafe(
+            self._complete(requests, parameters), self._loop
+        )
+        try:
+            return completing.result()
+        except BaseException:  # Ctrl-C strikes here, in the waiting thread
+            completing.cancel()
+            raise
+
+    async def _shut_down(self) -> None:
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in others:
+            task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
+        await self._client.close()
+
+    async def _complete(
+        self, requests: Sequence[SampleRequest], parameters: SamplingParameters
+    ) -> list[Completion]:
+        by_adapter: dict[Path | None, list[int]] = {}
+        for index, request in enumerate(requests):
+            by_adapter.setdefault(request.adapter, []).append(index)
+        completions: dict[int, Completion] = {}
+
+        async def answer(model: str, indices: Sequence[int]) -> None:
+            batch = [requests[index] for index in indices]
+            completions.update(zip(indices, await self._ask(model, batch, parameters), strict=True))
+
+        async def answer_adapter(adapter: Path | None, indices: Sequence[int]) -> None:
+            async with self._loaded(adapter) as model, asyncio.TaskGroup() as tasks:
+                for batch in self._batches(requests, indices, parameters):
+                    tasks.create_task(answer(model, batch))
+
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                for adapter, indices in by_adapter.items():
+                    tasks.create_task(answer_adapter(adapter, indices))
+        except BaseExceptionGroup as group:
+            error: BaseException = group
+            while isinstance(error, BaseExceptionGroup):
+                error = error.exceptions[0]
+            raise error from error.__cause__
+        return [completions[index] for index in range(len(requests))]
+
+    def _batches(
+        self,
+        requests: Sequence[SampleRequest],
+        indices: Sequence[int],
+        parameters: SamplingParameters,
+    ) -> list[list[int]]:
+        """Indices that may share an HTTP request: texts or token ids, and one seed."""
+        if parameters.temperature > 0:
+            return [[index] for index in indices]
+        texts = [index for index in indices if isinstance(requests[index].prompt, str)]
+        token_ids = [index for index in indices if not isinstance(requests[index].prompt, str)]
+        return [
+            kind[start : start + self._batch_size]
+            for kind in (texts, token_ids)
+            for start in range(0, len(kind), self._batch_size)
+        ]
+
+    async def _ask(
+        self, model: str, batch: Sequence[SampleRequest], parameters: SamplingParameters
+    ) -> list[Completion]:
+        prompts = [request.prompt for request in batch]
+
+        async def ask() -> list[CompletionChoice]:
+            completion = await self._client.completions.create(
+                model=model,
+                prompt=[
+                    prompt if isinstance(prompt, str) else [int(token) for token in prompt]
+                    for prompt in prompts
+                ],
+                max_tokens=parameters.max_new_tokens,
+                temperature=parameters.temperature,
+                top_p=parameters.top_p,
+                frequency_penalty=0.0,
+                presence_penalty=0.0,
+                seed=batch[0].seed,
+                extra_body=_NEUTRAL | {"return_token_ids": True},
+            )
+            return completion.choices
+
+        async with self._requests_in_flight:
+            choices = await self._send(ask, "a completion")
+        by_index = {choice.index: choice for choice in choices}
+        if sorted(by_index) != list(range(len(batch))) or len(choices) != len(batch):
+            raise VllmError(f"vLLM answered {len(batch)} prompts with {len(choices)} completions")
+        return [_to_completion(by_index[index]) for index in range(len(batch))]
+
+    @asynccontextmanager
+    async def _loaded(self, adapter: Path | None) -> AsyncIterator[str]:
+        """The name under which the server answers with `adapter`, for as long as it is needed."""
+        if adapter is None:
+            async with self._turns.take("bare"):
+                yield self._model_name
+            return
+        async with self._adapters_in_use, self._turns.take("adapted"):
+            name = await self._load(adapter)
+            try:
+                yield name
+            except BaseException:
+                with suppress(VllmError):  # the first error tells more
+                    await self._unload(name)
+                raise
+            await self._unload(name)
+
+    async def _load(self, adapter: Path) -> str:
+        async def load() -> str:
+            # Anew for each attempt: one whose answer was lost may have taken effect
+            name = f"adapter-{uuid.uuid4().hex}"
+            body = {"lora_name": name, "lora_path": str(adapter)}
+            await self._client.post("/load_lora_adapter", cast_to=str, body=body)
+            return name
+
+        return await self._send(load, f"adapter {adapter}")
+
+    async def _unload(self, name: str) -> None:
+        async def unload() -> None:
+            body = {"lora_name": name}
+            await self._client.post("/unload_lora_adapter", cast_to=str, body=body)
+
+        await self._send(unload, f"unloading {name}")
+
+    async def _send(self, send: Callable[[], Awaitable[Answer]], what: str) -> Answer:
+        """Await `send()`, again if the connection broke; VllmError says `what` was refused."""
+        pauses = iter(_RETRY_PAUSES)
+        while True:
+            try:
+                return await send()
+            except openai.APIStatusError as error:
+                raise VllmError(
+                    f"vLLM refused {what} (HTTP {error.status_code}): {_message(error)}"
+                ) from error
+            except openai.APITimeoutError as error:
+                raise VllmError(
+                    f"vLLM did not answer {what} within {self._timeout:.0f} s"
+                ) from error
+            except openai.APIConnectionError as error:
+                pause = next(pauses, None)
+                if pause is None:
+                    raise VllmError(
+                        f"no vLLM server answers at {self._client.base_url}: {error.__cause__}"
+                    ) from error
+                await asyncio.sleep(pause)
+
+
+class _Turns:
+    """Two kinds of tasks take turns: many of one kind at once, never both, none starved."""
+
+    def __init__(self) -> None:
+        # Whoever waits for the other kind to finish holds the door, so that no more of it enter
+        self._door = asyncio.Lock()
+        self._empty = asyncio.Event()
+        self._empty.set()
+        self._inside = 0
+        self._kind: str | None = None
+
+    @asynccontextmanager
+    async def take(self, kind: str) -> AsyncIterator[None]:
+        async with self._door:
+            if kind != self._kind:
+                await self._empty.wait()
+                self._kind = kind
+            self._inside += 1
+            self._empty.clear()
+        try:
+            yield
+        finally:
+            self._inside -= 1
+            if not self._inside:
+                self._empty.set()
+
+
+@contextmanager
+def open_vllm(
+    model: str, settings: ModelSettings, log: Path, rank: int, adapters: int
+) -> Iterator[VllmSampler]:
+    """A server for `model` and a sampler that asks it; both are gone after the `with` block.
+
+    `log` gets the server's output. `rank` and `adapters`: the largest LoRA rank, and how many
+    adapters are asked side by side. Raises UserError if the server does not start, and in place of
+    a VllmError that the block lets pass, with what the log says if the server has died.
+    """
+    server = VllmServer(
+        model,
+        log_file=log,
+        max_lora_rank=rank,
+        max_loras=adapters,
+        command=settings.vllm_command,
+        gpus=settings.vllm_gpus,
+        dtype=settings.dtype,
+        trust_remote_code=settings.trust_remote_code,
+        startup_timeout=settings.vllm_startup_timeout,
+    )
+    with server, VllmSampler(server.base_url, server.model_name, max_loras=adapters) as sampler:
+        try:
+            yield sampler
+        except VllmError as error:
+            server.check_alive()
+            raise UserError(f"{error} (server log: {log})") from error
+
+
+def check_adapter(adapter: Path) -> None:
+    """Raise UserError unless vLLM would serve the PEFT folder `adapter` as PEFT means it."""
+    if not adapter.is_absolute():
+        # vLLM downloads what it does not find under a relative path from the hub
+        raise UserError(f"adapter {adapter}: the path must be absolute")
+    for name in ("adapter_config.json", "adapter_model.safetensors"):
+        if not (adapter / name).is_file():
+            raise UserError(f"adapter {adapter} has no {name}; save it with save_pretrained")
+    path = adapter / "adapter_config.json"
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise UserError(f"{path} is not JSON ({error}); save the adapter again") from error
+    for key in _IGNORED_SETTINGS:
+        if config.get(key):
+            raise UserError(f"{path}: vLLM ignores {key}; use one rank and alpha, and no bias")
+
+
+def _to_completion(choice: CompletionChoice) -> Completion:
+    if choice.finish_reason not in ("stop", "length"):
+        raise VllmError(f"vLLM ended a completion with {choice.finish_reason!r}; see its log")
+    token_ids = getattr(choice, "token_ids", None)
+    if token_ids is None:
+        raise VllmError("the server returns no token ids; it must be vLLM 0.31 or newer")
+    return Completion(choice.text, choice.finish_reason, len(token_ids))
+
+
+def _message(error: openai.APIStatusError) -> str:
+    """The server's own words, on one line."""
+    body = error.body
+    text = body.get("message") if isinstance(body, dict) else None
+    return " ".join(str(text or error.response.text or error).split())

@@ -1,0 +1,281 @@
+"""A vLLM server as a child process that cannot outlive the program that started it.
+
+It runs under `seal.supervisor`, which ends the server's whole process group: a server that is
+merely killed leaves its engine behind, holding the GPU.
+"""
+
+import http.client
+import importlib.util
+import json
+import os
+import re
+import shlex
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import uuid
+from contextlib import suppress
+from pathlib import Path
+
+from seal.errors import UserError
+from seal.models.folders import is_folder
+from seal.supervisor import GRACE_SECONDS, supervised
+
+LORA_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
+"""What vLLM 0.31 accepts as --max-lora-rank; adapters of any smaller rank are padded to it."""
+
+HOST = "127.0.0.1"
+_DEFAULT_MODULE = "vllm.entrypoints.openai.api_server"
+_PORT_ATTEMPTS = 3
+_POLL_SECONDS = 0.2
+_HTTP_SECONDS = 5.0
+_ERROR = re.compile(
+    r"^(?!.*\b(?:INFO|WARNING)\b).*?\b([\w.]*(?:error|exception): .+)", re.IGNORECASE
+)
+
+
+def vllm_lora_rank(rank: int) -> int:
+    """The smallest --max-lora-rank of vLLM that admits adapters of `rank`.
+
+    Raises UserError for a rank below 1 or above 512, which vLLM cannot serve.
+    """
+    if rank < 1:
+        raise UserError(f"LoRA rank {rank}: it must be at least 1")
+    for allowed in LORA_RANKS:
+        if allowed >= rank:
+            return allowed
+    raise UserError(
+        f"LoRA rank {rank}: vLLM serves ranks up to {LORA_RANKS[-1]}; choose a smaller rank, or"
+        " --sampler transformers"
+    )
+
+
+class VllmServer:
+    """An OpenAI-compatible vLLM server on 127.0.0.1, alive within its `with` block.
+
+    `model`: transformers folder or hub name. `command`: how to start the server, flags of the
+    user's included; ours are appended and win. `gpus`: indices among the GPUs this process may see,
+    such as "0" or "0,1" (more than one: tensor parallel). `max_lora_rank`: largest rank of the
+    adapters to come, rounded up to one that vLLM has. `max_loras`: adapters per batch;
+    `max_cpu_loras`: adapters kept in memory. `log_file`: gets all output, appended. `port`: a free
+    one unless given. `startup_timeout`: seconds, downloads of the model included.
+
+    Raises UserError where a check before the start fails, and from `with` when the server ends or
+    stays silent before it is ready; the message then holds what its log says.
+    """
+
+    def __init__(
+        self,
+        model: str | Path,
+        *,
+        log_file: Path,
+        max_lora_rank: int,
+        max_loras: int = 1,
+        max_cpu_loras: int | None = None,
+        command: str | None = None,
+        gpus: str | None = None,
+        dtype: str = "auto",
+        max_model_len: int | None = None,
+        trust_remote_code: bool = False,
+        port: int | None = None,
+        startup_timeout: float = 900.0,
+    ) -> None:
+        # A name that no other server has: should another one ever take our port, its answers are
+        # errors (unknown model) instead of another model's words.
+        self.model_name = f"seal-{uuid.uuid4().hex[:12]}"
+        self.port: int | None = port
+        self._wanted_port = port
+        self._log_file = Path(log_file)
+        self._log_start = 0
+        self._startup_timeout = startup_timeout
+        self._process: subprocess.Popen[bytes] | None = None
+        if is_folder(str(model)) and not Path(model).is_dir():
+            raise UserError(f"--model {model}: no such folder; check the path")
+        self._environment, n_gpus = _environment(gpus)
+        self._arguments = [
+            *_split_command(command),
+            *("--model", str(model), "--served-model-name", self.model_name),
+            *("--host", HOST, "--dtype", dtype),
+            # As everywhere here: no pickled weights
+            *("--load-format", "safetensors"),
+            *("--enable-lora", "--max-loras", str(max_loras)),
+            *("--max-cpu-loras", str(max_cpu_loras or 2 * max_loras)),
+            *("--max-lora-rank", str(vllm_lora_rank(max_lora_rank))),
+            "--disable-uvicorn-access-log",
+        ]
+        if n_gpus > 1:
+            self._arguments += ["--tensor-parallel-size", str(n_gpus)]
+        if max_model_len is not None:
+            self._arguments += ["--max-model-len", str(max_model_len)]
+        if trust_remote_code:
+            self._arguments += ["--trust-remote-code"]
+
+    @property
+    def base_url(self) -> str:
+        """Where the OpenAI client finds the server."""
+        return f"http://{HOST}:{self.port}/v1"
+
+    def __enter__(self) -> "VllmServer":
+        attempts = _PORT_ATTEMPTS if self._wanted_port is None else 1
+        try:
+            self._launch()
+            while not self._wait_until_ready():
+                attempts -= 1
+                # Between our choice of a port and the server's use of it lie seconds of imports
+                if not attempts or "address already in use" not in self._log().lower():
+                    raise UserError(self._obituary())
+                self._launch()
+            return self
+        except BaseException:
+            self._stop()
+            raise
+
+    def __exit__(self, *_: object) -> None:
+        self._stop()
+
+    def check_alive(self) -> None:
+        """Raise UserError with the log's last words if the server or its engine has ended."""
+        if self._process.poll() is not None or not self._answers():
+            raise UserError(self._obituary())
+
+    def _launch(self) -> None:
+        self.port = _free_port(self._wanted_port)
+        self._log_file.parent.mkdir(parents=True, exist_ok=True)
+        with self._log_file.open("ab") as log:
+            self._log_start = log.tell()
+            self._process = subprocess.Popen(
+                supervised([*self._arguments, "--port", str(self.port)]),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env=self._environment,
+                # Ctrl-C in a terminal is for this process, which then stops the server in order
+                start_new_session=True,
+            )
+
+    def _wait_until_ready(self) -> bool:
+        """True once the server answers, False if it ended; UserError when the time is up."""
+        deadline = time.monotonic() + self._startup_timeout
+        while time.monotonic() < deadline:
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(_POLL_SECONDS)
+                return False
+            if self._answers():
+                return True
+        raise UserError(
+            f"the vLLM server was not ready within {self._startup_timeout:.0f} s (raise"
+            f" --vllm_startup_timeout if it is still loading): {self._last_words()}"
+        )
+
+    def _answers(self) -> bool:
+        """Whether a healthy server that is this one listens on the port."""
+        try:
+            if _get(self.port, "/health")[0] != 200:
+                return False
+            _, body = _get(self.port, "/v1/models")
+            return any(card["id"] == self.model_name for card in json.loads(body)["data"])
+        except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError):
+            return False
+
+    def _stop(self) -> None:
+        if self._process is None:
+            return
+        self._process.terminate()
+        try:
+            self._process.wait(3 * GRACE_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+
+    def _log(self) -> str:
+        with self._log_file.open("rb") as log:
+            log.seek(self._log_start)
+            return log.read().decode(errors="replace")
+
+    def _last_words(self) -> str:
+        """The first errors of this start, where causes stand, and its last lines."""
+        lines = [line.strip()[:300] for line in self._log().splitlines() if line.strip()]
+        errors = dict.fromkeys(found[1] for line in lines if (found := _ERROR.search(line)))
+        words = dict.fromkeys([*list(errors)[:2], *lines[-3:]])
+        return f"{' | '.join(words) or 'no output'} (log: {self._log_file})"
+
+    def _obituary(self) -> str:
+        status = self._process.poll()
+        end = "is not healthy" if status is None else f"ended (exit status {status})"
+        return f"the vLLM server {end}: {self._last_words()}"
+
+
+def _split_command(command: str | None) -> list[str]:
+    """The server's command as words, or UserError if it cannot possibly start."""
+    if command is None:
+        if importlib.util.find_spec("vllm") is None:
+            raise UserError(
+                "vLLM is not installed in this Python; name the one of another environment, such as"
+                f' --vllm_command "/path/to/venv/bin/python -m {_DEFAULT_MODULE}", or use'
+                " --sampler transformers"
+            )
+        return [sys.executable, "-m", _DEFAULT_MODULE]
+    try:
+        words = shlex.split(command)
+    except ValueError as error:
+        raise UserError(f"--vllm_command {command!r}: {error}") from None
+    if not words or shutil.which(words[0]) is None:
+        raise UserError(
+            f"--vllm_command {command!r}: no such program; give the Python of an environment that"
+            f' has vLLM, as in "/path/to/venv/bin/python -m {_DEFAULT_MODULE}"'
+        )
+    return words
+
+
+def _environment(gpus: str | None) -> tuple[dict[str, str], int]:
+    """The server's environment variables, and the number of its GPUs (0: as it finds them)."""
+    # Keys are for judges and trackers, which the server never calls. VLLM_API_KEY would moreover
+    # make it refuse our requests. Tokens of the hub stay: a gated model may have to be downloaded.
+    environment = {key: value for key, value in os.environ.items() if not key.endswith("_API_KEY")}
+    environment |= {
+        "VLLM_ALLOW_RUNTIME_LORA_UPDATING": "True",
+        "VLLM_NO_USAGE_STATS": "1",
+        "DO_NOT_TRACK": "1",
+    }
+    visible = environment.get("CUDA_VISIBLE_DEVICES")
+    if gpus is None or visible == "":
+        return environment, 0
+    indices = [index.strip() for index in gpus.split(",")]
+    if not all(index.isdecimal() for index in indices) or len(set(indices)) < len(indices):
+        raise UserError(f"--vllm_gpus {gpus}: give indices of GPUs, such as 0 or 0,1")
+    if visible is not None:
+        # A batch system may have given us GPUs 4 and 5 of a node: ours are then called 0 and 1
+        own = visible.split(",")
+        if max(map(int, indices)) >= len(own):
+            raise UserError(
+                f"--vllm_gpus {gpus}: only {len(own)} visible (CUDA_VISIBLE_DEVICES={visible});"
+                f" count from 0 to {len(own) - 1}"
+            )
+        indices = [own[int(index)].strip() for index in indices]
+    environment["CUDA_VISIBLE_DEVICES"] = ",".join(indices)
+    return environment, len(indices)
+
+
+def _free_port(wanted: int | None) -> int:
+    with socket.socket() as probe:
+        try:
+            # As the server will: a port whose last connections linger in TIME_WAIT is free
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, int(wanted is not None))
+            probe.bind((HOST, wanted or 0))
+        except OSError as error:
+            raise UserError(
+                f"port {wanted} cannot be used ({error.strerror}); choose another"
+            ) from None
+        return probe.getsockname()[1]
+
+
+def _get(port: int, path: str) -> tuple[int, bytes]:
+    """GET without a library that would send a request for 127.0.0.1 through a cluster's proxy."""
+    connection = http.client.HTTPConnection(HOST, port, timeout=_HTTP_SECONDS)
+    try:
+        connection.request("GET", path)
+        response = connection.getresponse()
+        return response.status, response.read()
+    finally:
+        connection.close()

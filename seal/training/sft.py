@@ -1,0 +1,290 @@
+"""Finetune on prompt -> completion rows into a model folder: M-step, continued pretraining.
+
+What is trained is a LoRA adapter, which is then merged, or every weight. `finetune` runs this
+module as a program of its own, so that the GPU is empty again afterwards and `accelerate launch`
+can spread it over several GPUs:
+
+    python -m seal.training.sft FOLDER   FOLDER/job.json and FOLDER/rows.jsonl in, FOLDER/model out
+"""
+
+import math
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from seal.errors import UserError
+from seal.records import read_json, read_jsonl, write_json, write_jsonl
+from seal.settings import ModelSettings, Schedule, SftSettings
+from seal.supervisor import supervised
+
+
+@dataclass(frozen=True)
+class SftRow:
+    """One example. `prompt`: token ids, or a text for the tokenizer's defaults; no loss on it.
+
+    An empty text is no prompt: the completion begins as a document does.
+    """
+
+    prompt: str | list[int]
+    completion: str
+
+
+@dataclass(frozen=True)
+class SftJob:
+    """What to finetune and how; of the M-step, the paper's figures are those of `SftSettings`."""
+
+    model: str
+    dtype: str
+    trust_remote_code: bool
+    learning_rate: float
+    schedule: Schedule
+    epochs: int
+    rank: int | None
+    """None trains every weight, in float32; `alpha` and `target_modules` then mean nothing."""
+    alpha: float
+    target_modules: list[str]
+    batch_size: int
+    """Sequences per optimizer step over all processes."""
+    seed: int
+    at_once: int = 1
+    """Sequences that a process computes at a time, at most; more of them change sums' rounding."""
+    warmup_ratio: float = 0.0
+    """Share of the steps in which the learning rate rises from 0."""
+    max_length: int | None = None
+    """Tokens after which an example is cut."""
+
+
+def m_step(model: str, model_settings: ModelSettings, settings: SftSettings, seed: int) -> SftJob:
+    """The M-step's finetune of `model` as the flags ask for it."""
+    return SftJob(
+        model=model,
+        dtype=model_settings.dtype,
+        trust_remote_code=model_settings.trust_remote_code,
+        learning_rate=settings.sft_learning_rate,
+        schedule=settings.sft_schedule,
+        epochs=settings.sft_epochs,
+        rank=settings.sft_rank,
+        alpha=settings.sft_alpha,
+        target_modules=settings.sft_target_modules,
+        batch_size=settings.sft_batch_size,
+        seed=seed,
+    )
+
+
+def finetune(
+    rows: list[SftRow],
+    job: SftJob,
+    folder: Path,
+    processes: int = 1,
+    accelerate_config: Path | None = None,
+) -> Path:
+    """Finetune `job.model` on `rows` and return `folder`/model, a standalone model folder.
+
+    A folder that is complete is returned as it is, a partial one is made anew. With more than one
+    process, `accelerate launch` starts them: on a GPU each, or on the CPU where there is no GPU.
+    Each holds the whole model, unless `accelerate_config` says how GPUs share it. Output goes to
+    `folder`/log.txt.
+
+    Where `at_once` sequences of every process do not divide the rows, some of the first are seen
+    again at an epoch's end, so that all processes are given as many.
+
+    Raises UserError if there are no rows, if `batch_size` does not divide among the processes, if
+    there are fewer GPUs than processes, or with the log's tail if the finetuning failed.
+    """
+    output = folder / "model"
+    if output.exists():
+        return output
+    if not rows:
+        raise UserError(
+            f"{folder}: no self-edit to finetune on (none was graded, or all were blank); see"
+            " rewards.jsonl beside it"
+        )
+    check_processes(job.batch_size, processes)
+    write_json(folder / "job.json", asdict(job))
+    write_jsonl(folder / "rows.jsonl", (asdict(row) for row in rows))
+    command = [*launcher(job, processes, accelerate_config), "-m", "seal.training.sft", str(folder)]
+    log = folder / "log.txt"
+    with log.open("a") as file:
+        print(f"$ {shlex.join(command)}", file=file, flush=True)
+        status = _run(command, file, visible_gpus(processes))
+    if status != 0 or not output.exists():
+        tail = " | ".join(log.read_text(errors="replace").splitlines()[-5:])
+        raise UserError(f"finetuning failed with status {status}, see {log}: {tail}")
+    return output
+
+
+def check_processes(batch_size: int, processes: int) -> None:
+    """Raise UserError if so many processes cannot share a batch, or there are too few GPUs."""
+    if batch_size % processes:
+        raise UserError(
+            f"a batch of {batch_size} does not divide among {processes} processes; choose a number"
+            " that divides it"
+        )
+    if 0 < (gpus := _gpus()) < processes:
+        raise UserError(
+            f"{processes} processes need a GPU each, and {gpus} are visible; ask for as many"
+        )
+
+
+def launcher(job: SftJob, processes: int, accelerate_config: Path | None = None) -> list[str]:
+    """The beginning of the command line that starts `processes` processes of a module."""
+    if processes == 1:
+        return [sys.executable]
+    # What starts a process per GPU starts them without GPUs too, whereas --cpu starts a single one
+    spread = ["--config_file", str(accelerate_config)] if accelerate_config and _gpus() else []
+    return [
+        *(sys.executable, "-m", "accelerate.commands.launch"),
+        *("--num_processes", str(processes), "--num_machines", "1"),
+        *("--main_process_port", "0"),  # a free one: two finetunes of one machine do not meet
+        *("--mixed_precision", "bf16" if job.dtype == "bfloat16" else "no"),
+        *(spread or ["--multi_gpu"]),
+    ]
+
+
+def visible_gpus(processes: int) -> dict[str, str]:
+    """Environment variables that show a single process a single GPU.
+
+    Trainer would spread one process over all GPUs it sees, and multiply the batch by their number.
+    """
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "0")
+    return {"CUDA_VISIBLE_DEVICES": visible.split(",")[0]} if processes == 1 else {}
+
+
+def _run(command: list[str], log: IO[str], environment: dict[str, str]) -> int:
+    """Run a command that ends with this process, however that ends; returns its exit status."""
+    # A finetuning left behind by a killed run would write into the folder of the resumed one
+    process = subprocess.Popen(
+        supervised(command),
+        stdin=subprocess.DEVNULL,
+        stdout=log,
+        stderr=subprocess.STDOUT,
+        env=os.environ | environment,
+        start_new_session=True,
+    )
+    try:
+        return process.wait()
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def train(folder: Path) -> None:
+    """The child process: train on FOLDER/rows.jsonl and write FOLDER/model atomically."""
+    import torch
+    from accelerate import PartialState
+    from transformers import DataCollatorForSeq2Seq, Trainer, TrainingArguments, set_seed
+
+    from seal.models.load import load_tokenizer
+
+    job = SftJob(**read_json(folder / "job.json"))
+    set_seed(job.seed)
+    tokenizer = load_tokenizer(job.model, job.trust_remote_code)
+    rows = [SftRow(**row) for row in read_jsonl(folder / "rows.jsonl")]
+    on_cpu = not torch.cuda.is_available()
+    state = PartialState(cpu=on_cpu)
+    of_process = job.batch_size // state.num_processes
+    at_once = math.gcd(job.at_once, of_process)
+    print(
+        f"process {state.process_index + 1} of {state.num_processes} on {state.device.type}:"
+        f" {at_once} sequences at a time, {of_process} a step"
+    )
+    trainer = Trainer(
+        model=_trainable(job),
+        args=TrainingArguments(
+            output_dir=str(folder / "trainer"),
+            per_device_train_batch_size=at_once,
+            gradient_accumulation_steps=of_process // at_once,
+            num_train_epochs=job.epochs,
+            learning_rate=job.learning_rate,
+            lr_scheduler_type=job.schedule,
+            warmup_steps=job.warmup_ratio,
+            bf16=job.dtype == "bfloat16",
+            use_cpu=on_cpu,
+            ddp_find_unused_parameters=False,
+            seed=job.seed,
+            save_strategy="no",
+            logging_steps=1,
+            report_to=[],
+            remove_unused_columns=False,
+            disable_tqdm=not state.is_main_process,
+        ),
+        train_dataset=[encode_example(tokenizer, row, job.max_length) for row in rows],
+        data_collator=DataCollatorForSeq2Seq(tokenizer, label_pad_token_id=-100),
+    )
+    trainer.train()
+    # Of all processes: where they share one model, each holds a part of every weight
+    weights = None if job.rank else trainer.accelerator.get_state_dict(trainer.model)
+    if state.is_main_process:
+        trained = trainer.model.merge_and_unload() if weights is None else _copy_of(job, weights)
+        partial = folder / ".model.tmp"
+        shutil.rmtree(partial, ignore_errors=True)
+        trained.save_pretrained(partial)
+        tokenizer.save_pretrained(partial)
+        partial.rename(folder / "model")
+    shutil.rmtree(folder / "trainer", ignore_errors=True)
+
+
+def _trainable(job: SftJob) -> Any:
+    """The model with what is to be trained; on the CPU, from where Trainer moves it."""
+    from peft import LoraConfig, get_peft_model
+
+    from seal.models.load import load_model
+
+    if job.rank is None:
+        # Half precision would round away most of a step; Trainer computes in it all the same
+        model = load_model(job.model, "float32", "cpu", job.trust_remote_code)
+        return model.requires_grad_(True)
+    return get_peft_model(
+        load_model(job.model, job.dtype, "cpu", job.trust_remote_code),
+        LoraConfig(
+            r=job.rank,
+            lora_alpha=job.alpha,
+            lora_dropout=0.0,
+            target_modules=job.target_modules,
+            task_type="CAUSAL_LM",
+        ),
+    )
+
+
+def _copy_of(job: SftJob, weights: dict[str, Any]) -> Any:
+    """The model in the precision that is asked for, with trained weights."""
+    from seal.models.load import load_model
+
+    model = load_model(job.model, job.dtype, "cpu", job.trust_remote_code)
+    model.load_state_dict(weights)
+    return model
+
+
+def encode_example(
+    tokenizer: Any, row: SftRow, max_length: int | None = None
+) -> dict[str, list[int]]:
+    """Token ids of prompt, completion and one end-of-text token; labels are -100 on the prompt.
+
+    Prompt and completion are tokenized apart, as at sampling time, so no token spans their border.
+    What is beyond `max_length` tokens is cut off, and the end of text with it.
+    """
+    prompt = row.prompt
+    if isinstance(prompt, str):
+        prompt = tokenizer(prompt)["input_ids"]
+    completion = tokenizer(row.completion, add_special_tokens=False)["input_ids"]
+    completion = [*completion, tokenizer.eos_token_id]
+    input_ids = [*prompt, *completion][:max_length]
+    labels = [*([-100] * len(prompt)), *completion][:max_length]
+    return {"input_ids": input_ids, "attention_mask": [1] * len(input_ids), "labels": labels}
+
+
+def _gpus() -> int:
+    import torch
+
+    return torch.cuda.device_count()
+
+
+if __name__ == "__main__":
+    # The tokenizer has done its work before training forks data loaders
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    train(Path(sys.argv[1]))

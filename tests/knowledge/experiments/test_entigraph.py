@@ -1,0 +1,143 @@
+"""EntiGraph: entities, the texts that relate them, and one self-edit of all texts on a passage."""
+
+import json
+import re
+
+import pytest
+
+from knowledge.data.passages import Passage
+from knowledge.experiments.entigraph import (
+    check_entigraph,
+    one_line,
+    relations_at_most,
+    write_entigraph,
+)
+from knowledge.method.training_texts import MAX_PIECES, training_texts
+from knowledge.method.writers import ATTEMPTS, ChatWriter
+from knowledge.settings import PROMPTS, EntiGraphSettings, SamplingSettings
+from seal.chat.client import ChatClient
+from seal.errors import UserError
+from seal.records import read_jsonl
+from seal.run import Run
+from tests.support.chat_stub import completion, refusal, running_stub
+
+PASSAGES = [Passage(name, name.title(), f"All about the {name}.", ()) for name in ("moth", "ferry")]
+NAMES = ["Anna", "Berg", "Cove", "Dock"]
+
+
+def reply(prompt: str):
+    """Entities as JSON; a relation names its entities and tries to look like several texts."""
+    if "JSON" in prompt:
+        return completion(json.dumps(NAMES))
+    named = re.findall(r"^\d\. (.+)$", prompt, re.MULTILINE)
+    return completion(f"{' and '.join(named)}:\n---\nQuestion 1: of {prompt.split()[0]}.\n")
+
+
+@pytest.fixture
+def stub():
+    with running_stub() as running:
+        running.reply = reply
+        yield running
+
+
+def run_it(run: Run, stub, relations="pairs", passages=PASSAGES, max_missing=0.0, **limits):
+    client = ChatClient("writer", stub.url, sleep=lambda _: None)
+    writer = ChatWriter(client, SamplingSettings(), concurrency=2)
+    settings = EntiGraphSettings(relations=relations, **limits)
+    return write_entigraph(run, passages, writer, settings, 1, max_missing)
+
+
+def test_defaults_are_as_many_texts_as_one_self_edit_trains_on():
+    assert relations_at_most(EntiGraphSettings(relations="pairs+triples")) == MAX_PIECES
+    assert relations_at_most(EntiGraphSettings()) == 15
+
+
+@pytest.mark.parametrize(("relations", "n"), [("pairs", 6), ("pairs+triples", 6 + 4)])
+def test_one_self_edit_per_passage_with_every_relation(stub, tmp_path, relations, n):
+    self_edits, counts = run_it(Run(tmp_path), stub, relations)
+    assert counts == {"n_entities": 8, "n_relations": 2 * n, "n_missing": 0}
+    assert [(s.id, s.kind) for s in self_edits] == [
+        (f"{passage.id}/entigraph-{relations}/0", f"entigraph-{relations}") for passage in PASSAGES
+    ]
+    assert len(stub.bodies) == 2 * (1 + n)
+    for split_newlines in (True, False):
+        texts = training_texts(
+            "T", "C", self_edits[0].text, split_newlines=split_newlines, add_context=False
+        )
+        assert len(texts) == n
+        assert texts[0] == "T\nAnna and Berg: — Question 1: of Moth."
+    if n == 10:
+        assert texts[-1].startswith("T\nBerg and Cove and Dock")
+
+
+def test_pairs_are_the_same_with_triples(stub, tmp_path):
+    limits = {"max_pairs": 2, "max_triples": 3}
+    (pairs, *_), _ = run_it(Run(tmp_path / "a"), stub, "pairs", **limits)
+    (both, *_), _ = run_it(Run(tmp_path / "b"), stub, "pairs+triples", **limits)
+    assert both.text.startswith(f"{pairs.text}\n---\n")
+    assert (pairs.text.count("---"), both.text.count("---")) == (1, 4)
+
+
+def test_a_finished_run_asks_nothing_and_says_the_same(stub, tmp_path):
+    first = run_it(Run(tmp_path), stub)
+    before = (tmp_path / "self_edits.jsonl").read_bytes()
+    asked = len(stub.bodies)
+    assert run_it(Run(tmp_path), stub) == first
+    assert (tmp_path / "self_edits.jsonl").read_bytes() == before and len(stub.bodies) == asked
+
+
+def test_a_list_that_cannot_be_read_is_asked_for_again_and_then_missing(stub, tmp_path):
+    def refuse_moth(prompt):
+        moth = prompt.startswith("Moth") and "JSON" in prompt
+        return completion("I am sorry, but I cannot.") if moth else reply(prompt)
+
+    stub.reply = refuse_moth
+    run = Run(tmp_path)
+    with pytest.raises(UserError, match=r"1 of 2 lists of entities .*no list of entities"):
+        run_it(run, stub)
+    assert len(stub.bodies) == 1 + ATTEMPTS
+    assert [record["id"] for record in read_jsonl(run.path("missing.jsonl"))] == ["moth/entities"]
+    self_edits, counts = run_it(run, stub, max_missing=0.5)
+    assert [s.passage_id for s in self_edits] == ["ferry"] and counts["n_missing"] == 1
+    stub.reply = reply
+    self_edits, counts = run_it(run, stub)
+    assert [s.passage_id for s in self_edits] == ["moth", "ferry"] and counts["n_missing"] == 0
+
+
+def test_a_missing_relation_comes_with_a_later_start(stub, tmp_path):
+    stub.reply = lambda prompt: (
+        refusal(400, "no") if "1. Anna\n2. Berg" in prompt else reply(prompt)
+    )
+    run = Run(tmp_path)
+    with pytest.raises(UserError, match=r"2 of 14 lists and texts .*status 400: no"):
+        run_it(run, stub)
+    self_edits, counts = run_it(run, stub, max_missing=0.2)
+    assert (counts["n_relations"], counts["n_missing"]) == (10, 2)
+    assert not any("Anna and Berg" in s.text for s in self_edits)
+    missing = [record["id"] for record in read_jsonl(run.path("missing.jsonl"))]
+    assert missing == ["moth/Anna + Berg", "ferry/Anna + Berg"]
+    stub.reply = reply
+    self_edits, counts = run_it(run, stub)
+    assert counts["n_missing"] == 0 and all(s.text.startswith("Anna and Berg") for s in self_edits)
+    assert read_jsonl(run.path("missing.jsonl")) == []
+
+
+def test_a_cut_off_text_shows_in_the_self_edit(stub, tmp_path):
+    def cut(prompt):
+        return completion("x", "length") if "1. Cove\n2. Dock" in prompt else reply(prompt)
+
+    stub.reply = cut
+    self_edits, _ = run_it(Run(tmp_path), stub, passages=PASSAGES[:1])
+    assert self_edits[0].finish_reason == "length"
+
+
+def test_one_line():
+    assert one_line(" a\n\nb\x0bc --- d ----- e -- f ") == "a b c — d — e -- f"
+
+
+def test_prompts_and_limits_are_checked(tmp_path):
+    check_entigraph(EntiGraphSettings(), PROMPTS)
+    with pytest.raises(UserError, match="at least 1"):
+        check_entigraph(EntiGraphSettings(max_triples=0), PROMPTS)
+    with pytest.raises(UserError, match=r"entigraph-entities\.txt: no such file"):
+        check_entigraph(EntiGraphSettings(), tmp_path)

@@ -1,0 +1,85 @@
+"""Rows of the single-passage table: paired differences, blanks, and the ungraded left out."""
+
+import pytest
+
+from knowledge.data.passages import Passage, Question
+from knowledge.judging.judges import Grade
+from knowledge.method.closed_book import Outcome, Trial
+from knowledge.method.single_passage_table import (
+    arm,
+    format_table,
+    in_order,
+    passage_only_trials,
+    summarize_arm,
+)
+from knowledge.settings import RewardSettings
+from seal.errors import UserError
+
+QUESTIONS = (Question("q1", "a1"), Question("q2", "a2"))
+PASSAGES = [Passage(f"p{i}", f"Title {i}", f"Context {i}.", QUESTIONS) for i in range(4)]
+
+
+def outcomes(verdicts: list[tuple[bool | None, ...]], answers=("x", "y")) -> list[Outcome]:
+    return [
+        Outcome(
+            Trial(f"{passage.id}/t/0", passage),
+            tuple(answers),
+            tuple(Grade(v, None if v is None else 0.9 if v else 0.2) for v in own),
+        )
+        for passage, own in zip(PASSAGES, verdicts, strict=True)
+    ]
+
+
+def test_row_figures():
+    row = summarize_arm(
+        arm("one", outcomes([(True, False), (True, True), (None, False), (None, None)], ("", " "))),
+        None,
+        seed=0,
+    )
+    assert row["accuracy"]["mean"] == pytest.approx((0.5 + 1 + 0) / 3)
+    assert row["accuracy"]["n"] == 3
+    assert row["calibrated_accuracy"]["mean"] == pytest.approx((0.55 + 0.9 + 0.2) / 3)
+    assert row["n_ungraded"] == 3 and row["n_answers"] == 8 and row["blank_answer_rate"] == 1.0
+    assert row["difference_to_row_above"] is None
+    assert row["accuracy"]["lower"] <= row["accuracy"]["mean"] <= row["accuracy"]["upper"]
+
+
+def test_difference_is_paired_over_common_passages():
+    above = arm("above", outcomes([(False, False), (True, False), (False, True), (None, None)]))
+    below = arm("below", outcomes([(True, False), (True, True), (True, True), (True, True)]))
+    difference = summarize_arm(below, above, seed=0)["difference_to_row_above"]
+    # Every common passage gained exactly a half, so the paired interval has no width
+    assert difference["mean"] == difference["lower"] == difference["upper"] == 0.5
+    assert difference["n"] == 3
+
+
+def test_nothing_graded_has_no_accuracy():
+    nothing = [(None, None)] * 4
+    row = summarize_arm(arm("none", outcomes(nothing)), arm("also", outcomes(nothing)), seed=0)
+    assert row["accuracy"] is None and row["difference_to_row_above"] is None
+    assert "| none |" in format_table([row], {})
+
+
+def test_table_shows_percent_and_seconds():
+    row = summarize_arm(arm("one", outcomes([(True, False)] * 4)), None, seed=0)
+    table = format_table([row], {"one": 1.234})
+    assert "50.0 ± 0.0" in table and "1.23" in table
+
+
+def test_passage_only_is_one_sequence():
+    trials = passage_only_trials(PASSAGES, RewardSettings(repeats=2), seed=3)
+    assert len(trials) == 8 and len({trial.seed for trial in trials}) == 8
+    assert trials[0].texts == ("Title 0\nContext 0.",)
+
+
+@pytest.mark.parametrize(
+    ("first", "expected"),
+    [([], "abcd"), (["c", "a"], "cabd"), (["d"], "dabc"), (["d", "c", "b", "a"], "dcba")],
+)
+def test_rows_come_in_the_order_that_is_asked_for(first, expected):
+    assert in_order("abcd", first) == list(expected)
+
+
+def test_an_order_of_rows_that_there_are_not_is_refused():
+    with pytest.raises(UserError, match="--order x: no row has this label; there are a, b"):
+        in_order(["a", "b"], ["b", "x"])

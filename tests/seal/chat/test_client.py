@@ -1,0 +1,327 @@
+"""Calls are retried where that can help, kept on disk, and never give a secret away."""
+
+import json
+import logging
+import socket
+import threading
+
+import pytest
+
+from seal.chat.client import LOST_AFTER, MAX_ATTEMPTS, MAX_PAUSE, ChatClient, Reply, ReplyCache
+from seal.chat.client import find_api_key as find
+from seal.errors import UserError
+from tests.support.chat_stub import completion, refusal, running_stub
+
+KEY = "sk-very-secret"
+
+
+@pytest.fixture
+def stub():
+    with running_stub() as running:
+        yield running
+
+
+@pytest.fixture
+def pauses():
+    return []
+
+
+@pytest.fixture
+def client(stub, pauses, tmp_path):
+    return ChatClient(
+        "judge", stub.url, api_key=KEY, parameters={"temperature": 0.0}, sleep=pauses.append
+    )
+
+
+def chat(text: str) -> list[dict[str, str]]:
+    return [{"role": "user", "content": text}]
+
+
+def chats(*texts: str) -> list[list[dict[str, str]]]:
+    return [chat(text) for text in texts]
+
+
+def refuse_all(stub, *response, **headers) -> None:
+    stub.reply = lambda prompt: refusal(*response, **headers)
+
+
+# What is sent and what comes back
+
+
+def test_replies_come_in_the_order_of_the_conversations(client, stub):
+    stub.reply = lambda prompt: completion(prompt.upper())
+    assert client.complete(chats(*"abcdefgh")) == [Reply(letter) for letter in "ABCDEFGH"]
+    assert sorted(stub.prompts) == list("abcdefgh")
+    assert client.complete([]) == []
+
+
+def test_model_parameters_and_key_are_sent(client, stub):
+    client.complete(chats("a"))
+    assert stub.bodies == [{"model": "judge", "temperature": 0.0, "messages": chat("a")}]
+    assert stub.keys == [f"Bearer {KEY}"]
+
+
+def test_calls_overlap_up_to_the_concurrency(stub):
+    both = threading.Barrier(2, timeout=30)
+
+    def together(prompt):
+        both.wait()
+        return completion(prompt)
+
+    stub.reply = together
+    ChatClient("judge", stub.url, concurrency=2).complete(chats(*"abcdef"))
+    assert stub.most_in_flight == 2
+
+
+@pytest.mark.parametrize("finish_reason", ["content_filter", "length"])
+def test_a_reply_without_text_has_a_reason(client, stub, pauses, finish_reason):
+    stub.script = [completion(None, finish_reason)]
+    assert client.complete(chats("a")) == [Reply(None, f"no text ({finish_reason})")]
+    assert (len(stub.bodies), pauses) == (1, [])
+
+
+# Trying again
+
+
+@pytest.mark.parametrize("status", [408, 409, 429, 500, 502, 503])
+def test_passing_faults_are_tried_again_with_doubling_pauses(client, stub, pauses, status):
+    stub.script = [refusal(status)] * 3
+    assert client.complete(chats("a")) == [Reply("Yes.")]
+    assert pauses == [1, 2, 4]
+
+
+@pytest.mark.parametrize("content", ["<html>busy</html>", "{", '{"choices": []}', "{}", "null"])
+def test_malformed_responses_are_tried_again(client, stub, pauses, content):
+    stub.script = [(200, content, {})]
+    assert client.complete(chats("a")) == [Reply("Yes.")]
+    assert pauses == [1]
+
+
+@pytest.mark.parametrize(
+    ("asked", "taken"),
+    [("7", 7), ("0.5", 0.5), ("100000", MAX_PAUSE), ("Wed, 21 Oct 2026 07:28:00 GMT", 1)],
+)
+def test_the_pause_that_is_asked_for_is_kept_within_bounds(client, stub, pauses, asked, taken):
+    stub.script = [refusal(429, retry_after=asked)]
+    client.complete(chats("a"))
+    assert pauses == [taken]
+
+
+def test_attempts_are_bounded(client, stub, pauses):
+    refuse_all(stub, 503, "overloaded")
+    assert client.complete(chats("a")) == [Reply(None, "status 503: overloaded")]
+    assert (len(stub.bodies), len(pauses)) == (MAX_ATTEMPTS, MAX_ATTEMPTS - 1)
+
+
+def test_a_refused_call_is_not_tried_again_and_harms_no_other(client, stub, pauses):
+    stub.reply = lambda prompt: refusal(400, "too long") if prompt == "b" else completion("no")
+    replies = client.complete(chats("a", "b", "c"))
+    assert replies == [Reply("no"), Reply(None, "status 400: too long"), Reply("no")]
+    assert (len(stub.bodies), pauses) == (3, [])
+
+
+# Giving up
+
+
+@pytest.mark.parametrize(
+    ("response", "message"),
+    [
+        (refusal(401, f"Incorrect key {KEY}"), "refuses the key"),
+        (refusal(403), "refuses the key"),
+        (refusal(404, "no model judge"), "does not serve judge"),
+        (refusal(429, "pay", "insufficient_quota"), "credit is used up"),
+    ],
+)
+def test_what_no_call_can_mend_ends_all_at_once(client, stub, pauses, response, message):
+    stub.reply = lambda prompt: response
+    for act in (client.check, lambda: client.complete(chats(*"ab"))):
+        with pytest.raises(UserError, match=message) as raised:
+            act()
+        assert stub.url in str(raised.value) and "\n" not in str(raised.value)
+        assert KEY not in str(raised.value)
+    assert pauses == []
+
+
+def test_an_endpoint_that_was_never_reached_ends_all_at_once(pauses):
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))  # bound and not listening: connections are refused
+        url = f"http://127.0.0.1:{closed.getsockname()[1]}/v1"
+        client = ChatClient("judge", url, sleep=pauses.append)
+        with pytest.raises(UserError, match=f"{url} cannot be reached"):
+            client.complete(chats("a"))
+    assert pauses == []
+
+
+def test_an_endpoint_that_goes_away_fails_after_all_attempts(pauses):
+    with running_stub() as stub:
+        client = ChatClient("judge", stub.url, sleep=pauses.append, concurrency=1)
+        client.check()
+    (reply,) = client.complete(chats("a"))
+    assert reply.text is None and reply.failure
+    assert len(pauses) == MAX_ATTEMPTS - 1
+
+
+def test_an_endpoint_that_stays_away_is_given_up(stub, pauses, tmp_path):
+    client = ChatClient("judge", stub.url, sleep=pauses.append, concurrency=1)
+    refuse_all(stub, 500)
+    with pytest.raises(UserError, match="stopped answering"):
+        client.complete(chats(*map(str, range(3 * LOST_AFTER))))
+    assert len(stub.bodies) == LOST_AFTER * MAX_ATTEMPTS
+
+
+def test_failures_with_replies_between_them_are_no_reason_to_give_up(stub, pauses):
+    client = ChatClient("judge", stub.url, sleep=pauses.append, concurrency=1)
+    stub.reply = lambda prompt: completion("yes") if prompt == "well" else refusal(500)
+    texts = ["ill"] * (LOST_AFTER - 1) + ["well"]
+    replies = client.complete(chats(*texts, *texts))
+    assert [reply.text for reply in replies].count("yes") == 2
+
+
+def test_check(client, stub, pauses):
+    client.check()
+    assert len(stub.bodies) == 1
+    refuse_all(stub, 400, "unknown parameter")
+    with pytest.raises(UserError, match=r"does not answer as judge .*unknown parameter"):
+        client.check()
+
+
+# The cache
+
+
+def cached(stub, path, model="judge", **parameters) -> ChatClient:
+    return ChatClient(model, stub.url, parameters=parameters, cache=path)
+
+
+def test_a_kept_reply_costs_no_call(stub, tmp_path):
+    path = tmp_path / "deep" / "cache.jsonl"
+    stub.reply = lambda prompt: completion(f"{prompt} é\n")
+    first = cached(stub, path).complete(chats("a", "b"))
+    stub.reply = lambda prompt: refusal(500)
+    client = cached(stub, path)
+    assert client.complete(chats("b", "a")) == first[::-1]
+    assert len(stub.bodies) == 2
+
+
+def test_whatever_a_reply_depends_on_is_in_its_key(stub, tmp_path):
+    path = tmp_path / "cache.jsonl"
+    cached(stub, path, temperature=0.0).complete(chats("a"))
+    cached(stub, path, temperature=1.0).complete(chats("a"))
+    cached(stub, path, "other", temperature=0.0).complete(chats("a"))
+    cached(stub, path, temperature=0.0).complete(chats("A"))
+    assert len(stub.bodies) == 4
+    with running_stub() as elsewhere:
+        cached(elsewhere, path, temperature=0.0).complete(chats("a"))
+        assert len(elsewhere.bodies) == 1
+
+
+def test_seeds_are_sent_and_tell_equal_conversations_apart(stub, tmp_path):
+    path = tmp_path / "cache.jsonl"
+    first = cached(stub, path).complete(chats("a", "a"), seeds=[1, 2])
+    assert sorted(body["seed"] for body in stub.bodies) == [1, 2]
+    assert cached(stub, path).complete(chats("a", "a"), seeds=[2, 1]) == first
+    assert len(stub.bodies) == 2
+    cached(stub, path).complete(chats("a"))
+    assert len(stub.bodies) == 3 and "seed" not in stub.bodies[-1]
+    with pytest.raises(ValueError):
+        cached(stub, path).complete(chats("a", "b"), seeds=[1])
+
+
+def test_how_a_text_ended_and_its_tokens_are_kept(stub, tmp_path):
+    path = tmp_path / "cache.jsonl"
+    status, body, headers = completion("long", "length")
+    usage = {"prompt_tokens": 1, "completion_tokens": 8, "total_tokens": 9}
+    stub.script = [(status, {**body, "usage": usage}, headers)]
+    for _ in range(2):
+        assert cached(stub, path).complete(chats("a")) == [
+            Reply("long", finish_reason="length", n_tokens=8)
+        ]
+    assert len(stub.bodies) == 1
+
+
+def test_a_text_that_a_filter_cut_off_is_none(client, stub):
+    stub.script = [completion("The first", "content_filter")]
+    assert client.complete(chats("a")) == [Reply(None, "no text (content_filter)")]
+
+
+def test_failures_and_unwanted_replies_are_not_kept(stub, tmp_path):
+    path = tmp_path / "cache.jsonl"
+    stub.script = [refusal(400), completion("perhaps"), completion("yes")]
+    client = cached(stub, path)
+    texts = [client.complete(chats("a"), keep=lambda t: t == "yes")[0].text for _ in range(4)]
+    assert texts == [None, "perhaps", "yes", "yes"]
+    assert len(path.read_text().splitlines()) == 1
+
+
+def test_an_unfinished_line_is_passed_over_and_does_no_harm(tmp_path):
+    path = tmp_path / "cache.jsonl"
+    ReplyCache(path).put("k1", Reply("é"))
+    path.write_bytes(path.read_bytes() + '{"key": "k2", "reply": "é'.encode()[:-1])
+    cache = ReplyCache(path)
+    assert (cache.get("k1"), cache.get("k2")) == (Reply("é"), None)
+    cache.put("k3", Reply("yes"))
+    again = ReplyCache(path)
+    kept = [again.get(key) for key in ("k1", "k2", "k3")]
+    assert kept == [Reply("é"), None, Reply("yes")]
+
+
+@pytest.mark.parametrize("text", ["my thesis\n", '{"id": 1}\n', "[1]\n", "7\n"])
+def test_a_file_of_something_else_is_left_alone(tmp_path, text):
+    path = tmp_path / "thesis"
+    path.write_text(text)
+    with pytest.raises(UserError, match="thesis holds no replies"):
+        ReplyCache(path)
+    assert path.read_text() == text
+
+
+def test_many_threads_share_a_cache(tmp_path):
+    path = tmp_path / "cache.jsonl"
+    cache = ReplyCache(path)
+    threads = [
+        threading.Thread(
+            target=lambda n=n: [cache.put(f"{n}-{i}", Reply("x" * i)) for i in range(50)]
+        )
+        for n in range(8)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    records = [json.loads(line) for line in path.read_text().splitlines()]
+    assert {record["key"] for record in records} == {
+        f"{n}-{i}" for n in range(8) for i in range(50)
+    }
+
+
+# The key
+
+
+def test_the_key_is_nowhere_but_in_the_header(stub, tmp_path, caplog, capfd, pauses):
+    caplog.set_level(logging.DEBUG)
+    path = tmp_path / "cache.jsonl"
+    client = ChatClient("judge", stub.url, api_key=KEY, cache=path, sleep=pauses.append)
+    stub.script = [refusal(400, f"key {KEY} may not do this")]
+    (reply,) = client.complete(chats("a"))
+    assert reply.failure == "status 400: key *** may not do this"
+    client.complete(chats("b"))
+    assert stub.keys == [f"Bearer {KEY}"] * 2
+    shown = capfd.readouterr()
+    assert KEY not in caplog.text + shown.out + shown.err + path.read_text() + repr(client)
+
+
+def test_the_key_is_found_in_the_environment_or_in_a_file_above(tmp_path, monkeypatch):
+    below = tmp_path / "a" / "b"
+    below.mkdir(parents=True)
+    monkeypatch.chdir(below)
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    assert find() is None
+    (tmp_path / ".env").write_text("OPENAI_API_KEY= \n")
+    assert find() is None
+    (tmp_path / ".env").write_text("OPENAI_API_KEY=sk-file\n")
+    assert find() == "sk-file"
+    monkeypatch.setenv("OPENAI_API_KEY", " sk-environment\n")
+    assert find() == "sk-environment"
+
+
+def test_no_key_is_needed_elsewhere(stub):
+    ChatClient("judge", stub.url).check()
+    assert stub.keys == ["Bearer none"]
