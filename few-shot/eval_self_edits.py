@@ -28,9 +28,9 @@ from arc.method.few_shot_table import (
     trained_arm,
 )
 from arc.method.knobs import KnobShares, format_knobs, read_knobs
-from arc.method.outer_loop import measure_rewards
 from arc.method.prediction import predict_in_context
 from arc.method.prompts import check_prompts
+from arc.method.reward import measure_rewards
 from arc.method.self_edits import ORACLE, SAMPLED, given_self_edits, sample_self_edits
 from arc.puzzles.tasks import Task, read_tasks, require_targets
 from arc.settings import (

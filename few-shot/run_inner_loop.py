@@ -13,13 +13,10 @@ Run     python few-shot/run_inner_loop.py --run_dir runs/arc-rewards \\
 from dataclasses import asdict, dataclass
 
 from arc.method.cost import estimate_rewards
-from arc.method.outer_loop import describe_round, measure_rewards, select_self_edits, sft_rows
 from arc.method.prompts import check_prompts
-from arc.method.self_edits import given_self_edits
 from arc.puzzles.tasks import read_tasks, require_targets
 from arc.settings import InnerLoopSettings, OracleSettings, PolicySettings, TaskSettings
 from seal.arguments import arg, run_program
-from seal.loop.policy import open_policy
 from seal.records import write_jsonl
 from seal.run import Run
 from seal.settings import RunSettings
@@ -36,22 +33,27 @@ class Config(RunSettings, PolicySettings, TaskSettings, InnerLoopSettings, Oracl
 
 
 def main(config: Config) -> None:
-    """Train an adapter for every self-edit, predict, and print the round's figures."""
+    """Train an adapter for every self-edit, predict, and print the round's numbers."""
+    # Heavy imports, once the flags are known to be right
+    from arc.method.outer_loop import TaskDomain, select_self_edits, sft_rows
+    from arc.method.reward import measure_rewards
+    from arc.method.self_edits import given_self_edits
+    from seal.loop.policy import opener
+
     tasks = read_tasks(config, config.seed)
     require_targets(tasks)
     self_edits = given_self_edits(config.self_edits, tasks, config.k, config)
     check_prompts(config)
     run = Run.open(config.run_dir, config)
     run.say(estimate_rewards(tasks, config.k, config))
-    with open_policy(
-        config.model, config, run.path("vllm.log"), config.lora_rank, config.slots
-    ) as policy:
+    opened = opener(config, config.lora_rank, config.slots)
+    with opened(config.model, run.path("vllm.log")) as policy:
         rewards, results = measure_rewards(run, tasks, self_edits, policy, config, config.seed)
         rewarded = select_self_edits(self_edits, rewards, "rewarded", config.seed)
         rows = sft_rows(tasks, rewarded, config, policy.tokenizer)
     write_jsonl(run.path("sft.jsonl"), map(asdict, rows))
     run.write_results(results)
-    run.say(describe_round(results))
+    run.say(TaskDomain.describe_round(results))
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from knowledge.data.prompts import check_prompts
 from knowledge.data.splits import evaluation_passages
 from knowledge.judging.judges import Judge, open_judge
 from knowledge.method.inner_loop import run_trials
-from knowledge.method.outer_loop import bare_trials, inner_loop_trials
+from knowledge.method.reward import bare_trials, inner_loop_trials
 from knowledge.method.self_edits import SelfEdit, read_self_edits, sample_self_edits
 from knowledge.method.single_passage_table import (
     Arm,

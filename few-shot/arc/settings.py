@@ -16,7 +16,7 @@ PROMPTS = TREE / "prompts"
 ORACLE_FILE = TREE / "presets" / "oracle.json"
 TARGET_MODULES = ["q_proj", "v_proj", "gate_proj", "down_proj", "up_proj"]
 
-Selection = Literal["rewarded", "random", "all"]
+Selection = Literal["rewarded", "random", "shuffled", "all"]
 """Which self-edits the M-step imitates."""
 
 
@@ -126,14 +126,20 @@ class InnerLoopSettings(PredictionSettings):
 
 
 @dataclass(frozen=True, kw_only=True)
+class RestEmSettings(SelfEditSettings, InnerLoopSettings):
+    """What a round needs: sampling, inner loops and selection."""
+
+    selection: Selection = arg(
+        "which self-edits are imitated (paper: rewarded); controls that ignore rewards: all that"
+        " are valid, as many random ones as were rewarded, or by shuffled rewards",
+        "rewarded",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class ArcSftSettings(SftSettings):
     """The M-step on all rewarded self-edits, with this domain's values."""
 
-    selection: Selection = arg(
-        "which self-edits are imitated (paper: rewarded); controls that take no heed of rewards:"
-        " all that are valid, or of these as many random ones as were rewarded",
-        "rewarded",
-    )
     sft_learning_rate: float = arg("M-step learning rate (paper: 5e-5)", 5e-5)
     sft_epochs: int = arg("M-step epochs (paper: 8)", 8, at_least=1)
     sft_rank: int = arg("M-step LoRA rank (paper: 16)", 16, at_least=1)

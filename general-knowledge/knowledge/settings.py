@@ -203,7 +203,13 @@ class OuterLoopSettings(RewardSettings):
         "inner-loop",
     )
     keep: int = arg("self-edits kept per passage (paper: the best 1 of 5)", 1, at_least=1)
-    selection: Literal["best", "random"] = arg(
-        "which of them are kept (paper: best); random: a control that takes no heed of rewards",
+    selection: Literal["best", "random", "shuffled"] = arg(
+        "which of them are kept (paper: best); as controls, random ones, or the best by rewards"
+        " that are shuffled among the self-edits of a round",
         "best",
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class RestEmSettings(SelfEditSettings, OuterLoopSettings):
+    """What a round needs: sampling, inner loops, reward and selection."""

@@ -13,6 +13,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -74,6 +75,18 @@ def m_step(model: str, model_settings: ModelSettings, settings: SftSettings, see
         batch_size=settings.sft_batch_size,
         seed=seed,
     )
+
+
+def imitation(
+    model_settings: ModelSettings, settings: SftSettings
+) -> Callable[[str, Sequence[SftRow], Path, int], Path]:
+    """ReST-EM's M-step as an update of `seal.loop.rest_em`: supervised finetuning on the rows."""
+
+    def update(policy: str, rows: Sequence[SftRow], folder: Path, seed: int) -> Path:
+        job = m_step(policy, model_settings, settings, seed)
+        return finetune(list(rows), job, folder, settings.sft_processes)
+
+    return update
 
 
 def finetune(

@@ -5,8 +5,8 @@ from dataclasses import asdict, dataclass
 from math import comb
 from typing import Any
 
-from arc.method.outer_loop import Reward
 from arc.method.prediction import Outcome
+from arc.method.reward import Reward
 from seal.report.intervals import clustered_bootstrap, paired_difference
 from seal.report.tables import markdown_table, percent
 
@@ -33,7 +33,7 @@ def trained_arm(label: str, rewards: Sequence[Reward], in_context: Sequence[Outc
     """The arm of a policy that was trained on self-edits."""
     successes: dict[str, list[float]] = {}
     for reward in rewards:
-        successes.setdefault(reward.task_id, []).append(reward.reward)
+        successes.setdefault(reward.task_id, []).append(float(reward.success))
     rejected = sum(reward.rejected is not None for reward in rewards)
     return Arm(label, successes, rejected, in_context=_successes(in_context))
 

@@ -1,24 +1,24 @@
-"""SEAL's outer loop on ARC tasks: reward self-edits, imitate all that succeed (paper, section 4.2).
+"""SEAL's outer loop on ARC tasks: the domain of `seal.loop.rest_em` (paper, section 4.2).
 
-The E-step is `sample_self_edits` and `measure_rewards`, the M-step
-`seal.training.sft.finetune` on the rows that `sft_rows` makes of the selected self-edits.
+A context C is a task's demonstrations, τ its test input. Every round has the same tasks, and the
+M-step imitates all self-edits that were rewarded.
 """
 
-from collections import Counter
-from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
-from arc.method.configurations import Configuration
-from arc.method.inner_loop import Trial, run_trials
 from arc.method.knobs import knob_shares
-from arc.method.prediction import Outcome, predict_in_context
 from arc.method.prompts import self_edit_prompt
-from arc.method.self_edits import SelfEdit
+from arc.method.reward import Reward, measure_rewards
+from arc.method.round_curves import plot_rounds
+from arc.method.self_edits import SelfEdit, sample_self_edits
 from arc.puzzles.tasks import Task
-from arc.settings import InnerLoopSettings, PromptSettings, Selection
+from arc.settings import PromptSettings, RestEmSettings, Selection
 from seal.loop.policy import Policy
 from seal.run import Run
 from seal.seeds import derive_seed
@@ -26,124 +26,69 @@ from seal.training.sft import SftRow
 
 
 @dataclass(frozen=True)
-class Reward:
-    """What a self-edit earned: 1.0 if the policy solved its task after training on it, else 0.0."""
+class TaskDomain:
+    """ARC tasks as the outer loop needs them: see `seal.loop.rest_em.Domain`."""
 
-    id: str
-    task_id: str
-    reward: float
-    trial_id: str | None
-    """The inner loop that earned it; None for a self-edit that says nothing to train on."""
-    rejected: str | None
-    """Why there was no training."""
+    tasks: Sequence[Task]
+    settings: RestEmSettings
 
+    def contexts(self, number: int) -> Sequence[Task]:
+        """The same tasks in every round."""
+        return self.tasks
 
-def measure_rewards(
-    run: Run,
-    tasks: Sequence[Task],
-    self_edits: Sequence[SelfEdit],
-    policy: Policy,
-    settings: InnerLoopSettings,
-    seed: int,
-) -> tuple[list[Reward], dict[str, Any]]:
-    """Reward every self-edit with an inner loop on the policy's own weights.
+    def sample(
+        self, run: Run, contexts: Sequence[Task], policy: Policy, seed: int
+    ) -> list[SelfEdit]:
+        """k self-edits per task."""
+        return sample_self_edits(run, contexts, policy, self.settings, seed)
 
-    Appends RUN/predictions.jsonl and rewards.jsonl. Returns the rewards in the order of
-    `self_edits`, and the run's figures.
-    """
-    in_context = predict_in_context(run, tasks, policy, settings, seed)
-    trials = inner_loop_trials(tasks, self_edits)
-    outcomes = run_trials(run, trials, policy, settings, seed)
-    # What the release trained for no epoch at all earned what the bare policy does by luck
-    lucky = in_context if settings.release_bugs else []
-    rewards = rewards_of(self_edits, trials, outcomes, lucky)
-    run.append("rewards", *map(asdict, rewards))
-    return rewards, summarize(rewards, outcomes, in_context)
+    def reward(
+        self,
+        run: Run,
+        contexts: Sequence[Task],
+        self_edits: Sequence[SelfEdit],
+        policy: Policy,
+        seed: int,
+    ) -> tuple[list[Reward], dict[str, Any]]:
+        """By an inner loop for every self-edit."""
+        return measure_rewards(run, contexts, self_edits, policy, self.settings, seed)
 
+    def select(
+        self,
+        contexts: Sequence[Task],
+        self_edits: Sequence[SelfEdit],
+        rewards: Sequence[Reward],
+        policy: Policy,
+        seed: int,
+    ) -> tuple[list[SftRow], dict[str, Any]]:
+        """All that were rewarded, or a control."""
+        selected = select_self_edits(self_edits, rewards, self.settings.selection, seed)
+        rows = sft_rows(contexts, selected, self.settings, policy.tokenizer)
+        return rows, describe_selection(self_edits, selected)
 
-def inner_loop_trials(tasks: Sequence[Task], self_edits: Sequence[SelfEdit]) -> list[Trial]:
-    """One inner loop for all self-edits of a task that say the same; it has the first one's id.
+    def validate(self, run: Run, policy: Policy) -> None:
+        """There are no validation tasks."""
 
-    Their inner loops share all seeds, so that each of them would end alike.
-    """
-    by_id = {task.id: task for task in tasks}
-    trials: dict[Hashable, Trial] = {}
-    for self_edit in self_edits:
-        parsed = self_edit.parsed
-        if isinstance(parsed, Configuration):
-            task = by_id[self_edit.task_id]
-            trial = Trial(self_edit.id, task, parsed, self_edit.repeat)
-            trials.setdefault(_key(trial.task.id, parsed, trial.repeat), trial)
-    return list(trials.values())
-
-
-def _key(task_id: str, configuration: Configuration, repeat: int) -> Hashable:
-    return task_id, configuration, repeat
-
-
-def rewards_of(
-    self_edits: Sequence[SelfEdit],
-    trials: Sequence[Trial],
-    outcomes: Sequence[Outcome],
-    of_dummies: Sequence[Outcome] = (),
-) -> list[Reward]:
-    """One reward per self-edit; what could not be trained earns nothing and says why.
-
-    `of_dummies` are outcomes by which rejected self-edits of kind "dummy" are rewarded all the
-    same, those of their task.
-    """
-    of_key = {
-        _key(trial.task.id, trial.configuration, trial.repeat): outcome
-        for trial, outcome in zip(trials, outcomes, strict=True)
-    }
-    lucky = {outcome.task.id for outcome in of_dummies if outcome.correct}
-    rewards = []
-    for self_edit in self_edits:
-        task_id, parsed = self_edit.task_id, self_edit.parsed
-        outcome, rejection = None, parsed
-        if isinstance(parsed, Configuration):
-            outcome = of_key[_key(task_id, parsed, self_edit.repeat)]
-            rejection = outcome.rejection
-        earned = (
-            outcome.correct if rejection is None else rejection.kind == "dummy" and task_id in lucky
+    @staticmethod
+    def describe_round(results: Mapping[str, Any]) -> str:
+        """Success as fractions."""
+        return (
+            f"in context {results['in_context_success_rate']:.3f}, with self-edits"
+            f" {results['success_rate']:.3f}; {results['n_rewarded']} of {results['n_self_edits']}"
+            f" rewarded, {results['n_rejected']} invalid"
         )
-        rewards.append(
-            Reward(
-                id=self_edit.id,
-                task_id=task_id,
-                reward=float(earned),
-                trial_id=outcome.id if outcome else None,
-                rejected=rejection.reason if rejection else None,
-            )
-        )
-    return rewards
 
+    @staticmethod
+    def describe_validation(results: Sequence[Mapping[str, Any]]) -> str:
+        """Nothing, as there is no validation."""
+        return ""
 
-def summarize(
-    rewards: Sequence[Reward], outcomes: Sequence[Outcome], in_context: Sequence[Outcome]
-) -> dict[str, Any]:
-    """A round's figures, as fractions and counts."""
-    trained = [outcome for outcome in outcomes if outcome.rejection is None]
-    views = sum(outcome.n_views for outcome in trained)
-    rejected = Counter(reward.rejected for reward in rewards if reward.rejected)
-    return {
-        "n_tasks": len(in_context),
-        "n_self_edits": len(rewards),
-        "n_inner_loops": len(trained),
-        "n_rejected": rejected.total(),
-        "rejected": dict(sorted(rejected.items())),
-        "in_context_success_rate": _share([outcome.correct for outcome in in_context]),
-        "success_rate": _share([reward.reward for reward in rewards]),
-        "n_rewarded": sum(bool(reward.reward) for reward in rewards),
-        "n_tasks_solved": len({reward.task_id for reward in rewards if reward.reward}),
-        "unreadable_answer_rate": (
-            round(1 - sum(outcome.n_decoded for outcome in trained) / views, 4) if views else None
-        ),
-    }
-
-
-def _share(successes: Sequence[float]) -> float:
-    return round(sum(successes) / len(successes), 4)
+    @staticmethod
+    def plot(
+        rounds: Sequence[Mapping[str, Any]], validation: Sequence[Mapping[str, Any]], path: Path
+    ) -> None:
+        """Success by round."""
+        plot_rounds(rounds, path)
 
 
 def select_self_edits(
@@ -151,18 +96,24 @@ def select_self_edits(
 ) -> list[SelfEdit]:
     """What the M-step imitates, in the order of `self_edits`: all that were rewarded.
 
-    As controls: "all" that could be trained on, whatever came of it, or as many "random" ones of
-    these as were rewarded, as far as they go; the seed says which.
+    As controls: "all" that could be trained on, whatever came of it; as many "random" ones of
+    these as were rewarded, as far as they go; or those that are rewarded after the rewards were
+    "shuffled" among these. The seed says which.
     """
-    chosen = [reward.id for reward in rewards if reward.reward]
+    chosen = [reward.id for reward in rewards if reward.reward > 0]
     if selection != "rewarded":
-        valid = [reward.id for reward in rewards if reward.rejected is None]
+        valid = [reward for reward in rewards if reward.rejected is None]
+        ids = [reward.id for reward in valid]
         if selection == "random":
-            valid.sort(key=lambda id: derive_seed(seed, f"{id}/selection"))
-            valid = valid[: len(chosen)]
-        chosen = valid
-    ids = set(chosen)
-    return [self_edit for self_edit in self_edits if self_edit.id in ids]
+            ids.sort(key=lambda id: derive_seed(seed, f"{id}/selection"))
+            ids = ids[: len(chosen)]
+        elif selection == "shuffled":
+            earned = [reward.reward for reward in valid]
+            random.Random(derive_seed(seed, "selection")).shuffle(earned)
+            ids = [id for id, reward in zip(ids, earned, strict=True) if reward > 0]
+        chosen = ids
+    kept = set(chosen)
+    return [self_edit for self_edit in self_edits if self_edit.id in kept]
 
 
 def describe_selection(
@@ -185,12 +136,3 @@ def sft_rows(
     """The M-step's examples: every selected self-edit, trimmed, after the prompt it answered."""
     prompts = {task.id: self_edit_prompt(task, settings, tokenizer) for task in tasks}
     return [SftRow(prompts[self_edit.task_id], self_edit.text.strip()) for self_edit in selected]
-
-
-def describe_round(results: Mapping[str, Any]) -> str:
-    """One line for the reader: success as fractions."""
-    return (
-        f"in context {results['in_context_success_rate']:.3f}, with self-edits"
-        f" {results['success_rate']:.3f}; {results['n_rewarded']} of {results['n_self_edits']}"
-        f" rewarded, {results['n_rejected']} invalid"
-    )

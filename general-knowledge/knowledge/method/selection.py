@@ -4,8 +4,34 @@ A reward of None means that the self-edit could not be graded. It is neither goo
 never selected; the release counted it as 0 and could so select it among other zeros.
 """
 
+import random
 from collections.abc import Sequence
 from math import isnan
+from typing import Literal
+
+from seal.seeds import derive_seed
+
+Selection = Literal["best", "random", "shuffled"]
+
+
+def ranks_of(
+    rewards: Sequence[float | None], ids: Sequence[str], selection: Selection, seed: int
+) -> list[float | None]:
+    """What self-edits are compared by: their rewards, None where there is none.
+
+    As controls, `random` numbers instead, drawn for each id, or the rewards `shuffled` among the
+    self-edits that have one; the seed says which.
+    """
+    if selection == "best":
+        return list(rewards)
+    graded = [(id, reward) for id, reward in zip(ids, rewards, strict=True) if reward is not None]
+    if selection == "random":
+        others = [float(derive_seed(seed, f"{id}/selection")) for id, _ in graded]
+    else:
+        others = [reward for _, reward in graded]
+        random.Random(derive_seed(seed, "selection")).shuffle(others)
+    drawn = iter(others)
+    return [None if reward is None else next(drawn) for reward in rewards]
 
 
 def best_indices(
@@ -13,9 +39,9 @@ def best_indices(
 ) -> list[int]:
     """Indices of the `k_best` graded self-edits of highest reward, best first, ties in order.
 
-    Rewards are compared as raw floats: a tie after rounding is no tie. Blank texts are dropped last
-    and not replaced, as in the release, so that fewer than `k_best` may remain. Raises ValueError
-    for unequal lengths, a reward that is not a number, or `k_best` below 1.
+    Rewards are compared as raw floats: equal after rounding is not a tie. Blank texts are dropped
+    last and not replaced, as in the release, so that fewer than `k_best` may remain. Raises
+    ValueError for unequal lengths, a reward that is not a number, or `k_best` below 1.
     """
     if len(completions) != len(rewards):
         raise ValueError(f"{len(completions)} completions with {len(rewards)} rewards")

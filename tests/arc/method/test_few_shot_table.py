@@ -17,8 +17,8 @@ from arc.method.few_shot_table import (
     summarize_arm,
     trained_arm,
 )
-from arc.method.outer_loop import Reward
 from arc.method.prediction import Outcome
+from arc.method.reward import Reward
 from seal.report.intervals import clustered_bootstrap, paired_difference
 from tests.arc.policies import FERRY, MOTH
 
@@ -32,7 +32,8 @@ AFTER = Arm(
 
 
 def reward(task: str, number: int, value: float, rejected: str | None = None) -> Reward:
-    return Reward(f"{task}/{number}", task, value, None, rejected)
+    # The table reports success, whatever the reward
+    return Reward(f"{task}/{number}", task, bool(value), 0.5, None, rejected)
 
 
 def outcome(task, correct: bool, rejection: Rejection | None = None) -> Outcome:

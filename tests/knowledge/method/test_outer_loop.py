@@ -4,16 +4,15 @@ import pytest
 
 from knowledge.data.passages import Passage, Question
 from knowledge.judging.judges import Grade
+from knowledge.method import reward as reward_module
 from knowledge.method.closed_book import Outcome, Trial
 from knowledge.method.outer_loop import (
+    PassageDomain,
     describe_selection,
-    describe_validation,
-    inner_loop_trials,
-    rewards_of,
     select_self_edits,
     sft_rows,
-    summarize_rewards,
 )
+from knowledge.method.reward import inner_loop_trials, rewards_of, summarize_rewards
 from knowledge.method.self_edits import SelfEdit
 from knowledge.settings import OuterLoopSettings, RewardSettings, SelfEditSettings
 
@@ -48,13 +47,23 @@ BARE = [outcome("moth/no-update", False, False), outcome("ferry/no-update", True
 
 
 def test_rewards_leave_out_what_is_ungraded():
-    rewards = rewards_of(SELF_EDITS, OUTCOMES)
+    rewards = rewards_of(SELF_EDITS, OUTCOMES, BARE)
     assert [reward.reward for reward in rewards] == [0.5, 0.75, None, 0.0]
     assert rewards[1].accuracies == [1.0, 0.5]
 
 
+def test_another_reward_leaves_the_accuracies(monkeypatch):
+    def gain(self_edit, inner_loops, before):
+        return 10 * len(inner_loops) + len(before.verdicts)
+
+    monkeypatch.setattr(reward_module, "reward_of", gain)
+    rewards = rewards_of(SELF_EDITS, OUTCOMES, BARE)
+    assert [reward.reward for reward in rewards] == [22, 22, 21, 21]
+    assert rewards[1].accuracies == [1.0, 0.5]
+
+
 def test_selection_keeps_the_best_of_each_passage_and_never_an_ungraded_one():
-    rewards = rewards_of(SELF_EDITS, OUTCOMES)
+    rewards = rewards_of(SELF_EDITS, OUTCOMES, BARE)
     selected = select_self_edits(SELF_EDITS, rewards, OuterLoopSettings(), seed=0)
     assert [kept.id for kept in selected] == ["moth/implications/1", "ferry/implications/1"]
     assert describe_selection(selected, rewards) == {
@@ -64,9 +73,20 @@ def test_selection_keeps_the_best_of_each_passage_and_never_an_ungraded_one():
     assert describe_selection([], rewards)["selected_mean_reward"] is None
 
 
-def test_a_random_selection_heeds_no_reward_but_leaves_out_the_ungraded():
-    rewards = rewards_of(SELF_EDITS, OUTCOMES)
+def test_a_random_selection_ignores_rewards_but_leaves_out_the_ungraded():
+    rewards = rewards_of(SELF_EDITS, OUTCOMES, BARE)
     control = OuterLoopSettings(selection="random")
+    drawn = {
+        tuple(kept.id for kept in select_self_edits(SELF_EDITS, rewards, control, seed))
+        for seed in range(20)
+    }
+    ferry = "ferry/implications/1"
+    assert drawn == {("moth/implications/0", ferry), ("moth/implications/1", ferry)}
+
+
+def test_shuffled_rewards_are_those_of_the_round():
+    rewards = rewards_of(SELF_EDITS, OUTCOMES, BARE)
+    control = OuterLoopSettings(selection="shuffled")
     drawn = {
         tuple(kept.id for kept in select_self_edits(SELF_EDITS, rewards, control, seed))
         for seed in range(20)
@@ -100,4 +120,6 @@ def test_sft_rows_pair_the_sampling_prompt_with_the_trimmed_self_edit():
 
 def test_validation_names_the_best_round():
     results = [{"adapter_mean_accuracy": value} for value in (0.1, 0.3, 0.2)]
-    assert describe_validation(results).endswith("0.100 -> 0.300 -> 0.200; best after round 1")
+    assert PassageDomain.describe_validation(results).endswith(
+        "0.100 -> 0.300 -> 0.200; best after round 1"
+    )

@@ -6,14 +6,9 @@ import pytest
 
 from knowledge.data.passages import Passage
 from knowledge.judging.replies import read_proxy_scores
-from knowledge.method.outer_loop import (
-    describe_round,
-    describe_selection,
-    open_reward,
-    rate_self_edits,
-    select_self_edits,
-)
+from knowledge.method.outer_loop import PassageDomain, describe_selection, select_self_edits
 from knowledge.method.proxy_reward import Rater, RatingItem, open_rater
+from knowledge.method.reward import open_reward, rate_self_edits
 from knowledge.method.self_edits import SelfEdit
 from knowledge.settings import PROMPTS, OuterLoopSettings
 from seal.chat.client import ChatClient
@@ -95,7 +90,7 @@ def test_rewards_are_the_sums_and_select_the_best_of_each_passage(stub, rater, t
         "n_self_edits": 6,
         "n_unrated": 0,
     }
-    said = describe_round(figures | describe_selection(selected, rewards))
+    said = PassageDomain.describe_round(figures | describe_selection(selected, rewards))
     assert "16.00 of 20" in said and "the 2 selected 18.00" in said
     marks = {"length": 5, "diversity": 4, "quality": 5, "correctness": 4, "final": 18}
     assert {"id": "moth/implications/1", "scores": marks} in read_jsonl(tmp_path / "ratings.jsonl")

@@ -1,0 +1,152 @@
+"""What a self-edit earns: the file to change for another reward (paper, section 4.2).
+
+`reward_of` is the number r that selection uses. Whether the task was solved is `Reward.success`,
+which tables report: it stays what it is when the reward becomes another.
+"""
+
+from collections import Counter
+from collections.abc import Hashable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from arc.method.configurations import Configuration
+from arc.method.inner_loop import Trial, run_trials
+from arc.method.prediction import Outcome, predict_in_context
+from arc.method.self_edits import SelfEdit
+from arc.puzzles.tasks import Task
+from arc.settings import InnerLoopSettings
+from seal.loop.policy import Policy
+from seal.run import Run
+
+
+@dataclass(frozen=True)
+class Reward:
+    """What became of a self-edit."""
+
+    id: str
+    task_id: str
+    success: bool
+    """Whether the policy solved the task after training on the self-edit."""
+    reward: float
+    """What selection goes by; 0 is never imitated."""
+    trial_id: str | None
+    """The inner loop that earned it; None for a self-edit that says nothing to train on."""
+    rejected: str | None
+    """Why there was no training."""
+
+
+def reward_of(self_edit: SelfEdit, success: bool, outcome: Outcome | None) -> float:
+    """The reward: 1 if the policy solved the task after training on the self-edit, else 0.
+
+    `outcome` holds the predictions by view and the two attempts; None where nothing was trained.
+    """
+    return float(success)
+
+
+def measure_rewards(
+    run: Run,
+    tasks: Sequence[Task],
+    self_edits: Sequence[SelfEdit],
+    policy: Policy,
+    settings: InnerLoopSettings,
+    seed: int,
+) -> tuple[list[Reward], dict[str, Any]]:
+    """Reward every self-edit with an inner loop on the policy's own weights.
+
+    Appends RUN/predictions.jsonl and rewards.jsonl. Returns the rewards in the order of
+    `self_edits`, and the run's numbers.
+    """
+    in_context = predict_in_context(run, tasks, policy, settings, seed)
+    trials = inner_loop_trials(tasks, self_edits)
+    outcomes = run_trials(run, trials, policy, settings, seed)
+    # What the release trained for no epoch at all earned what the bare policy does by luck
+    lucky = in_context if settings.release_bugs else []
+    rewards = rewards_of(self_edits, trials, outcomes, lucky)
+    run.append("rewards", *map(asdict, rewards))
+    return rewards, summarize(rewards, outcomes, in_context)
+
+
+def inner_loop_trials(tasks: Sequence[Task], self_edits: Sequence[SelfEdit]) -> list[Trial]:
+    """One inner loop for all self-edits of a task that say the same; it has the first one's id.
+
+    Their inner loops share all seeds, so that each of them would end alike.
+    """
+    by_id = {task.id: task for task in tasks}
+    trials: dict[Hashable, Trial] = {}
+    for self_edit in self_edits:
+        parsed = self_edit.parsed
+        if isinstance(parsed, Configuration):
+            task = by_id[self_edit.task_id]
+            trial = Trial(self_edit.id, task, parsed, self_edit.repeat)
+            trials.setdefault(_key(trial.task.id, parsed, trial.repeat), trial)
+    return list(trials.values())
+
+
+def _key(task_id: str, configuration: Configuration, repeat: int) -> Hashable:
+    return task_id, configuration, repeat
+
+
+def rewards_of(
+    self_edits: Sequence[SelfEdit],
+    trials: Sequence[Trial],
+    outcomes: Sequence[Outcome],
+    of_dummies: Sequence[Outcome] = (),
+) -> list[Reward]:
+    """One reward per self-edit; what could not be trained is no success and says why.
+
+    `of_dummies` are outcomes that count for rejected self-edits of kind "dummy", those of their
+    task.
+    """
+    of_key = {
+        _key(trial.task.id, trial.configuration, trial.repeat): outcome
+        for trial, outcome in zip(trials, outcomes, strict=True)
+    }
+    lucky = {outcome.task.id for outcome in of_dummies if outcome.correct}
+    rewards = []
+    for self_edit in self_edits:
+        task_id, parsed = self_edit.task_id, self_edit.parsed
+        outcome, rejection = None, parsed
+        if isinstance(parsed, Configuration):
+            outcome = of_key[_key(task_id, parsed, self_edit.repeat)]
+            rejection = outcome.rejection
+        success = (
+            outcome.correct if rejection is None else rejection.kind == "dummy" and task_id in lucky
+        )
+        rewards.append(
+            Reward(
+                id=self_edit.id,
+                task_id=task_id,
+                success=success,
+                reward=reward_of(self_edit, success, outcome),
+                trial_id=outcome.id if outcome else None,
+                rejected=rejection.reason if rejection else None,
+            )
+        )
+    return rewards
+
+
+def summarize(
+    rewards: Sequence[Reward], outcomes: Sequence[Outcome], in_context: Sequence[Outcome]
+) -> dict[str, Any]:
+    """A round's numbers, as fractions and counts."""
+    trained = [outcome for outcome in outcomes if outcome.rejection is None]
+    views = sum(outcome.n_views for outcome in trained)
+    rejected = Counter(reward.rejected for reward in rewards if reward.rejected)
+    return {
+        "n_tasks": len(in_context),
+        "n_self_edits": len(rewards),
+        "n_inner_loops": len(trained),
+        "n_rejected": rejected.total(),
+        "rejected": dict(sorted(rejected.items())),
+        "in_context_success_rate": _share([outcome.correct for outcome in in_context]),
+        "success_rate": _share([reward.success for reward in rewards]),
+        "n_rewarded": sum(reward.reward > 0 for reward in rewards),
+        "n_tasks_solved": len({reward.task_id for reward in rewards if reward.success}),
+        "unreadable_answer_rate": (
+            round(1 - sum(outcome.n_decoded for outcome in trained) / views, 4) if views else None
+        ),
+    }
+
+
+def _share(successes: Sequence[bool]) -> float:
+    return round(sum(successes) / len(successes), 4)
