@@ -1,6 +1,7 @@
-"""Chat models behind OpenAI-compatible endpoints, as a program's flags name them."""
+"""What programs do with a chat endpoint: open the one that their flags name, count what failed."""
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,18 @@ def open_endpoint(
     return client
 
 
-def endpoint_name(client: ChatClient) -> str:
-    """The model's name for tables and results, with its URL where that is not OpenAI's."""
-    return client.model if client.url == OPENAI_URL else f"{client.model} at {client.url}"
+def check_failures(
+    reasons: Sequence[str | None], n_asked: int, what: str, max_share: float, flag: str
+) -> str:
+    """How many of `n_asked` failed and mostly why, in words; one reason per failure.
+
+    `what` begins with what was asked for, as in "answers could not be graded". Raises UserError
+    with these words if more than `max_share` failed; `flag` is the one that sets this share.
+    """
+    most = Counter(reason for reason in reasons if reason).most_common(1)
+    found = f"{len(reasons)} of {n_asked} {what}" + "".join(f" (mostly: {r})" for r, _ in most)
+    if len(reasons) > max_share * n_asked:
+        raise UserError(
+            f"{found}; run the same command again to ask for these alone, or raise {flag}"
+        )
+    return found

@@ -46,14 +46,15 @@ _SHORTEST_STEM = 4
 
 
 def normalise(text: str) -> list[str]:
-    """The words of a text without case, accents and punctuation, numbers written in one way.
+    """The words of a text without case, accents and punctuation, with numbers as digits.
 
-    "$5 million" and "5,000,000", "twenty-one", "21st" and "twenty-first" each become the same
-    digits; a possessive s is dropped, "n't" becomes the word "not".
+    "$5 million" and "5,000,000" become the same digits, and so do "twenty-one", "21st" and
+    "twenty-first". A possessive s is dropped, "n't" becomes the word "not".
     """
-    decomposed = unicodedata.normalize("NFKD", text)
-    folded = "".join(c for c in decomposed if not unicodedata.combining(c)).casefold()
-    folded = folded.replace("’", "'").replace("n't", " not").replace("'s", " ")
+    if not text.isascii():  # slow, and most texts have no accents
+        decomposed = unicodedata.normalize("NFKD", text)
+        text = "".join(c for c in decomposed if not unicodedata.combining(c))
+    folded = text.casefold().replace("’", "'").replace("n't", " not").replace("'s", " ")
     folded = _ORDINAL_SUFFIX.sub("", _THOUSANDS_COMMA.sub("", folded))
     folded = _TENS_AND_UNIT.sub(lambda m: str(int(_DIGITS[m[1]]) + int(_DIGITS[m[2]])), folded)
     folded = _SCALED_NUMBER.sub(lambda m: f"{float(m[1]) * _SCALES[m[2]]:.15g}", folded)
