@@ -50,7 +50,7 @@ def stub():
 
 @pytest.fixture
 def rater(stub):
-    client = ChatClient("judge", stub.url, sleep=lambda _: None)
+    client = ChatClient("judge", stub.url)
     return Rater(client, PROMPTS / "proxy-rubric.txt")
 
 
