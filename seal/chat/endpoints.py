@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from seal.chat.client import KEY_VARIABLE, OPENAI_URL, ChatClient, find_api_key
@@ -10,22 +9,21 @@ from seal.errors import UserError
 
 
 def open_endpoint(
+    settings: Any,
     role: str,
-    model: str,
-    url: str | None,
-    *,
     parameters: Mapping[str, Any],
-    cache: Path,
-    concurrency: int,
+    *,
     instead: str,
     timeout: float = 120.0,
 ) -> ChatClient:
-    """A client of the endpoint that the flags --ROLE_model, --ROLE_url, ... name.
+    """A client of the endpoint that ROLE_model, ROLE_url, ROLE_cache, ROLE_concurrency name.
 
-    One call has shown that it answers. Raises UserError for an endpoint that does not, for a
-    concurrency below 1, and without a key for OpenAI's own endpoint (url None); `instead` is the
-    flag that does without.
+    These are fields of `settings`. One call has shown that it answers. Raises UserError for an
+    endpoint that does not, for a concurrency below 1, and without a key for OpenAI's own endpoint
+    (no URL); `instead` is the flag that does without.
     """
+    named = ("model", "url", "cache", "concurrency")
+    model, url, cache, concurrency = (getattr(settings, f"{role}_{name}") for name in named)
     key = find_api_key()
     if not key and not url:
         raise UserError(f"set {KEY_VARIABLE} in .env, or use {instead}")

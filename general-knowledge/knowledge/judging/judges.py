@@ -5,9 +5,9 @@ as the paper asks GPT-4.1. Blank answers are wrong without asking. An answer tha
 grade is ungraded, never wrong.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Protocol
 
 from knowledge.data.prompts import render_prompt
 from knowledge.judging.offline_judge import OfflineModel
@@ -65,22 +65,7 @@ def open_judge(settings: JudgeSettings) -> Judge:
     """
     if settings.judge == "offline":
         return OfflineJudge()
-    return OpenAIJudge(open_judge_endpoint(settings, _GREEDY, "--judge offline"))
-
-
-def open_judge_endpoint(
-    settings: JudgeSettings, parameters: Mapping[str, Any], instead: str
-) -> ChatClient:
-    """The judge's endpoint, as `seal.chat.endpoints.open_endpoint` opens it."""
-    return open_endpoint(
-        "judge",
-        settings.judge_model,
-        settings.judge_url,
-        parameters=parameters,
-        cache=settings.judge_cache,
-        concurrency=settings.judge_concurrency,
-        instead=instead,
-    )
+    return OpenAIJudge(open_endpoint(settings, "judge", _GREEDY, instead="--judge offline"))
 
 
 def ensure_graded(grades: Sequence[Grade], max_share: float) -> None:

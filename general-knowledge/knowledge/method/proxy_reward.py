@@ -9,11 +9,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from knowledge.data.prompts import chat_messages
-from knowledge.judging.judges import open_judge_endpoint
 from knowledge.judging.replies import ProxyScores, read_proxy_scores
 from knowledge.settings import OuterLoopSettings
 from seal.chat.client import ChatClient
-from seal.chat.endpoints import check_failures
+from seal.chat.endpoints import check_failures, open_endpoint
 from seal.errors import UserError
 from seal.prompt_files import load_prompt
 from seal.records import Record
@@ -77,7 +76,8 @@ def open_rater(settings: OuterLoopSettings) -> Rater:
         )
     rubric = settings.prompt_folder / f"{RUBRIC}.txt"
     load_prompt(rubric, _PLACEHOLDERS)
-    return Rater(open_judge_endpoint(settings, _GREEDY, "--reward inner-loop"), rubric)
+    client = open_endpoint(settings, "judge", _GREEDY, instead="--reward inner-loop")
+    return Rater(client, rubric)
 
 
 def rate_all(

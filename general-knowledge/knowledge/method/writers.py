@@ -23,6 +23,9 @@ from seal.sampling import SampleRequest, SamplingParameters
 from seal.seeds import derive_seed
 
 ATTEMPTS = 3
+Keep = Callable[[str], bool]
+"""Whether a text will do; only such texts are cached."""
+
 _TIMEOUT = 600.0  # seconds: 8,192 tokens from a busy endpoint take minutes
 _GROUPS_AT_A_TIME = 4
 
@@ -46,10 +49,8 @@ class Writer(Protocol):
     batched: bool
     """Whether a text may depend on the others of its call, in its last bits."""
 
-    def write(
-        self, assignments: Sequence[Assignment], seeds: Sequence[int], keep: Callable[[str], bool]
-    ) -> list[Reply]:
-        """One text per assignment, in order, or why there is none; `keep` says what to cache."""
+    def write(self, items: Sequence[Assignment], seeds: Sequence[int], keep: Keep) -> list[Reply]:
+        """One text per assignment, in order, or the reason why there is none."""
         ...
 
 
@@ -75,9 +76,7 @@ class PolicyWriter:
         self._settings = settings
         self._adapters = adapters or {}
 
-    def write(
-        self, assignments: Sequence[Assignment], seeds: Sequence[int], keep: Callable[[str], bool]
-    ) -> list[Reply]:
+    def write(self, items: Sequence[Assignment], seeds: Sequence[int], keep: Keep) -> list[Reply]:
         """One text per assignment, in one call of the sampler."""
         settings = self._settings
         tokenizer = self._policy.tokenizer if settings.chat else None
@@ -89,7 +88,7 @@ class PolicyWriter:
                 seed=seed,
                 adapter=self._adapters.get(item.passage_id),
             )
-            for item, seed in zip(assignments, seeds, strict=True)
+            for item, seed in zip(items, seeds, strict=True)
         ]
         parameters = SamplingParameters(
             settings.max_new_tokens, temperature=settings.temperature, top_p=settings.top_p
@@ -111,11 +110,9 @@ class ChatWriter:
         self._client = client
         self._settings = settings
 
-    def write(
-        self, assignments: Sequence[Assignment], seeds: Sequence[int], keep: Callable[[str], bool]
-    ) -> list[Reply]:
+    def write(self, items: Sequence[Assignment], seeds: Sequence[int], keep: Keep) -> list[Reply]:
         """One text per assignment; UserError where the endpoint will answer no further call."""
-        conversations = [_messages(self._settings, item) for item in assignments]
+        conversations = [_messages(self._settings, item) for item in items]
         replies = self._client.complete(
             conversations, keep=lambda text: bool(text.strip()) and keep(text), seeds=seeds
         )
@@ -135,19 +132,13 @@ def open_writer(settings: WriterSettings, log: Path) -> AbstractContextManager[W
     """
     if settings.writer == "policy":
         return _open_policy_writer(settings, log)
+    parameters = {
+        "temperature": settings.temperature,
+        "top_p": settings.top_p,
+        "max_tokens": settings.max_new_tokens,
+    }
     client = open_endpoint(
-        "writer",
-        settings.writer_model,
-        settings.writer_url,
-        parameters={
-            "temperature": settings.temperature,
-            "top_p": settings.top_p,
-            "max_tokens": settings.max_new_tokens,
-        },
-        cache=settings.writer_cache,
-        concurrency=settings.writer_concurrency,
-        instead="--writer policy",
-        timeout=_TIMEOUT,
+        settings, "writer", parameters, instead="--writer policy", timeout=_TIMEOUT
     )
     return nullcontext(ChatWriter(client, settings, settings.writer_concurrency))
 
