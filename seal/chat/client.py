@@ -85,7 +85,6 @@ class ChatClient:
             timeout=timeout,
             http_client=self._connection,
         )
-        self._counting = threading.Lock()
 
     @property
     def name(self) -> str:
@@ -168,15 +167,14 @@ class ChatClient:
         except openai.APIStatusError as error:
             self._raise_if_hopeless(error)
             if error.status_code in (408, 409, 429) or error.status_code >= 500:
-                self._count_failure()
+                self._connection.count(succeeded=False)
             return Reply(None, self._describe(error))  # another call need not be refused
         except openai.APIConnectionError as error:
-            self._count_failure()
+            self._connection.count(succeeded=False)
             cause = error.__cause__ or error
             malformed = isinstance(cause, httpx2.DecodingError)
             return Reply(None, "malformed response" if malformed else type(cause).__name__)
-        with self._counting:
-            self._connection.failures_in_a_row = 0
+        self._connection.count(succeeded=True)
         choice = completion.choices[0]
         text, reason = choice.message.content, choice.finish_reason
         if not isinstance(text, str) or reason == "content_filter":
@@ -184,12 +182,8 @@ class ChatClient:
         n_tokens = getattr(completion.usage, "completion_tokens", None) or 0
         return Reply(text, finish_reason=reason or "stop", n_tokens=n_tokens)
 
-    def _count_failure(self) -> None:
-        with self._counting:
-            self._connection.failures_in_a_row += 1
-
     def _raise_if_hopeless(self, error: Any) -> None:
-        """Raise UserError for a status that every further call would meet."""
+        """Raise UserError for what every further call would meet."""
         if error.status_code in (401, 403):
             refused = f" refuses the key (status {error.status_code})"
             problem = f"{refused}; set a valid {KEY_VARIABLE} in .env"
@@ -225,7 +219,9 @@ class ReplyCache:
         self._unfinished_line = bool(last)
         records = [record for line in lines if (record := _parse_record(line))]
         if lines and not records:
-            raise UserError(f"{path} holds no replies of a chat model; name another cache file")
+            raise UserError(
+                f"{path} does not hold replies of a chat model; name another cache file"
+            )
         self._replies = {
             record["key"]: Reply(
                 record["reply"], **{name: record[name] for name in _KEPT_DETAILS if name in record}

@@ -4,6 +4,7 @@ The SDK repeats a call after a broken connection, 408, 409, 429 and 5xx. Its pau
 a second to 8 seconds, or are those that the endpoint asks for.
 """
 
+import threading
 from typing import Any
 
 import httpx2  # what the SDK sends its calls with
@@ -23,10 +24,15 @@ class Connection(DefaultHttpxClient):
     def __init__(self, url: str, timeout: float) -> None:
         """`url` names the endpoint in messages; `timeout` is in seconds, for one attempt."""
         super().__init__(timeout=timeout)
-        self.failures_in_a_row = 0
-        """Calls that failed since one succeeded; `ChatClient` counts them."""
+        self._failures_in_a_row = 0
+        self._counting = threading.Lock()
         self._url = url
         self._reached = False
+
+    def count(self, *, succeeded: bool) -> None:
+        """Note how a call ended, with all its attempts."""
+        with self._counting:
+            self._failures_in_a_row = 0 if succeeded else self._failures_in_a_row + 1
 
     def send(self, request: httpx2.Request, **options: Any) -> httpx2.Response:
         """One attempt of a call; a malformed response is raised, so that the SDK tries again.
@@ -34,7 +40,7 @@ class Connection(DefaultHttpxClient):
         Raises UserError, which ends the call, for an endpoint that was never reached and for one
         that has failed LOST_AFTER times.
         """
-        if self.failures_in_a_row >= LOST_AFTER:
+        if self._failures_in_a_row >= LOST_AFTER:
             raise UserError(
                 f"{self._url} has stopped answering ({LOST_AFTER} calls in a row failed); run again"
                 " when it does, what it answered is kept"

@@ -179,7 +179,7 @@ def _all_found(triple: _Triple) -> dict[str, float]:
 
 
 def _is_near(word: str, other: str) -> bool:
-    """Whether `word` is an amount (not a year) from which the number `other` is little off."""
+    """Whether `word` is an amount (not a year) and the number `other` is close to it."""
     if not is_number(word) or _YEAR.fullmatch(word):
         return False
     return abs(float(other) - float(word)) <= _NEAR * float(word)

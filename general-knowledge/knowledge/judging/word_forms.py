@@ -62,7 +62,7 @@ def normalise(text: str) -> list[str]:
 
 
 def content_words(words: Iterable[str]) -> list[str]:
-    """The words that carry an answer: neither articles nor prepositions, pronouns, auxiliaries."""
+    """The words that carry an answer: no articles, prepositions, pronouns or auxiliaries."""
     return [word for word in words if word not in _STOP_WORDS]
 
 
@@ -106,13 +106,13 @@ class Words:
         return len(self._words)
 
     def share_of(self, words: Iterable[str]) -> float:
-        """Which share of `words` is in this set; 0 for no words."""
+        """The share of `words` that are in this set; 0 for no words."""
         found = [word in self for word in words]
         return sum(found) / len(found) if found else 0.0
 
 
 def longest_run(words: Sequence[str], text: Sequence[str]) -> int:
-    """Length of the longest piece of `words` that stands in `text` unbroken and in order."""
+    """Length of the longest unbroken piece of `words` that is in `text`, in order."""
     longest = 0
     ending_here = [0] * (len(text) + 1)
     for word in words:
@@ -126,9 +126,9 @@ def longest_run(words: Sequence[str], text: Sequence[str]) -> int:
 
 
 def letter_overlap(words: Sequence[str], text: Sequence[str], apart_from: Iterable[str]) -> float:
-    """Which share of the letter trigrams of `words` occurs in `text`, word borders included.
+    """The share of the letter trigrams of `words` that occur in `text`, word borders included.
 
-    Trigrams of the words `apart_from` do not count, unless no other are left.
+    Trigrams of the words `apart_from` do not count, unless there are no others.
     """
     wanted = (_trigrams(words) - _trigrams(apart_from)) or _trigrams(words)
     return (wanted & _trigrams(text)).total() / wanted.total() if wanted else 0.0

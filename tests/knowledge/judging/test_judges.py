@@ -89,7 +89,7 @@ def test_surrounding_space_and_the_title_make_no_difference_offline():
     assert plain == spaced
 
 
-def test_the_probability_is_logistic_in_the_evidence():
+def test_the_probability_is_logistic_in_the_features():
     weights = dict.fromkeys(FEATURES, 0.0) | {"recall_squared": 2.0}
     model = OfflineModel(-1.0, weights)
     assert model.probability("Which?", "slow boats", "slow boats") == logistic(1.0)

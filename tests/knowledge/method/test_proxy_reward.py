@@ -127,7 +127,7 @@ def test_a_missing_rating_is_no_low_score(stub, rater, tmp_path, response, reaso
     ):
         rate(run, rater, edits)
     assert len(read_jsonl(run.path("ratings.jsonl"))) == 2 and run.records("rewards") == []
-    # Asked again, it can be had
+    # Asked again, it gets its marks
     stub.reply = lambda p: marks_as_written(p.replace("odd", "marks 5 5 5 5"))
     rewards, _ = rate(run, rater, edits)
     assert [reward.reward for reward in rewards] == [20.0, 4.0] * 2

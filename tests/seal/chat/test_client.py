@@ -275,7 +275,7 @@ def test_an_unfinished_line_is_passed_over_and_does_no_harm(tmp_path):
 def test_a_file_of_something_else_is_left_alone(tmp_path, text):
     path = tmp_path / "thesis"
     path.write_text(text)
-    with pytest.raises(UserError, match="thesis holds no replies"):
+    with pytest.raises(UserError, match="thesis does not hold replies"):
         ReplyCache(path)
     assert path.read_text() == text
 
