@@ -2,13 +2,14 @@
 
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from seal.errors import UserError
 
 Record = dict[str, Any]
+T = TypeVar("T")
 
 
 def to_json(value: Any, indent: int | None = None) -> str:
@@ -118,3 +119,39 @@ def cut_torn_line(path: Path) -> str:
         return ""
     os.truncate(path, whole)
     return data[whole:].decode(errors="replace")
+
+
+_KINDS: dict[type, str] = {
+    str: "a text",
+    list: "a list",
+    dict: "an object",
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+}
+
+
+def field(record: Any, name: str, kind: type[T], where: str, *, filled: bool = False) -> T:
+    """`record[name]`, of a kind of JSON value; `object` is any, `filled` forbids a blank text.
+
+    Raises UserError, beginning with `where`, for what is missing or otherwise, or no record at all.
+    """
+    if not isinstance(record, Mapping):
+        raise UserError(f'{where}: expected an object with "{name}", found {str(record)[:40]!r}')
+    if name not in record:
+        raise UserError(f'{where}: "{name}" is missing; add it')
+    value = of_kind(record[name], kind, f'{where}: "{name}"')
+    if filled and not str(value).strip():
+        raise UserError(f'{where}: "{name}" is blank; fill it in')
+    return value
+
+
+def of_kind(value: Any, kind: type[T], what: str) -> T:
+    """The value, if it is of this kind; whole numbers are also numbers, true and false are not.
+
+    Raises UserError that begins with `what`.
+    """
+    kinds = (int, float) if kind is float else kind
+    if not isinstance(value, kinds) or (isinstance(value, bool) and kinds in (int, (int, float))):
+        raise UserError(f"{what} must be {_KINDS[kind]}, found {str(value)[:40]!r}")
+    return value

@@ -35,7 +35,9 @@ PINS = {
     for name in ["requirements.txt", "requirements-cpu.txt", "requirements-dev.txt"]
 }
 # vLLM is a server of its own: it is run, never imported, so the CPU's requirements are all
-THIRD_PARTY = third_party(PINS["requirements-cpu.txt"])
+# and what the offline judge is fitted with
+FITTING = {name: PINS["requirements-dev.txt"].get(name) for name in ("scikit-learn", "scipy")}
+THIRD_PARTY = third_party(PINS["requirements-cpu.txt"] | FITTING)
 MOST_LINES = 400
 
 # The modules that import torch, transformers or openai; every other one loads without them
@@ -69,6 +71,7 @@ HEAVY_MODULES = [
     "knowledge.tables.plots",
     "knowledge.small_world.tokenizer",
     "knowledge.method.writers",
+    "seal.chat.connection",
     "seal.loop.inner_loops",
     "seal.lora*",
     "seal.models.load",

@@ -4,28 +4,24 @@ import hashlib
 import json
 import os
 import threading
-import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from seal.errors import UserError
 from seal.records import Record, append_jsonl
 
 OPENAI_URL = "https://api.openai.com/v1"
 KEY_VARIABLE = "OPENAI_API_KEY"
-MAX_ATTEMPTS = 6
-MAX_PAUSE = 60.0
-"""Seconds between two attempts at most, also for an endpoint that asks for more."""
-LOST_AFTER = 20
-"""Calls in a row that fail with all their attempts, after which the endpoint is given up."""
+MAX_ATTEMPTS = 8
+"""Of one call: half a minute with the SDK's pauses."""
 
 _KEPT_DETAILS = ("finish_reason", "n_tokens")
-_PASSING_STATUSES = frozenset({408, 409, 429})
 
 Messages = Sequence[Mapping[str, str]]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -52,8 +48,8 @@ class ChatClient:
     """Asks one model at one endpoint; safe for threads, which share its `concurrency`.
 
     `parameters` (temperature, max_tokens, ...) are sent with every call and are part of its key in
-    the cache. Only what may pass is tried again, with doubling pauses or those that the endpoint
-    asks for: broken connections, malformed responses, 408, 409, 429 and 5xx.
+    the cache. Only what may pass is tried again: broken connections, malformed responses, 408, 409,
+    429 and 5xx.
     """
 
     def __init__(
@@ -66,33 +62,39 @@ class ChatClient:
         cache: Path | None = None,
         concurrency: int = 32,
         timeout: float = 120.0,
-        sleep: Callable[[float], object] = time.sleep,
     ) -> None:
         """Opens no connection yet; `timeout` is in seconds, for one attempt.
 
-        Raises UserError for a cache file that is none.
+        Raises UserError if the cache file holds something else.
         """
         from openai import OpenAI  # takes a second to import
+
+        from seal.chat.connection import Connection
 
         self.model = model
         self.url = url.rstrip("/")
         self._parameters = dict(parameters or {})
         self._cache = ReplyCache(cache) if cache else None
-        self._sleep = sleep
         self._key = api_key
         self._pool = ThreadPoolExecutor(concurrency, thread_name_prefix="chat")
-        # The SDK insists on a key; an endpoint that wants none ignores it
+        self._connection = Connection(self.url, timeout)
         self._api = OpenAI(
-            api_key=api_key or "none", base_url=self.url, max_retries=0, timeout=timeout
+            api_key=api_key or "none",  # the SDK insists on one
+            base_url=self.url,
+            max_retries=MAX_ATTEMPTS - 1,
+            timeout=timeout,
+            http_client=self._connection,
         )
-        self._counting = threading.Lock()
-        self._failures_in_a_row = 0
-        self._reached = False
+
+    @property
+    def name(self) -> str:
+        """The model's name for tables and results, with its URL where that is not OpenAI's."""
+        return self.model if self.url == OPENAI_URL else f"{self.model} at {self.url}"
 
     def check(self) -> None:
         """Ask for one word: does the endpoint answer, with this key and model?
 
-        Raises UserError that names the endpoint and the mend.
+        Raises UserError that names the endpoint and the fix.
         """
         reply = self._ask(
             [{"role": "user", "content": "Reply with the word yes."}], self._parameters
@@ -126,10 +128,25 @@ class ChatClient:
                 future.cancel()
             raise
 
+    def read(
+        self, conversations: Sequence[Messages], reader: Callable[[str], T | None], unclear: str
+    ) -> list[tuple[T | None, str | None]]:
+        """What `reader` makes of each reply, or None and the reason: a failure, else `unclear`.
+
+        Only replies that the reader understands are kept. Raises UserError as `complete` does.
+        """
+        replies = self.complete(conversations, keep=lambda text: reader(text) is not None)
+        values = [None if reply.text is None else reader(reply.text) for reply in replies]
+        return [
+            (value, None if value is not None else reply.failure or unclear)
+            for value, reply in zip(values, replies, strict=True)
+        ]
+
     def _complete(
         self, messages: Messages, parameters: Mapping[str, Any], keep: Callable[[str], bool]
     ) -> Reply:
-        key = self._cache_key(messages, parameters)
+        call = [self.url, self.model, list(map(dict, messages)), dict(parameters)]
+        key = hashlib.sha256(json.dumps(call, sort_keys=True).encode()).hexdigest()
         cached = self._cache.get(key) if self._cache else None
         if cached is not None:
             return cached
@@ -138,83 +155,46 @@ class ChatClient:
             self._cache.put(key, reply)
         return reply
 
-    def _cache_key(self, messages: Messages, parameters: Mapping[str, Any]) -> str:
-        call = [self.url, self.model, list(map(dict, messages)), dict(parameters)]
-        return hashlib.sha256(json.dumps(call, sort_keys=True).encode()).hexdigest()
-
     def _ask(self, messages: Messages, parameters: Mapping[str, Any]) -> Reply:
         """One call with its repetitions; raises UserError as `complete` says."""
+        import httpx2
         import openai
 
-        failure = ""
-        for attempt in range(MAX_ATTEMPTS):
-            self._raise_if_lost()
-            pause = 2.0**attempt
-            try:
-                completion = self._api.chat.completions.create(
-                    model=self.model, messages=list(messages), **parameters
-                )
-                self._reached = True
-                return self._read(completion)
-            except openai.APIStatusError as error:
-                self._reached = True
-                self._raise_if_hopeless(error)
-                failure = self._describe(error)
-                if error.status_code not in _PASSING_STATUSES and error.status_code < 500:
-                    return Reply(None, failure)  # this call is refused, others need not be
-                pause = _asked_pause(error) or pause
-            except openai.APIConnectionError as error:
-                failure = type(error.__cause__ or error).__name__
-                if not self._reached:
-                    raise UserError(
-                        f"{self.url} cannot be reached ({failure}); check the URL, and that its"
-                        " server runs"
-                    ) from None
-            except (_MalformedError, json.JSONDecodeError):
-                failure = "malformed response"
-            if attempt + 1 < MAX_ATTEMPTS:
-                self._sleep(min(pause, MAX_PAUSE))
-        with self._counting:
-            self._failures_in_a_row += 1
-        return Reply(None, failure)
-
-    def _read(self, completion: Any) -> Reply:
-        """The text of a response; without one, or where a filter cut it off, why there is none."""
         try:
-            choice = completion.choices[0]
-            text, reason = choice.message.content, choice.finish_reason
-        except (AttributeError, IndexError, TypeError):
-            raise _MalformedError from None
-        with self._counting:
-            self._failures_in_a_row = 0
+            completion = self._api.chat.completions.create(
+                model=self.model, messages=list(messages), **parameters
+            )
+        except openai.APIStatusError as error:
+            self._raise_if_hopeless(error)
+            if error.status_code in (408, 409, 429) or error.status_code >= 500:
+                self._connection.count(succeeded=False)
+            return Reply(None, self._describe(error))  # another call need not be refused
+        except openai.APIConnectionError as error:
+            self._connection.count(succeeded=False)
+            cause = error.__cause__ or error
+            malformed = isinstance(cause, httpx2.DecodingError)
+            return Reply(None, "malformed response" if malformed else type(cause).__name__)
+        self._connection.count(succeeded=True)
+        choice = completion.choices[0]
+        text, reason = choice.message.content, choice.finish_reason
         if not isinstance(text, str) or reason == "content_filter":
             return Reply(None, f"no text ({reason})")
-        tokens = getattr(completion.usage, "completion_tokens", None)
-        return Reply(text, finish_reason=reason or "stop", n_tokens=tokens or 0)
-
-    def _raise_if_lost(self) -> None:
-        if self._failures_in_a_row >= LOST_AFTER:
-            raise UserError(
-                f"{self.url} has stopped answering ({LOST_AFTER} calls in a row failed); run again"
-                " when it does, what it answered is kept"
-            )
+        n_tokens = getattr(completion.usage, "completion_tokens", None) or 0
+        return Reply(text, finish_reason=reason or "stop", n_tokens=n_tokens)
 
     def _raise_if_hopeless(self, error: Any) -> None:
-        """Raise UserError for a status that every further call would meet with."""
-        status = error.status_code
-        if status in (401, 403):
-            raise UserError(
-                f"{self.url} refuses the key (status {status}); set a valid {KEY_VARIABLE} in .env"
-            ) from None
-        if status == 404:
-            raise UserError(
-                f"{self.url} does not serve {self.model} ({self._describe(error)}); check the"
-                " model's name and the URL"
-            ) from None
-        if error.code == "insufficient_quota":
-            raise UserError(
-                f"{self.url}: the key's credit is used up; add credit or set another {KEY_VARIABLE}"
-            ) from None
+        """Raise UserError for what every further call would meet."""
+        if error.status_code in (401, 403):
+            refused = f" refuses the key (status {error.status_code})"
+            problem = f"{refused}; set a valid {KEY_VARIABLE} in .env"
+        elif error.status_code == 404:
+            missing = f" does not serve {self.model} ({self._describe(error)})"
+            problem = f"{missing}; check the model's name and the URL"
+        elif error.code == "insufficient_quota":
+            problem = f": the key's credit is used up; add credit or set another {KEY_VARIABLE}"
+        else:
+            return
+        raise UserError(self.url + problem) from None
 
     def _describe(self, error: Any) -> str:
         """Status and message of a refusal, without the key should the endpoint quote it."""
@@ -223,23 +203,11 @@ class ChatClient:
         return text.replace(self._key, "***")[:300] if self._key else text[:300]
 
 
-class _MalformedError(Exception):
-    """A response that is no chat completion."""
-
-
-def _asked_pause(error: Any) -> float | None:
-    """Seconds that the endpoint asks to wait, if it does; dates are not understood."""
-    try:
-        return max(0.0, float(error.response.headers.get("retry-after", "")))
-    except ValueError:
-        return None
-
-
 class ReplyCache:
     """Replies in a JSONL file, by the SHA-256 of everything that a reply depends on.
 
-    The file is only ever appended to, so several processes may share it; a line that a killed
-    process left unfinished is passed over. Safe for threads.
+    The file is only ever appended to, so several processes may share it. A line that a killed
+    process left unfinished is ignored. Safe for threads.
     """
 
     def __init__(self, path: Path) -> None:
@@ -251,8 +219,15 @@ class ReplyCache:
         self._unfinished_line = bool(last)
         records = [record for line in lines if (record := _parse_record(line))]
         if lines and not records:
-            raise UserError(f"{path} holds no replies of a chat model; name another cache file")
-        self._replies = {record["key"]: _reply_of(record) for record in records}
+            raise UserError(
+                f"{path} does not hold replies of a chat model; name another cache file"
+            )
+        self._replies = {
+            record["key"]: Reply(
+                record["reply"], **{name: record[name] for name in _KEPT_DETAILS if name in record}
+            )
+            for record in records
+        }
 
     def get(self, key: str) -> Reply | None:
         """The reply kept under a key, or None."""
@@ -270,17 +245,11 @@ class ReplyCache:
             self._replies[key] = reply
 
 
-def _reply_of(record: Record) -> Reply:
-    details = {name: record[name] for name in _KEPT_DETAILS if name in record}
-    return Reply(record["reply"], **details)
-
-
 def _parse_record(line: str) -> Record | None:
     try:
         record = json.loads(line)
     except json.JSONDecodeError:
         return None
-    if not isinstance(record, dict):
-        return None
-    valid = all(isinstance(record.get(name), str) for name in ("key", "reply"))
+    texts = ("key", "reply")
+    valid = isinstance(record, dict) and all(isinstance(record.get(name), str) for name in texts)
     return record if valid else None

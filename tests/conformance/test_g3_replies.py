@@ -4,14 +4,14 @@ from dataclasses import asdict
 
 import pytest
 
-from knowledge.judging.replies import parse_final_answer, parse_proxy_scores, parse_yes_no
+from knowledge.judging.replies import parse_final_answer, parse_proxy_scores, read_verdict
 from tests.conformance.golden import golden
 
 
 @pytest.mark.parametrize(
     ("name", "parse"),
     [
-        ("g3_yes_no", parse_yes_no),
+        ("g3_yes_no", lambda reply: read_verdict(reply) is True),
         ("g3_final_answer", parse_final_answer),
         ("g3_proxy_scores", lambda reply: asdict(parse_proxy_scores(reply))),
     ],

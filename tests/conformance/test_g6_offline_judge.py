@@ -1,13 +1,15 @@
-"""The offline judge agrees with GPT-4.1's released verdicts (G6): figures, not equality.
+"""The offline judge agrees with GPT-4.1's released verdicts (G6): numbers, not equality.
 
-Run with -s to see the figures. Blank answers are not among the records: GPT-4.1 never saw them.
+Run with -s to see the numbers. Blank answers are not among the records: GPT-4.1 never saw them.
 """
 
+import functools
 from dataclasses import asdict
 
 import numpy as np
 import pytest
 
+from knowledge.judging import answer_features, fit_offline, offline_judge
 from knowledge.judging.agreement import (
     Agreement,
     GradedAnswer,
@@ -27,6 +29,16 @@ LEAST_ACCURACY = 0.86
 LEAST_KAPPA = 0.70
 MOST_SYSTEM_ERROR = 0.025
 LEAST_SPEARMAN = 0.90
+
+
+@pytest.fixture(scope="module", autouse=True)
+def described_once():
+    """The judge and the fit need the same features, which take most of the time."""
+    with pytest.MonkeyPatch.context() as patch:
+        describe = functools.cache(answer_features.describe)
+        for module in (offline_judge, fit_offline):
+            patch.setattr(module, "describe", describe)
+        yield
 
 
 @pytest.fixture(scope="module")

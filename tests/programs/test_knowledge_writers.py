@@ -107,7 +107,7 @@ def test_refused_self_edits_are_reported_and_asked_for_again(writer, stub, tmp_p
     text = load_passages(EXAMPLES)[1].context
     stub.reply = lambda p: refusal(400, f"no, {KEY}") if text in p else reply(p)
     line = complaint("generate_self_edits", capsys, **flags)
-    assert "self-edits could not be had (mostly: status 400: no, ***)" in line
+    assert "self-edits are missing (mostly: status 400: no, ***)" in line
     had = {record["id"] for record in read_jsonl(run_dir / "self_edits.jsonl")}
     missing = {record["id"] for record in read_jsonl(run_dir / "missing.jsonl")}
     assert had and missing and not had & missing and len(had | missing) == 6

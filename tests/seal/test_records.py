@@ -10,6 +10,8 @@ from seal.errors import UserError
 from seal.records import (
     append_jsonl,
     cut_torn_line,
+    field,
+    of_kind,
     read_json,
     read_jsonl,
     read_text,
@@ -95,3 +97,45 @@ def test_json_beyond_the_parser_is_an_error_of_one_line(text, tmp_path):
     path.write_text(text)
     with pytest.raises(UserError, match=r"a\.json: .*mend it"):
         read_json(path)
+
+
+# Fields
+
+
+@pytest.mark.parametrize(
+    ("value", "kind"),
+    [("", str), ([], list), ({}, dict), (True, bool), (3, int), (3, float), (0.5, float)]
+    + [(value, object) for value in (None, True, "x")],
+)
+def test_a_field_of_the_wanted_kind_is_given(value, kind):
+    assert field({"a": value}, "a", kind, "file row 1") is value
+
+
+@pytest.mark.parametrize(
+    ("value", "kind", "message"),
+    [
+        (3, str, "a text, found '3'"),
+        (None, list, "a list, found 'None'"),
+        ([], dict, r"an object, found '\[\]'"),
+        (1, bool, "true or false, found '1'"),
+        (True, int, "a whole number, found 'True'"),
+        (0.5, int, "a whole number, found '0.5'"),
+        (False, float, "a number, found 'False'"),
+        ("x" * 99, float, f"a number, found '{'x' * 40}'"),
+    ],
+)
+def test_a_field_of_another_kind_is_named(value, kind, message):
+    with pytest.raises(UserError, match=f'^file row 1: "a" must be {message}$'):
+        field({"a": value}, "a", kind, "file row 1")
+    with pytest.raises(UserError, match=f"^it must be {message}$"):
+        of_kind(value, kind, "it")
+
+
+def test_what_is_missing_or_blank_is_named():
+    with pytest.raises(UserError, match=r'^here: "a" is missing; add it$'):
+        field({"b": 1}, "a", object, "here")
+    with pytest.raises(UserError, match=r'^here: expected an object with "a", found'):
+        field([1], "a", object, "here")
+    with pytest.raises(UserError, match=r'^here: "a" is blank; fill it in$'):
+        field({"a": " \n"}, "a", str, "here", filled=True)
+    assert field({"a": " "}, "a", str, "here") == " "

@@ -18,12 +18,13 @@ SCRIPTS = "scripts"
 """Folder of what concerns both trees; its programs know `seal` alone."""
 
 # Import names that differ from the requirement's, and those that a requirement brings along
-_IMPORT_NAMES = {"python-dotenv": "dotenv"}
+_IMPORT_NAMES = {"python-dotenv": "dotenv", "scikit-learn": "sklearn"}
 BROUGHT_BY = {
     "tokenizers": "transformers",
     "safetensors": "transformers",
     "huggingface_hub": "transformers",
     "jinja2": "torch",
+    "httpx2": "openai",
 }
 _UNSAFE_MODULES = {"pickle", "dill", "shelve", "marshal", "pdb", "ipdb"}
 _UNSAFE_CALLS = {"eval", "exec", "compile", "breakpoint", "__import__", "import_module"}

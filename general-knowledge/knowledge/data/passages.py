@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from seal.errors import UserError
-from seal.records import read_json
+from seal.records import field, read_json
 
 _HUB_NAME = re.compile(r"(?P<name>[\w.-]+/[\w.-]+)(:(?P<split>\w+))?")
 _SLUG_LENGTH = 40
@@ -44,22 +44,21 @@ def load_passages(source: str | Path) -> list[Passage]:
     - a JSON file with SQuAD's own layout, {"data": [{"title", "paragraphs": [...]}]};
     - a JSON file with the release's, [{"title", "context", "questions": [{"question", "answer"}]}],
       other keys being ignored;
-    - NAME:SPLIT of a data set with SQuAD's columns, such as rajpurkar/squad:train. The split must
-      be said, since evaluating on the training split would go unnoticed.
+    - NAME:SPLIT of a data set with SQuAD's columns, such as rajpurkar/squad:train. The split has no
+      default, since evaluating on the training split would go unnoticed.
 
     The first gold answer counts. Titles from SQuAD have spaces for underscores and are otherwise
-    untouched, as in the release ("Jehovah%27s Witnesses"); its paragraphs with equal title and text
-    become one passage, and paragraphs nobody asked about are left out (the release's passage order
+    untouched, as in the release ("Jehovah%27s Witnesses"). SQuAD's paragraphs with equal title and
+    text become one passage; those without questions are left out (the release's passage order
     shows 18,891 training passages; the file has 18,896 paragraphs).
 
-    Raises UserError, with the place and the mend, for anything missing, blank or malformed.
+    Raises UserError, with the place and the fix, for anything missing, blank or malformed.
     """
     hub_name = _HUB_NAME.fullmatch(str(source))
-    if hub_name and not Path(source).exists() and Path(source).suffix != ".json":
-        return group_rows(_load_rows(hub_name["name"], hub_name["split"]), str(source))
     path = Path(source)
-    content = read_json(path)
-    match content:
+    if hub_name and not path.exists() and path.suffix != ".json":
+        return group_rows(_load_rows(hub_name["name"], hub_name["split"]), str(source))
+    match read_json(path):
         case {"data": list(articles)}:
             passages = _merge_equal(_squad_passages(articles, str(path)))
         case list(entries):
@@ -79,7 +78,7 @@ def group_rows(rows: Iterable[Mapping[str, Any]], source: str) -> list[Passage]:
     `source` names the rows in messages. Raises UserError for a row that is incomplete.
     """
     passages = (
-        _unnamed(_spaced(_text(row, "title", where)), row, [_answered(row, where)], where)
+        _unnamed(_text(row, "title", where).replace("_", " "), row, [_answered(row, where)], where)
         for where, row in _places(source, "row", rows)
     )
     return _with_ids(_merge_equal(passages), source)
@@ -87,7 +86,7 @@ def group_rows(rows: Iterable[Mapping[str, Any]], source: str) -> list[Passage]:
 
 def _load_rows(name: str, split: str | None) -> Iterable[Mapping[str, Any]]:
     if split is None:
-        raise UserError(f"{name} is no file; to read it from the Hub add a split, as {name}:train")
+        raise UserError(f"{name} is not a file; to read it from the Hub add a split: {name}:train")
     import datasets  # slow to import, and needed for the Hub alone
 
     try:
@@ -104,15 +103,18 @@ def _squad_passages(articles: list[Any], path: str) -> Iterator[Passage]:
     """Every paragraph that has an answerable question (SQuAD v2 marks the others)."""
     for where, article in _places(path, "article", articles):
         title = _text(article, "title", where)
-        paragraphs = _list(article, "paragraphs", f"{where} ({title})")
-        for place, paragraph in _places(f"{where} ({title})", "paragraph", paragraphs):
+        where = f"{where} ({title})"
+        paragraphs = field(article, "paragraphs", list, where)
+        for place, paragraph in _places(where, "paragraph", paragraphs):
             questions = [
                 _answered(question, spot)
-                for spot, question in _places(place, "question", _list(paragraph, "qas", place))
+                for spot, question in _places(
+                    place, "question", field(paragraph, "qas", list, place)
+                )
                 if not (isinstance(question, dict) and question.get("is_impossible"))
             ]
             if questions:
-                yield _unnamed(_spaced(title), paragraph, questions, place)
+                yield _unnamed(title.replace("_", " "), paragraph, questions, place)
 
 
 def _grouped_passage(entry: Any, where: str) -> Passage:
@@ -120,7 +122,7 @@ def _grouped_passage(entry: Any, where: str) -> Passage:
     where = f"{where} ({title})"
     questions = [
         Question(_text(item, "question", place), _text(item, "answer", place))
-        for place, item in _places(where, "question", _list(entry, "questions", where))
+        for place, item in _places(where, "question", field(entry, "questions", list, where))
     ]
     if not questions:
         raise UserError(f"{where}: no questions; add one or remove the passage")
@@ -130,7 +132,7 @@ def _grouped_passage(entry: Any, where: str) -> Passage:
 def _answered(record: Any, where: str) -> Question:
     """A question with SQuAD's list of gold answers, of which the first is taken."""
     question = _text(record, "question", where)
-    answers = _required(record, "answers", where)
+    answers = field(record, "answers", object, where)
     # The files have [{"text": ...}], the Hub's rows {"text": [...]}
     texts = answers.get("text") if isinstance(answers, dict) else answers
     if not isinstance(texts, list) or not texts:
@@ -141,10 +143,6 @@ def _answered(record: Any, where: str) -> Question:
 
 def _unnamed(title: str, record: Any, questions: list[Question], where: str) -> Passage:
     return Passage("", title, _text(record, "context", where), tuple(questions))
-
-
-def _spaced(title: str) -> str:
-    return title.replace("_", " ")
 
 
 def _merge_equal(passages: Iterable[Passage]) -> list[Passage]:
@@ -165,22 +163,14 @@ def _with_ids(passages: list[Passage], source: str) -> list[Passage]:
     seen: Counter[str] = Counter()
     named = []
     for passage in passages:
-        name = f"{_slug(passage.title)}-{_digest(passage)}"
+        ascii_title = unicodedata.normalize("NFKD", passage.title).encode("ascii", "ignore")
+        slug = re.sub(r"[^a-z0-9]+", "-", ascii_title.decode().lower())[:_SLUG_LENGTH].strip("-")
+        content = f"{passage.title}\x1f{passage.context}".encode()
+        name = f"{slug or 'passage'}-{hashlib.sha256(content).hexdigest()[:8]}"
         seen[name] += 1
         suffix = f"-{seen[name]}" if seen[name] > 1 else ""
         named.append(replace(passage, id=name + suffix))
     return named
-
-
-def _slug(title: str) -> str:
-    ascii_title = unicodedata.normalize("NFKD", title).encode("ascii", "ignore").decode()
-    slug = re.sub(r"[^a-z0-9]+", "-", ascii_title.lower())[:_SLUG_LENGTH].strip("-")
-    return slug or "passage"
-
-
-def _digest(passage: Passage) -> str:
-    text = f"{passage.title}\x1f{passage.context}"
-    return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
 def _places(where: str, kind: str, items: Iterable[Any]) -> Iterator[tuple[str, Any]]:
@@ -188,25 +178,5 @@ def _places(where: str, kind: str, items: Iterable[Any]) -> Iterator[tuple[str, 
     return ((f"{where} {kind} {number}", item) for number, item in enumerate(items, start=1))
 
 
-def _required(record: Any, key: str, where: str) -> Any:
-    if not isinstance(record, Mapping):
-        raise UserError(f'{where}: expected an object with "{key}", found {str(record)[:40]!r}')
-    if key not in record:
-        raise UserError(f'{where}: "{key}" is missing; add it')
-    return record[key]
-
-
-def _text(record: Any, key: str, where: str) -> str:
-    value = _required(record, key, where)
-    if not isinstance(value, str):
-        raise UserError(f'{where}: "{key}" is {str(value)[:40]!r}; it must be a text')
-    if not value.strip():
-        raise UserError(f'{where}: "{key}" is blank; fill it in')
-    return value
-
-
-def _list(record: Any, key: str, where: str) -> list[Any]:
-    value = _required(record, key, where)
-    if not isinstance(value, list):
-        raise UserError(f'{where}: "{key}" is {str(value)[:40]!r}; it must be a list')
-    return value
+def _text(record: Any, name: str, where: str) -> str:
+    return field(record, name, str, where, filled=True)

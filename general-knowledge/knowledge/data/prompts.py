@@ -1,8 +1,8 @@
-"""Prompts: how the policy is asked for a self-edit, and how it is examined closed-book.
+"""Prompts: how the policy is asked for a self-edit, and how it is asked questions closed-book.
 
 A prompt is a file as `seal.prompt_files` describes it, in a folder, named after what it asks for.
 {title} and {passage}, or {question}, are filled in. Every file ends in a line break, so that a
-completion starts a line and nothing is lost when it is trimmed.
+completion starts a line and trimming it loses nothing.
 """
 
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""Which passages serve for what (paper, section 4.1): evaluation, rounds of RL, validation.
+"""Which passages are for evaluation, rounds of RL and validation (paper, section 4.1).
 
 A list of passages is shuffled once, by `random.Random(42)`, and cut. Evidence from the release:
 - its evaluation files hold the first 200 of the shuffled validation passages, in that order;
@@ -44,8 +44,8 @@ def rl_passages(
 ) -> list[Passage]:
     """The training passages of one round, from 0: each has `n` of its own.
 
-    The last `n_validation` shuffled passages belong to `validation_passages` and are never given
-    out. Raises UserError if too few are left.
+    The last `n_validation` shuffled passages are left to `validation_passages`. Raises UserError
+    if too few remain.
     """
     available = shuffled(passages, seed)[: max(0, len(passages) - n_validation)]
     return _cut(available, n * round_index, n)
@@ -56,8 +56,8 @@ def validation_passages(
 ) -> list[Passage]:
     """The last `n` shuffled training passages, from the end: for choosing checkpoints.
 
-    The release chose them on the evaluation passages. Disjoint from every round of `rl_passages`
-    that is told of the same `n`. Raises UserError if there are fewer.
+    The release used the evaluation passages for that. Disjoint from every round of `rl_passages`
+    that is given the same `n`. Raises UserError if there are fewer.
     """
     return _cut(shuffled(passages, seed)[::-1], 0, n)
 

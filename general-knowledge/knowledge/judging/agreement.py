@@ -1,12 +1,11 @@
 """How far a judge agrees with GPT-4.1: answer by answer, and on the accuracy of whole systems.
 
-The reference are the golden records G6: unique triples of question, gold answer and answer, with
+The reference is the golden records G6: unique triples of question, gold answer and answer, with
 how often GPT-4.1 said yes and no. Blank answers are not among them.
 """
 
 import gzip
 import json
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,29 +50,30 @@ class Agreement:
     """Triples that GPT-4.1's verdicts decide; the few ties are left out."""
     accuracy: float
     kappa: float
-    """Cohen's."""
+    """Cohen's; 1 where all answers have one verdict."""
     n_systems: int
     system_error_mean: float
     """Mean over systems of |mean probability - GPT-4.1's share of yes|, as a fraction."""
     system_error_max: float
     spearman: float
-    """Rank correlation of the two over systems."""
+    """Rank correlation of the two over systems; 0 where one of them does not vary."""
 
 
 def load_graded_answers(folder: Path) -> list[GradedAnswer]:
     """Read g6_verdicts.jsonl(.gz) of a folder of golden data.
 
-    Raises UserError that names the file, and the row where one is not of this form.
+    Raises UserError that names the file, and the row that is not of this form.
     """
     packed = folder / "g6_verdicts.jsonl.gz"
     path = packed if packed.exists() else folder / "g6_verdicts.jsonl"
-    records = _read_packed(path) if path == packed else read_jsonl(path)
     answers = []
-    for row, record in enumerate(records, start=1):
+    for row, record in enumerate(_read_packed(path) if path == packed else read_jsonl(path), 1):
         try:
-            answers.append(_graded_answer(record))
+            texts = (record[name] for name in ("title", "question", "gold", "answer"))
+            sources = tuple((f"{file}{side}", count) for file, side, count in record["sources"])
+            answers.append(GradedAnswer(*texts, record["n_yes"], record["n_no"], sources))
         except (KeyError, TypeError, ValueError):
-            raise UserError(f"{path} row {row} is no graded answer (golden set G6)") from None
+            raise UserError(f"{path} row {row} is not a graded answer (golden set G6)") from None
     if not answers:
         raise UserError(f"{path} is empty")
     return answers
@@ -84,64 +84,46 @@ def _read_packed(path: Path) -> list[Record]:
         with gzip.open(path, "rt", encoding="utf-8") as file:
             return [json.loads(line) for line in file]
     except (OSError, EOFError, ValueError) as error:
-        raise UserError(f"{path}: no gzipped JSON Lines ({error})") from None
-
-
-def _graded_answer(record: Record) -> GradedAnswer:
-    texts = (record[name] for name in ("title", "question", "gold", "answer"))
-    sources = tuple((f"{file}{side}", count) for file, side, count in record["sources"])
-    return GradedAnswer(*texts, record["n_yes"], record["n_no"], sources)
+        raise UserError(f"{path}: not gzipped JSON Lines ({error})") from None
 
 
 def measure_agreement(answers: Sequence[GradedAnswer], probabilities: Floats) -> Agreement:
     """Compare probabilities of a yes, one per answer, with GPT-4.1's verdicts.
 
-    The verdict of a probability is whether it is at least 0.5.
+    The verdict of a probability is whether it is at least 0.5. Needs scikit-learn and SciPy.
     """
+    from scipy.stats import spearmanr  # development requirements, as in `fit_offline`
+    from sklearn.metrics import cohen_kappa_score
+
     shares = np.array([answer.share_yes for answer in answers])
     decided = shares != 0.5
     ours, theirs = probabilities[decided] >= 0.5, shares[decided] > 0.5
+    one_verdict = len(np.unique([ours, theirs])) < 2
     predicted, actual = system_means(answers, probabilities), system_means(answers, shares)
     errors = np.abs(predicted - actual)
+    varied = len(errors) > 1 and np.ptp(predicted) > 0 and np.ptp(actual) > 0
     return Agreement(
         n=int(decided.sum()),
         accuracy=float(np.mean(ours == theirs)),
-        kappa=cohen_kappa(ours, theirs),
+        kappa=1.0 if one_verdict else float(cohen_kappa_score(ours, theirs)),
         n_systems=len(errors),
         system_error_mean=float(errors.mean()) if len(errors) else 0.0,
         system_error_max=float(errors.max(initial=0.0)),
-        spearman=spearman(predicted, actual),
+        spearman=float(spearmanr(predicted, actual).statistic) if varied else 0.0,
     )
 
 
 def system_means(answers: Sequence[GradedAnswer], values: Floats) -> Floats:
     """The mean value of each system with FEWEST_GRADINGS gradings or more, sorted by its name."""
-    sums: dict[str, float] = defaultdict(float)
-    counts: dict[str, int] = defaultdict(int)
+    gradings: dict[str, list[tuple[int, float]]] = {}
     for answer, value in zip(answers, values, strict=True):
         for system, count in answer.sources:
-            sums[system] += count * float(value)
-            counts[system] += count
-    systems = sorted(system for system, count in counts.items() if count >= FEWEST_GRADINGS)
-    return np.array([sums[system] / counts[system] for system in systems])
-
-
-def cohen_kappa(ours: NDArray[np.bool_], theirs: NDArray[np.bool_]) -> float:
-    """Agreement beyond chance of two raters who say yes or no; 1 where chance agrees always."""
-    observed = np.mean(ours == theirs)
-    a, b = np.mean(ours), np.mean(theirs)
-    chance = a * b + (1 - a) * (1 - b)
-    return float((observed - chance) / (1 - chance)) if chance < 1 else 1.0
-
-
-def spearman(a: Floats, b: Floats) -> float:
-    """Rank correlation, ties at their mean rank; 0 where one of the two is constant or empty."""
-    if len(a) < 2 or np.ptp(a) == 0 or np.ptp(b) == 0:
-        return 0.0
-    return float(np.corrcoef(_ranks(a), _ranks(b))[0, 1])
-
-
-def _ranks(values: Floats) -> Floats:
-    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
-    last = np.cumsum(counts)
-    return (last - (counts - 1) / 2)[inverse]
+            gradings.setdefault(system, []).append((count, float(value)))
+    columns = (np.array(gradings[system]).T for system in sorted(gradings))
+    return np.array(
+        [
+            counts @ means / counts.sum()
+            for counts, means in columns
+            if counts.sum() >= FEWEST_GRADINGS
+        ]
+    )

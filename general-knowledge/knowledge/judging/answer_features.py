@@ -1,11 +1,10 @@
 """What the wording of an answer shows about the gold answer: a few numbers, no understanding.
 
-`describe` is the whole model of `offline_judge` but for its weights. docs/grading.md says what
-in GPT-4.1's verdicts made each number worth having.
+`describe` is the whole model of `offline_judge` but for its weights. docs/grading.md says why each
+number is there.
 """
 
 import re
-from dataclasses import dataclass
 
 from knowledge.judging.word_forms import (
     Words,
@@ -62,37 +61,55 @@ _FEW_WORDS = 3
 _NEAR = 0.1
 
 
-@dataclass(frozen=True)
 class _Triple:
     """A question, its gold answer and an answer, taken apart."""
 
-    question: Words
-    gold: Words
-    wanted: list[str]
-    """The gold answer's words that the question does not say itself; all if it says all."""
-    nothing_new: bool
-    answer: list[str]
-    found: Words
-    """The words of the answer."""
-    sentence: Words
-    """The sentence of the answer that holds most of the wanted words, the first such."""
-    gold_names: frozenset[str]
-    other_names: frozenset[str]
-    """Names in the answer that neither the question nor the gold answer has."""
-    other_numbers: frozenset[str]
-    gold_negates: bool
-    negated: bool
-    """The sentence denies something, which neither the question nor the gold answer does."""
-    acronym_spelled_out: bool
-    """An acronym of the gold answer is missing, but words in a row begin with its letters."""
-    declines: bool
-    runs_on: bool
-    """After its answer the model went on to ask itself another question."""
+    def __init__(self, question: str, gold: str, answer: str) -> None:
+        further = _NEXT_QUESTION.search(answer)
+        if further and answer[: further.start()].strip():
+            answer = answer[: further.start()]
+        answer = _LIST_NUMBER.sub("", answer)
+        asked, given, told = normalise(question), normalise(gold), normalise(answer)
+        gold_words, answer_words = content_words(given), content_words(told)
+        if not gold_words:  # "The Who": better small words than none
+            gold_words, answer_words = given, told
+        if not gold_words:  # "$": a symbol is looked for as it stands
+            gold_words = [gold.strip()]
+            answer_words = answer_words + [symbol for symbol in gold_words if symbol in answer]
+        self.question, self.gold = Words(content_words(asked)), Words(gold_words)
+        self.answer, self.found = answer_words, Words(answer_words)
+        # The gold answer's words that the question does not say itself; all if it says all
+        new = [word for word in gold_words if word not in self.question]
+        self.nothing_new, self.wanted = not new, new or gold_words
+        # The sentence of the answer that holds most of the wanted words
+        sentence = _best_sentence(answer, self.wanted)
+        self.sentence = Words(content_words(sentence))
+        # Names and numbers in the answer that neither the question nor the gold answer has
+        self.gold_names = _names(gold)
+        self.other_names = frozenset(
+            name
+            for name in _names(answer, but_first=len(answer_words) > _FEW_WORDS)
+            if name not in self.question and name not in self.gold and not is_number(name)
+        )
+        numbers = frozenset(filter(is_number, told))
+        self.other_numbers = numbers.difference(self.question, self.gold)
+        # The sentence denies something, which neither the question nor the gold answer does
+        self.gold_negates = not _NEGATIONS.isdisjoint(given)
+        self.negated = not _NEGATIONS.difference(asked, given).isdisjoint(sentence)
+        # An acronym of the gold answer is missing, but words in a row begin with its letters
+        initials = "".join(word[0] for word in content_words(told))
+        self.acronym_spelled_out = any(
+            acronym not in told and acronym not in asked and acronym in initials
+            for acronym in map(str.casefold, _ACRONYM.findall(gold.replace(".", "")))
+        )
+        self.declines = _DECLINES.match(answer) is not None
+        # After its answer the model went on to ask itself another question
+        self.runs_on = further is not None
 
 
 def describe(question: str, gold: str, answer: str) -> dict[str, float]:
     """All FEATURES of an answer that is not blank; 0 to 1, but for words of over 10 letters."""
-    triple = _take_apart(question, gold, answer)
+    triple = _Triple(question, gold, answer)
     found = [word in triple.found for word in triple.wanted]
     features = dict.fromkeys(FEATURES, 0.0) | _always(triple)
     if not any(found):
@@ -162,7 +179,7 @@ def _all_found(triple: _Triple) -> dict[str, float]:
 
 
 def _is_near(word: str, other: str) -> bool:
-    """Whether `word` is an amount (not a year) from which the number `other` is little off."""
+    """Whether `word` is an amount (not a year) and the number `other` is close to it."""
     if not is_number(word) or _YEAR.fullmatch(word):
         return False
     return abs(float(other) - float(word)) <= _NEAR * float(word)
@@ -175,50 +192,6 @@ def _unrelated(triple: _Triple) -> list[str]:
 
 def _unrelated_share(triple: _Triple) -> float:
     return len(_unrelated(triple)) / max(1, len(triple.sentence))
-
-
-def _take_apart(question: str, gold: str, answer: str) -> _Triple:
-    further = _NEXT_QUESTION.search(answer)
-    if further and answer[: further.start()].strip():
-        answer = answer[: further.start()]
-    answer = _LIST_NUMBER.sub("", answer)
-    asked, given, told = normalise(question), normalise(gold), normalise(answer)
-    gold_words, answer_words = content_words(given), content_words(told)
-    if not gold_words:  # "The Who": better small words than none
-        gold_words, answer_words = given, told
-    if not gold_words:  # "$": a symbol is looked for as it stands
-        gold_words = [gold.strip()]
-        answer_words = answer_words + [symbol for symbol in gold_words if symbol in answer]
-    of_question, of_gold = Words(content_words(asked)), Words(gold_words)
-    new = [word for word in gold_words if word not in of_question]
-    wanted = new or gold_words
-    sentence = _best_sentence(answer, wanted)
-    denials = _NEGATIONS.difference(asked, given)
-    initials = "".join(word[0] for word in content_words(told))
-    return _Triple(
-        question=of_question,
-        gold=of_gold,
-        wanted=wanted,
-        nothing_new=not new,
-        answer=answer_words,
-        found=Words(answer_words),
-        sentence=Words(content_words(sentence)),
-        gold_names=_names(gold),
-        other_names=frozenset(
-            name
-            for name in _names(answer, but_first=len(answer_words) > _FEW_WORDS)
-            if name not in of_question and name not in of_gold and not is_number(name)
-        ),
-        other_numbers=frozenset(filter(is_number, told)).difference(of_question, of_gold),
-        gold_negates=not _NEGATIONS.isdisjoint(given),
-        negated=not denials.isdisjoint(sentence),
-        acronym_spelled_out=any(
-            acronym not in told and acronym not in asked and acronym in initials
-            for acronym in map(str.casefold, _ACRONYM.findall(gold.replace(".", "")))
-        ),
-        declines=_DECLINES.match(answer) is not None,
-        runs_on=further is not None,
-    )
 
 
 def _best_sentence(answer: str, wanted: list[str]) -> list[str]:

@@ -6,7 +6,15 @@ from pathlib import Path
 
 from knowledge.judging.judges import Grade, GradingItem
 from seal.errors import UserError
-from seal.records import Record, cut_torn_line, read_jsonl, read_text, to_json
+from seal.records import (
+    Record,
+    cut_torn_line,
+    field,
+    of_kind,
+    read_jsonl,
+    read_text,
+    to_json,
+)
 
 GRADE_FIELDS = ("verdict", "probability", "judge")
 """What grading adds to a row, or replaces in one that was graded before."""
@@ -17,36 +25,23 @@ _TEXTS = ("question", "gold", "answer")
 def read_answers(path: Path) -> list[Record]:
     """Rows to grade, without earlier grades.
 
-    Raises UserError that names file and row for what is malformed, missing or blank where it must
-    not be, and for an empty file.
+    Raises UserError, with file and row, for what is malformed, missing or, unless it is the answer,
+    blank; also for an empty file.
     """
     records = read_jsonl(path)
     numbers = [n for n, line in enumerate(read_text(path).split("\n"), start=1) if line.strip()]
     if not records:
         raise UserError(f"{path} is empty; it needs one object a line: question, gold, answer")
     for number, record in zip(numbers, records, strict=True):
-        problem = _problem(record)
-        if problem:
-            raise UserError(f"{path} row {number}: {problem}")
+        where = f"{path} row {number}"
+        for name in _TEXTS:
+            field(record, name, str, where, filled=name != "answer")
+        of_kind(record.get("title") or "", str, f'{where}: "title"')
+        try:
+            to_json(record).encode()
+        except ValueError as error:  # NaN, or half of a surrogate pair
+            raise UserError(f"{where}: it could not be written again ({error})") from None
     return [ungraded(record) for record in records]
-
-
-def _problem(record: Record) -> str | None:
-    for name in _TEXTS:
-        if name not in record:
-            return f'"{name}" is missing; a row needs question, gold and answer'
-        if not isinstance(record[name], str):
-            return f'"{name}" must be a text, not {to_json(record[name])[:40]}'
-    for name in ("question", "gold"):
-        if not record[name].strip():
-            return f'"{name}" is blank'
-    if not isinstance(record.get("title") or "", str):
-        return f'"title" must be a text, not {to_json(record["title"])[:40]}'
-    try:
-        to_json(record).encode()
-    except ValueError as error:  # NaN, or half of a surrogate pair
-        return f"it could not be written again ({error})"
-    return None
 
 
 def ungraded(record: Record) -> Record:
@@ -87,7 +82,7 @@ def read_grades(path: Path, rows: Iterable[Record], judge: str) -> dict[str, Gra
         record = _parse_graded(line)
         if record is None or row_key(record) not in keys:
             raise UserError(
-                f"--output {path} row {number} is no graded row of --input; name another file"
+                f"--output {path} row {number} is not a graded row of --input; name another file"
             )
         if record["judge"] != judge:
             raise UserError(
@@ -112,10 +107,10 @@ def describe_grades(rows: Sequence[Record]) -> str:
     """One line about graded rows: how many, how good, how many blank or ungraded."""
     graded = [row for row in rows if row["verdict"] is not None]
     blank = sum(not row["answer"].strip() for row in rows)
-    figures = [f"{len(rows)} answers"]
+    numbers = [f"{len(rows)} answers"]
     if graded:
         correct = sum(row["verdict"] for row in graded) / len(graded)
         expected = sum(row["probability"] for row in graded) / len(graded)
-        figures += [f"{correct:.1%} correct", f"calibrated {expected:.1%}"]
-    figures += [f"{blank / len(rows):.1%} blank", f"{len(rows) - len(graded)} ungraded"]
-    return ", ".join(figures)
+        numbers += [f"{correct:.1%} correct", f"calibrated {expected:.1%}"]
+    numbers += [f"{blank / len(rows):.1%} blank", f"{len(rows) - len(graded)} ungraded"]
+    return ", ".join(numbers)

@@ -1,45 +1,47 @@
-"""Fit the offline judge's constants to GPT-4.1's verdicts, and test them on unseen passages."""
+"""Fit the offline judge's constants to GPT-4.1's verdicts, and test them on unseen passages.
+
+Needs the development requirements (scikit-learn, SciPy); grading with the constants does not.
+"""
 
 import hashlib
 from collections.abc import Sequence
 from dataclasses import asdict
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
 
 from knowledge.judging.agreement import Floats, GradedAnswer, measure_agreement
 from knowledge.judging.answer_features import FEATURES, describe
+from seal.errors import UserError
 
 RIDGE = 10.0
 """Penalty on the squared weights of standardised features; 1 to 30 make no difference."""
 FOLDS = 10
-_NEWTON_STEPS = 50
 _DIGITS = 4
 
 
 def fit_offline_judge(answers: Sequence[GradedAnswer]) -> dict[str, Any]:
-    """The content of offline_judge.json: intercept, weights, and figures of agreement.
+    """The content of offline_judge.json: intercept, weights, and numbers of agreement.
 
-    The figures are cross-validated: each answer is judged by constants fitted without its article
-    (all questions that share its title). Deterministic.
+    The numbers are cross-validated: each answer is judged by constants fitted without its article
+    (all questions that share its title). Deterministic. Raises UserError without scikit-learn.
     """
+    if find_spec("sklearn") is None:
+        raise UserError("fitting needs scikit-learn; run pip install -r requirements-dev.txt")
     features = feature_matrix(answers)
     shares = np.array([answer.share_yes for answer in answers])
-    coefficients = fit_logistic(features, shares)
+    intercept, *weights = fit_logistic(features, shares)
     unseen = cross_validate(features, shares, [answer.title for answer in answers])
-    rule = measure_agreement(answers, word_recall(features))
+    rule = asdict(measure_agreement(answers, word_recall(features)))
     return {
-        "intercept": round(float(coefficients[0]), _DIGITS),
-        "weights": {
-            name: round(float(weight), _DIGITS)
-            for name, weight in zip(FEATURES, coefficients[1:], strict=True)
-        },
+        "intercept": round(intercept, _DIGITS),
+        "weights": _rounded(dict(zip(FEATURES, weights, strict=True))),
         "figures": {
             "cross_validated": _rounded(asdict(measure_agreement(answers, unseen))),
-            "half_of_the_words_rule": {
-                "accuracy": round(rule.accuracy, _DIGITS),
-                "kappa": round(rule.kappa, _DIGITS),
-            },
+            "half_of_the_words_rule": _rounded(
+                {name: rule[name] for name in ("accuracy", "kappa")}
+            ),
             "folds": FOLDS,
             "n_articles": len({answer.title for answer in answers}),
             "records_sha256": fingerprint(answers),
@@ -48,7 +50,7 @@ def fit_offline_judge(answers: Sequence[GradedAnswer]) -> dict[str, Any]:
 
 
 def feature_matrix(answers: Sequence[GradedAnswer]) -> Floats:
-    """The evidence of each answer: [answers, FEATURES]."""
+    """The features of each answer: [answers, FEATURES]."""
     return np.array(
         [list(describe(a.question, a.gold, a.answer).values()) for a in answers], dtype=float
     )
@@ -59,28 +61,14 @@ def word_recall(features: Floats) -> Floats:
     return np.sqrt(features[:, FEATURES.index("recall_squared")])
 
 
-def fit_logistic(features: Floats, shares: Floats) -> Floats:
-    """Ridge logistic regression of shares in 0..1 by Newton's method: [1 + features].
+def fit_logistic(features: Floats, shares: Floats) -> list[float]:
+    """Ridge logistic regression of shares in 0..1: the intercept, then a weight per feature.
 
-    The first coefficient is the intercept, which is not penalised; the others are for the features
-    as they are, though the penalty is on standardised ones.
+    The weights are for the features as they are, though the penalty is on standardised ones.
     """
-    mean, scale = features.mean(axis=0), features.std(axis=0)
-    scale[scale == 0] = 1.0
-    inputs = np.column_stack([np.ones(len(features)), (features - mean) / scale])
-    penalty = np.full(inputs.shape[1], RIDGE)
-    penalty[0] = 0.0
-    coefficients = np.zeros(inputs.shape[1])
-    for _ in range(_NEWTON_STEPS):
-        predicted = _logistic(inputs @ coefficients)
-        gradient = inputs.T @ (shares - predicted) - penalty * coefficients
-        curvature = (inputs * (predicted * (1 - predicted))[:, None]).T @ inputs + np.diag(penalty)
-        step = np.linalg.solve(curvature, gradient)
-        coefficients += step
-        if np.abs(step).max() < 1e-10:
-            break
-    weights = coefficients[1:] / scale
-    return np.concatenate([[coefficients[0] - weights @ mean], weights])
+    scaler, regression = _fit(features, shares)
+    weights = regression.coef_[0] / scaler.scale_
+    return [float(regression.intercept_[0] - weights @ scaler.mean_), *map(float, weights)]
 
 
 def cross_validate(features: Floats, shares: Floats, groups: Sequence[str]) -> Floats:
@@ -90,9 +78,24 @@ def cross_validate(features: Floats, shares: Floats, groups: Sequence[str]) -> F
     probabilities = np.empty(len(shares))
     for fold in np.unique(folds):
         held_out = folds == fold
-        coefficients = fit_logistic(features[~held_out], shares[~held_out])
-        probabilities[held_out] = _logistic(coefficients[0] + features[held_out] @ coefficients[1:])
+        model = _fit(features[~held_out], shares[~held_out])
+        probabilities[held_out] = model.predict_proba(features[held_out])[:, 1]
     return probabilities
+
+
+def _fit(features: Floats, shares: Floats) -> Any:
+    """scikit-learn's scaler and regression, in a pipeline."""
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    regression = LogisticRegression(C=1 / RIDGE, solver="newton-cholesky", tol=1e-10)
+    # It knows classes alone, so an answer is a yes with its share as weight and a no with the rest
+    return make_pipeline(StandardScaler(), regression).fit(
+        np.vstack([features, features]),
+        np.repeat([True, False], len(shares)),
+        logisticregression__sample_weight=np.concatenate([shares, 1 - shares]),
+    )
 
 
 def fingerprint(answers: Sequence[GradedAnswer]) -> str:
@@ -104,9 +107,5 @@ def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _logistic(log_odds: Floats) -> Floats:
-    return 1 / (1 + np.exp(-log_odds))
-
-
-def _rounded(figures: dict[str, float]) -> dict[str, float]:
-    return {name: round(value, _DIGITS) for name, value in figures.items()}
+def _rounded(numbers: dict[str, float]) -> dict[str, float]:
+    return {name: round(value, _DIGITS) for name, value in numbers.items()}

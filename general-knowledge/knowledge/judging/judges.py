@@ -5,18 +5,16 @@ as the paper asks GPT-4.1. Blank answers are wrong without asking. An answer tha
 grade is ungraded, never wrong.
 """
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Protocol
 
 from knowledge.data.prompts import render_prompt
 from knowledge.judging.offline_judge import OfflineModel
 from knowledge.judging.replies import read_verdict
 from knowledge.settings import PROMPTS, JudgeSettings
-from seal.chat.client import ChatClient, Reply
-from seal.chat.endpoints import endpoint_name, open_endpoint
-from seal.errors import UserError
+from seal.chat.client import ChatClient
+from seal.chat.endpoints import check_failures, open_endpoint
 
 JUDGE_PROMPT = PROMPTS / "judge.txt"
 """Not among the prompts that --prompts replaces: it is what accuracies are measured with."""
@@ -51,7 +49,7 @@ WRONG = Grade(verdict=False, probability=0.0)
 
 
 class Judge(Protocol):
-    """Whoever grades answers; `grade` may be called from several threads."""
+    """Anything that grades answers; `grade` may be called from several threads."""
 
     name: str
 
@@ -67,41 +65,21 @@ def open_judge(settings: JudgeSettings) -> Judge:
     """
     if settings.judge == "offline":
         return OfflineJudge()
-    return OpenAIJudge(open_judge_endpoint(settings, _GREEDY, "--judge offline"))
-
-
-def open_judge_endpoint(
-    settings: JudgeSettings, parameters: Mapping[str, Any], instead: str
-) -> ChatClient:
-    """The judge's endpoint, as `seal.chat.endpoints.open_endpoint` opens it."""
-    return open_endpoint(
-        "judge",
-        settings.judge_model,
-        settings.judge_url,
-        parameters=parameters,
-        cache=settings.judge_cache,
-        concurrency=settings.judge_concurrency,
-        instead=instead,
-    )
+    return OpenAIJudge(open_endpoint(settings, "judge", _GREEDY, instead="--judge offline"))
 
 
 def ensure_graded(grades: Sequence[Grade], max_share: float) -> None:
     """Raise UserError, with the most frequent reason, if more than `max_share` are ungraded."""
-    missing = [grade for grade in grades if grade.verdict is None]
-    if len(missing) > max_share * len(grades):
-        reasons = Counter(grade.reason for grade in missing if grade.reason)
-        most = f" (mostly: {reasons.most_common(1)[0][0]})" if reasons else ""
-        raise UserError(
-            f"{len(missing)} of {len(grades)} answers could not be graded{most}; run the same"
-            " command again to ask for these alone, or raise --max_ungraded"
-        )
+    reasons = [grade.reason for grade in grades if grade.verdict is None]
+    what = "answers could not be graded"
+    check_failures(reasons, len(grades), what, max_share, "--max_ungraded")
 
 
 class OfflineJudge:
     """Grades by the wording of question, gold answer and answer (`offline_judge`).
 
-    The verdict is yes where GPT-4.1 would more probably have said yes than no. Means of the
-    probabilities are better estimates of GPT-4.1's accuracy than shares of the verdicts.
+    The verdict is yes where GPT-4.1 would rather have said yes than no. Means of the probabilities
+    estimate the accuracy that GPT-4.1 finds better than shares of the verdicts do.
     """
 
     name = "offline"
@@ -124,7 +102,7 @@ class OpenAIJudge:
     """Asks a chat model for yes or no: OpenAI's, or any that is served like it."""
 
     def __init__(self, client: ChatClient) -> None:
-        self.name = endpoint_name(client)
+        self.name = client.name
         self._client = client
 
     def grade(self, items: Sequence[GradingItem]) -> list[Grade]:
@@ -132,9 +110,13 @@ class OpenAIJudge:
 
         Raises UserError where the endpoint will answer no further call (`ChatClient.complete`).
         """
-        asked = [item for item in items if item.answer.strip()]
-        replies = iter(self._client.complete(list(map(judge_messages, asked)), keep=_decides))
-        return [_grade_of(next(replies)) if item.answer.strip() else WRONG for item in items]
+        asked = [judge_messages(item) for item in items if item.answer.strip()]
+        unclear = "neither a clear yes nor a clear no"
+        grades = iter(
+            Grade(verdict, None if verdict is None else float(verdict), reason)
+            for verdict, reason in self._client.read(asked, read_verdict, unclear)
+        )
+        return [next(grades) if item.answer.strip() else WRONG for item in items]
 
 
 def judge_messages(item: GradingItem) -> list[dict[str, str]]:
@@ -142,14 +124,3 @@ def judge_messages(item: GradingItem) -> list[dict[str, str]]:
     topic = f"Topic: {item.title}\n" if item.title else ""
     values = {"question": topic + item.question, "gold": item.gold, "answer": item.answer.strip()}
     return [{"role": "user", "content": str(render_prompt(JUDGE_PROMPT, values))}]
-
-
-def _decides(text: str) -> bool:
-    return read_verdict(text) is not None
-
-
-def _grade_of(reply: Reply) -> Grade:
-    verdict = None if reply.text is None else read_verdict(reply.text)
-    if verdict is None:
-        return Grade(None, None, reason=reply.failure or "neither a clear yes nor a clear no")
-    return Grade(verdict, float(verdict))

@@ -1,7 +1,7 @@
 """The probability that GPT-4.1 would accept an answer, estimated from its wording alone.
 
-A logistic regression of GPT-4.1's released verdicts on `answer_features`. The constants lie in
-offline_judge.json with the figures of their agreement; fit_offline_judge.py made them.
+A logistic regression of GPT-4.1's released verdicts on `answer_features`. fit_offline_judge.py
+writes its constants to offline_judge.json, with numbers of their agreement.
 """
 
 import math
@@ -21,18 +21,18 @@ class OfflineModel:
 
     intercept: float
     weights: dict[str, float]
-    """Feature name to weight, for all of `evidence.FEATURES`."""
+    """Feature name to weight, for all of `answer_features.FEATURES`."""
 
     @classmethod
     def load(cls, path: Path = CONSTANTS) -> "OfflineModel":
-        """Read a file of fit_offline_judge.py. Raises UserError if it is of other features."""
+        """Read a file of fit_offline_judge.py. Raises UserError if it has other features."""
         constants = read_json(path)
         if set(constants["weights"]) != set(FEATURES):
-            raise UserError(f"{path} was fitted to other features; fit it anew")
+            raise UserError(f"{path} was fitted to other features; fit it again")
         return cls(constants["intercept"], constants["weights"])
 
     def probability(self, question: str, gold: str, answer: str) -> float:
-        """That GPT-4.1 says yes to this answer, which is not blank (paper, section 4.1)."""
+        """That GPT-4.1 says yes to this answer (paper, section 4.1). It must not be blank."""
         features = describe(question, gold, answer)
         return logistic(
             self.intercept + sum(self.weights[name] * value for name, value in features.items())

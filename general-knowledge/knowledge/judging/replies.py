@@ -23,24 +23,19 @@ _FINAL_SCORE = re.compile(r"^\s*final\s*score\s*:\s*(\d+)", re.IGNORECASE | re.M
 
 
 def read_verdict(reply: str) -> bool | None:
-    """The judge's verdict; None where the reply has both or neither of the words yes and no."""
+    """The judge's verdict: which of the words yes and no the reply has, whole and in any case.
+
+    None where the reply has both or neither; the release takes that as a no (golden rule G3).
+    """
     yes, no = _YES.search(reply) is not None, _NO.search(reply) is not None
     return yes if yes != no else None
-
-
-def parse_yes_no(reply: str) -> bool:
-    """Whether the reply says yes and nowhere no, as whole words in any case (golden rule G3).
-
-    An unclear reply is False here, as in the release; grading uses `read_verdict`.
-    """
-    return read_verdict(reply) is True
 
 
 def parse_final_answer(reply: str | None) -> str:
     """What follows the first line that starts with "Final answer:" or "Final answer -", trimmed.
 
     Everything up to the end of the reply counts and may be empty; NO_ANSWER where no line starts
-    so (golden rule G3).
+    like this (golden rule G3).
     """
     marked = _FINAL_ANSWER.search(reply or "")
     return marked[1].strip() if marked else NO_ANSWER

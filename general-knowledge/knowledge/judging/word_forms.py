@@ -46,14 +46,15 @@ _SHORTEST_STEM = 4
 
 
 def normalise(text: str) -> list[str]:
-    """The words of a text without case, accents and punctuation, numbers written in one way.
+    """The words of a text without case, accents and punctuation, with numbers as digits.
 
-    "$5 million" and "5,000,000", "twenty-one", "21st" and "twenty-first" each become the same
-    digits; a possessive s is dropped, "n't" becomes the word "not".
+    "$5 million" and "5,000,000" become the same digits, and so do "twenty-one", "21st" and
+    "twenty-first". A possessive s is dropped, "n't" becomes the word "not".
     """
-    decomposed = unicodedata.normalize("NFKD", text)
-    folded = "".join(c for c in decomposed if not unicodedata.combining(c)).casefold()
-    folded = folded.replace("’", "'").replace("n't", " not").replace("'s", " ")
+    if not text.isascii():  # slow, and most texts have no accents
+        decomposed = unicodedata.normalize("NFKD", text)
+        text = "".join(c for c in decomposed if not unicodedata.combining(c))
+    folded = text.casefold().replace("’", "'").replace("n't", " not").replace("'s", " ")
     folded = _ORDINAL_SUFFIX.sub("", _THOUSANDS_COMMA.sub("", folded))
     folded = _TENS_AND_UNIT.sub(lambda m: str(int(_DIGITS[m[1]]) + int(_DIGITS[m[2]])), folded)
     folded = _SCALED_NUMBER.sub(lambda m: f"{float(m[1]) * _SCALES[m[2]]:.15g}", folded)
@@ -61,7 +62,7 @@ def normalise(text: str) -> list[str]:
 
 
 def content_words(words: Iterable[str]) -> list[str]:
-    """The words that carry an answer: neither articles nor prepositions, pronouns, auxiliaries."""
+    """The words that carry an answer: no articles, prepositions, pronouns or auxiliaries."""
     return [word for word in words if word not in _STOP_WORDS]
 
 
@@ -105,13 +106,13 @@ class Words:
         return len(self._words)
 
     def share_of(self, words: Iterable[str]) -> float:
-        """Which share of `words` is in this set; 0 for no words."""
+        """The share of `words` that are in this set; 0 for no words."""
         found = [word in self for word in words]
         return sum(found) / len(found) if found else 0.0
 
 
 def longest_run(words: Sequence[str], text: Sequence[str]) -> int:
-    """Length of the longest piece of `words` that stands in `text` unbroken and in order."""
+    """Length of the longest unbroken piece of `words` that is in `text`, in order."""
     longest = 0
     ending_here = [0] * (len(text) + 1)
     for word in words:
@@ -125,9 +126,9 @@ def longest_run(words: Sequence[str], text: Sequence[str]) -> int:
 
 
 def letter_overlap(words: Sequence[str], text: Sequence[str], apart_from: Iterable[str]) -> float:
-    """Which share of the letter trigrams of `words` occurs in `text`, word borders included.
+    """The share of the letter trigrams of `words` that occur in `text`, word borders included.
 
-    Trigrams of the words `apart_from` do not count, unless no other are left.
+    Trigrams of the words `apart_from` do not count, unless there are no others.
     """
     wanted = (_trigrams(words) - _trigrams(apart_from)) or _trigrams(words)
     return (wanted & _trigrams(text)).total() / wanted.total() if wanted else 0.0

@@ -1,20 +1,18 @@
 """The proxy reward: a chat model marks a self-edit instead of an inner loop (paper v2).
 
 It gives 1 to 5 points for length, diversity, quality and correctness; the reward is their sum, 4 to
-20. The rubric is a prompt file. A self-edit that could not be rated is unrated, never a bad one.
+20. The rubric is a prompt file. A self-edit that could not be rated is unrated, never bad.
 """
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from knowledge.data.prompts import chat_messages
-from knowledge.judging.judges import open_judge_endpoint
 from knowledge.judging.replies import ProxyScores, read_proxy_scores
 from knowledge.settings import OuterLoopSettings
 from seal.chat.client import ChatClient
-from seal.chat.endpoints import endpoint_name
+from seal.chat.endpoints import check_failures, open_endpoint
 from seal.errors import UserError
 from seal.prompt_files import load_prompt
 from seal.records import Record
@@ -39,50 +37,30 @@ class RatingItem:
     self_edit: str
 
 
-@dataclass(frozen=True)
-class Rating:
-    """What the rater makes of a self-edit; no scores, but a reason, where it could not be rated."""
-
-    scores: ProxyScores | None
-    reason: str | None = None
-
-
 class Rater:
     """Asks a chat model for marks."""
 
     def __init__(self, client: ChatClient, rubric: Path) -> None:
-        self.name = endpoint_name(client)
+        self.name = client.name
         self._client = client
         self._rubric = rubric
 
-    def rate(self, items: Sequence[RatingItem]) -> list[Rating]:
-        """One rating per item; a blank self-edit has the lowest marks without asking.
+    def rate(self, items: Sequence[RatingItem]) -> list[tuple[ProxyScores | None, str | None]]:
+        """The marks of each item, or None and the reason why there are none.
 
-        Raises UserError where the endpoint will answer no further call (`ChatClient.complete`).
+        A blank self-edit has the lowest marks without asking. Raises UserError where the endpoint
+        will answer no further call (`ChatClient.complete`).
         """
-        asked = [item for item in items if item.self_edit.strip()]
         conversations = [
             chat_messages(
-                self._rubric,
-                {"title": item.title, "passage": item.passage, "self_edit": item.self_edit.strip()},
+                self._rubric, {"title": item.title, "passage": item.passage, "self_edit": text}
             )
-            for item in asked
+            for item in items
+            if (text := item.self_edit.strip())
         ]
-        replies = iter(self._client.complete(conversations, keep=_is_rating))
-        ratings = []
-        for item in items:
-            if not item.self_edit.strip():
-                ratings.append(Rating(_NOTHING))
-                continue
-            reply = next(replies)
-            scores = None if reply.text is None else read_proxy_scores(reply.text)
-            reason = None if scores else reply.failure or "a reply without all four marks"
-            ratings.append(Rating(scores, reason))
-        return ratings
-
-
-def _is_rating(text: str) -> bool:
-    return read_proxy_scores(text) is not None
+        unclear = "a reply without all four marks"
+        ratings = iter(self._client.read(conversations, read_proxy_scores, unclear))
+        return [next(ratings) if item.self_edit.strip() else (_NOTHING, None) for item in items]
 
 
 def open_rater(settings: OuterLoopSettings) -> Rater:
@@ -98,7 +76,8 @@ def open_rater(settings: OuterLoopSettings) -> Rater:
         )
     rubric = settings.prompt_folder / f"{RUBRIC}.txt"
     load_prompt(rubric, _PLACEHOLDERS)
-    return Rater(open_judge_endpoint(settings, _GREEDY, "--reward inner-loop"), rubric)
+    client = open_endpoint(settings, "judge", _GREEDY, instead="--reward inner-loop")
+    return Rater(client, rubric)
 
 
 def rate_all(
@@ -114,21 +93,15 @@ def rate_all(
     with run.progress(len(wanted), "ratings") as bar:
         for start in range(0, len(wanted), _GROUP):
             group = wanted[start : start + _GROUP]
-            rated = [_record(*pair) for pair in zip(group, rater.rate(group), strict=True)]
-            run.append("ratings", *(record for record in rated if record["scores"]))
-            unrated += [record for record in rated if not record["scores"]]
+            for item, (scores, reason) in zip(group, rater.rate(group), strict=True):
+                if scores:
+                    run.append("ratings", {"id": item.id, "scores": asdict(scores)})
+                else:
+                    unrated.append({"id": item.id, "scores": None, "reason": reason})
             bar.update(len(group))
-    if len(unrated) > max_unrated * len(items):
-        most = Counter(record["reason"] for record in unrated).most_common(1)[0][0]
-        raise UserError(
-            f"{len(unrated)} of {len(items)} self-edits could not be rated (mostly: {most}); run"
-            " the same command again to ask for these alone, or raise --max_ungraded"
-        )
+    reasons = [record["reason"] for record in unrated]
+    what = "self-edits could not be rated"
+    check_failures(reasons, len(items), what, max_unrated, "--max_ungraded")
     run.append("ratings", *unrated)
     scores = {record["id"]: record["scores"] for record in run.records("ratings")}
     return {item.id: ProxyScores(**found) if (found := scores[item.id]) else None for item in items}
-
-
-def _record(item: RatingItem, rating: Rating) -> Record:
-    scores = asdict(rating.scores) if rating.scores else None
-    return {"id": item.id, "scores": scores, **({"reason": rating.reason} if not scores else {})}

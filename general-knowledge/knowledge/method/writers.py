@@ -1,11 +1,10 @@
 """Who writes texts about passages: the policy, or a chat model behind an endpoint.
 
 Chat models get the system and the user message of a prompt file, base models its prompt and cue.
-A text that could not be had (refused, blank, unfit for its use) is asked for again with another
-seed, ATTEMPTS times in all. Then it is missing, with its reason, until the run is started again.
+A missing text (refused, blank, unfit for its use) is asked for again with another seed, ATTEMPTS
+times in all. Then it stays missing, with its reason, until the run is started again.
 """
 
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
@@ -15,9 +14,8 @@ from typing import Protocol
 
 from knowledge.data.prompts import chat_messages, render_prompt
 from knowledge.settings import SamplingSettings, WriterSettings
-from seal.chat.client import ChatClient
-from seal.chat.endpoints import endpoint_name, open_endpoint
-from seal.errors import UserError
+from seal.chat.client import ChatClient, Reply
+from seal.chat.endpoints import check_failures, open_endpoint
 from seal.loop.policy import Policy, open_policy
 from seal.records import Record, write_jsonl
 from seal.run import Run
@@ -25,6 +23,9 @@ from seal.sampling import SampleRequest, SamplingParameters
 from seal.seeds import derive_seed
 
 ATTEMPTS = 3
+Keep = Callable[[str], bool]
+"""Whether a text will do; only such texts are cached."""
+
 _TIMEOUT = 600.0  # seconds: 8,192 tokens from a busy endpoint take minutes
 _GROUPS_AT_A_TIME = 4
 
@@ -39,18 +40,8 @@ class Assignment:
     values: Mapping[str, str]
 
 
-@dataclass(frozen=True)
-class Draft:
-    """What a writer made of an assignment: a text, or the reason why there is none."""
-
-    text: str | None
-    finish_reason: str = "stop"
-    n_tokens: int = 0
-    failure: str | None = None
-
-
 class Writer(Protocol):
-    """Whoever writes."""
+    """Anything that writes."""
 
     name: str
     group_size: int
@@ -58,15 +49,13 @@ class Writer(Protocol):
     batched: bool
     """Whether a text may depend on the others of its call, in its last bits."""
 
-    def write(
-        self, assignments: Sequence[Assignment], seeds: Sequence[int], keep: Callable[[str], bool]
-    ) -> list[Draft]:
-        """One draft per assignment, in order; a text that `keep` refuses is not cached."""
+    def write(self, items: Sequence[Assignment], seeds: Sequence[int], keep: Keep) -> list[Reply]:
+        """One text per assignment, in order, or the reason why there is none."""
         ...
 
 
 class PolicyWriter:
-    """The policy, sampled with its own weights; every text of its counts, a blank one too.
+    """The policy, sampled with its own weights; each of its texts counts, even a blank one.
 
     About a passage whose id is in `adapters` it writes under that adapter. `group_size` defaults to
     the sampler's batch.
@@ -87,26 +76,26 @@ class PolicyWriter:
         self._settings = settings
         self._adapters = adapters or {}
 
-    def write(
-        self, assignments: Sequence[Assignment], seeds: Sequence[int], keep: Callable[[str], bool]
-    ) -> list[Draft]:
-        """One draft per assignment, in one call of the sampler."""
+    def write(self, items: Sequence[Assignment], seeds: Sequence[int], keep: Keep) -> list[Reply]:
+        """One text per assignment, in one call of the sampler."""
         settings = self._settings
         tokenizer = self._policy.tokenizer if settings.chat else None
         requests = [
             SampleRequest(
-                render_prompt(_prompt_file(settings, item.prompt), item.values, tokenizer),
+                render_prompt(
+                    settings.prompt_folder / f"{item.prompt}.txt", item.values, tokenizer
+                ),
                 seed=seed,
                 adapter=self._adapters.get(item.passage_id),
             )
-            for item, seed in zip(assignments, seeds, strict=True)
+            for item, seed in zip(items, seeds, strict=True)
         ]
         parameters = SamplingParameters(
             settings.max_new_tokens, temperature=settings.temperature, top_p=settings.top_p
         )
         return [
-            Draft(completion.text, completion.finish_reason, completion.n_tokens)
-            for completion in self._policy.sampler.complete(requests, parameters)
+            Reply(done.text, finish_reason=done.finish_reason, n_tokens=done.n_tokens)
+            for done in self._policy.sampler.complete(requests, parameters)
         ]
 
 
@@ -116,26 +105,21 @@ class ChatWriter:
     batched = False
 
     def __init__(self, client: ChatClient, settings: SamplingSettings, concurrency: int) -> None:
-        self.name = endpoint_name(client)
+        self.name = client.name
         self.group_size = _GROUPS_AT_A_TIME * concurrency
         self._client = client
         self._settings = settings
 
-    def write(
-        self, assignments: Sequence[Assignment], seeds: Sequence[int], keep: Callable[[str], bool]
-    ) -> list[Draft]:
-        """One draft per assignment; UserError where the endpoint will answer no further call."""
-        conversations = [
-            chat_messages(_prompt_file(self._settings, item.prompt), item.values)
-            for item in assignments
-        ]
+    def write(self, items: Sequence[Assignment], seeds: Sequence[int], keep: Keep) -> list[Reply]:
+        """One text per assignment; UserError where the endpoint will answer no further call."""
+        conversations = [_messages(self._settings, item) for item in items]
         replies = self._client.complete(
             conversations, keep=lambda text: bool(text.strip()) and keep(text), seeds=seeds
         )
         return [
-            Draft(reply.text, reply.finish_reason, reply.n_tokens)
-            if (reply.text or "").strip()
-            else Draft(None, failure=reply.failure or "a blank text")
+            Reply(None, "a blank text")
+            if reply.text is not None and not reply.text.strip()
+            else reply
             for reply in replies
         ]
 
@@ -148,19 +132,13 @@ def open_writer(settings: WriterSettings, log: Path) -> AbstractContextManager[W
     """
     if settings.writer == "policy":
         return _open_policy_writer(settings, log)
+    parameters = {
+        "temperature": settings.temperature,
+        "top_p": settings.top_p,
+        "max_tokens": settings.max_new_tokens,
+    }
     client = open_endpoint(
-        "writer",
-        settings.writer_model,
-        settings.writer_url,
-        parameters={
-            "temperature": settings.temperature,
-            "top_p": settings.top_p,
-            "max_tokens": settings.max_new_tokens,
-        },
-        cache=settings.writer_cache,
-        concurrency=settings.writer_concurrency,
-        instead="--writer policy",
-        timeout=_TIMEOUT,
+        settings, "writer", parameters, instead="--writer policy", timeout=_TIMEOUT
     )
     return nullcontext(ChatWriter(client, settings, settings.writer_concurrency))
 
@@ -169,10 +147,6 @@ def open_writer(settings: WriterSettings, log: Path) -> AbstractContextManager[W
 def _open_policy_writer(settings: WriterSettings, log: Path) -> Iterator[Writer]:
     with open_policy(settings.model, settings, log) as policy:
         yield PolicyWriter(policy, settings)
-
-
-def _prompt_file(settings: SamplingSettings, name: str) -> Path:
-    return settings.prompt_folder / f"{name}.txt"
 
 
 def write_texts(
@@ -188,9 +162,9 @@ def write_texts(
 ) -> dict[str, str]:
     """Have everything written that RUN/`records`.jsonl lacks, and append it.
 
-    `fields` are what a record holds beside the text, its ids, its end and its length in tokens;
-    `objection` says why a text will not do, if it will not. Returns the reasons of what is missing,
-    by id.
+    `fields` gives what a record holds beside the text, its ids, its end and its length in tokens;
+    `objection` gives the reason why a text will not do, or None. Returns the reasons of what is
+    missing, by id.
     """
     known = set() if writer.batched else run.ids(records)
     wanted = [assignment for assignment in assignments if assignment.id not in known]
@@ -198,28 +172,18 @@ def write_texts(
     missing: dict[str, str] = {}
     with run.progress(sum(map(len, groups)), label) as bar:
         for group in groups:
-            drafts = _attempt(group, writer, seed, objection)
-            run.append(records, *_records_of(drafts, fields))
-            missing |= {i.id: draft.failure or "" for i, draft in drafts if draft.text is None}
+            replies = _attempt(group, writer, seed, objection)
+            written = []
+            for item, reply in zip(group, replies, strict=True):
+                if reply.text is None:
+                    missing[item.id] = reply.failure or ""
+                    continue
+                ids = {"id": item.id, "passage_id": item.passage_id}
+                end = {"finish_reason": reply.finish_reason, "n_tokens": reply.n_tokens}
+                written.append(ids | fields(item, reply.text) | {"text": reply.text} | end)
+            run.append(records, *written)
             bar.update(len(group))
     return missing
-
-
-def _records_of(
-    drafts: Sequence[tuple[Assignment, Draft]], fields: Callable[[Assignment, str], Record]
-) -> list[Record]:
-    return [
-        {
-            "id": item.id,
-            "passage_id": item.passage_id,
-            **fields(item, draft.text),
-            "text": draft.text,
-            "finish_reason": draft.finish_reason,
-            "n_tokens": draft.n_tokens,
-        }
-        for item, draft in drafts
-        if draft.text is not None
-    ]
 
 
 def _attempt(
@@ -227,47 +191,45 @@ def _attempt(
     writer: Writer,
     seed: int,
     objection: Callable[[str], str | None],
-) -> list[tuple[Assignment, Draft]]:
-    """The drafts of a group; those that will not do have lost their text for a reason."""
-    drafts: dict[str, Draft] = {}
-    open_items = list(group)
+) -> list[Reply]:
+    """The replies to a group, in order; a text that will not do has given way to the reason."""
+    replies: dict[str, Reply] = {}
     for attempt in range(ATTEMPTS):
-        seeds = [derive_seed(seed, item.id, attempt) for item in open_items]
-        written = writer.write(open_items, seeds, lambda text: objection(text) is None)
-        for item, draft in zip(open_items, written, strict=True):
-            fault = None if draft.text is None else objection(draft.text)
-            drafts[item.id] = Draft(None, failure=fault) if fault else draft
-        open_items = [item for item in open_items if drafts[item.id].text is None]
-        if not open_items:
+        missing = [
+            item for item in group if item.id not in replies or replies[item.id].text is None
+        ]
+        if not missing:
             break
-    return [(item, drafts[item.id]) for item in group]
+        seeds = [derive_seed(seed, item.id, attempt) for item in missing]
+        written = writer.write(missing, seeds, lambda text: objection(text) is None)
+        for item, reply in zip(missing, written, strict=True):
+            fault = None if reply.text is None else objection(reply.text)
+            replies[item.id] = Reply(None, fault) if fault else reply
+    return [replies[item.id] for item in group]
 
 
 def report_missing(
     run: Run, missing: Mapping[str, str], n_wanted: int, max_share: float, what: str
 ) -> None:
-    """Write RUN/missing.jsonl, anew at every start, and say what is missing, if anything is.
+    """Write RUN/missing.jsonl, replacing it at every start, and say what is missing, if anything.
 
     Raises UserError, with the most frequent reason, if it is more than `max_share` of what was
     wanted.
     """
-    write_jsonl(
-        run.path("missing.jsonl"), ({"id": id_, "reason": why} for id_, why in missing.items())
-    )
-    if not missing:
-        return
-    most = Counter(missing.values()).most_common(1)[0][0]
-    found = f"{len(missing)} of {n_wanted} {what} could not be had (mostly: {most})"
-    again = "the same command asks again for these alone"
-    if len(missing) > max_share * n_wanted:
-        raise UserError(f"{found}; {again}, or raise --max_missing")
-    run.say(f"{found}, see {run.path('missing.jsonl')}; {again}")
+    listed = run.path("missing.jsonl")
+    write_jsonl(listed, ({"id": id_, "reason": why} for id_, why in missing.items()))
+    reasons = list(missing.values())
+    found = check_failures(reasons, n_wanted, f"{what} are missing", max_share, "--max_missing")
+    if missing:
+        run.say(f"{found}, see {listed}; the same command asks again for these alone")
 
 
 def count_characters(assignments: Sequence[Assignment], settings: SamplingSettings) -> int:
     """Characters of the prompts, as a chat model is sent them."""
     return sum(
-        len(message["content"])
-        for item in assignments
-        for message in chat_messages(_prompt_file(settings, item.prompt), item.values)
+        len(message["content"]) for item in assignments for message in _messages(settings, item)
     )
+
+
+def _messages(settings: SamplingSettings, item: Assignment) -> list[dict[str, str]]:
+    return chat_messages(settings.prompt_folder / f"{item.prompt}.txt", item.values)

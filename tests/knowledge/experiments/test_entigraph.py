@@ -41,7 +41,7 @@ def stub():
 
 
 def run_it(run: Run, stub, relations="pairs", passages=PASSAGES, max_missing=0.0, **limits):
-    client = ChatClient("writer", stub.url, sleep=lambda _: None)
+    client = ChatClient("writer", stub.url)
     writer = ChatWriter(client, SamplingSettings(), concurrency=2)
     settings = EntiGraphSettings(relations=relations, **limits)
     return write_entigraph(run, passages, writer, settings, 1, max_missing)

@@ -186,15 +186,15 @@ def test_input_that_cannot_be_graded(complain, files, stub, tmp_path, text, mess
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("my thesis", "row 1 is no graded row"),
-        ("my thesis\n", "row 1 is no graded row"),
-        (json.dumps(ROWS[0]) + "\n", "row 1 is no graded row"),
+        ("my thesis", "row 1 is not a graded row"),
+        ("my thesis\n", "row 1 is not a graded row"),
+        (json.dumps(ROWS[0]) + "\n", "row 1 is not a graded row"),
         (
             json.dumps(
                 {**ROWS[0], "gold": "June", "verdict": 1, "probability": 1, "judge": "offline"}
             )
             + "\n",
-            "row 1 is no graded row",
+            "row 1 is not a graded row",
         ),
         (
             json.dumps({**ROWS[0], "verdict": True, "probability": 1.0, "judge": "gpt"}) + "\n",

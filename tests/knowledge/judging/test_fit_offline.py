@@ -2,17 +2,17 @@
 
 import gzip
 import json
+import sys
 
 import numpy as np
 import pytest
 
 from knowledge.judging.agreement import (
     FEWEST_GRADINGS,
+    Agreement,
     GradedAnswer,
-    cohen_kappa,
     load_graded_answers,
     measure_agreement,
-    spearman,
     system_means,
 )
 from knowledge.judging.answer_features import FEATURES
@@ -49,9 +49,18 @@ def some_answers(articles: int = 40) -> list[GradedAnswer]:
 # Measures
 
 
+def agreement_of(ours: list[float], theirs: list[float]) -> Agreement:
+    """Of answers that each come from a system of their own."""
+    answers = [
+        graded(str(n), int(100 * share), int(100 * (1 - share)), **{f"s{n}": 100})
+        for n, share in enumerate(theirs)
+    ]
+    return measure_agreement(answers, np.array(ours, dtype=float))
+
+
 def test_kappa():
     def kappa(ours, theirs):
-        return cohen_kappa(np.array(ours, dtype=bool), np.array(theirs, dtype=bool))
+        return agreement_of(ours, theirs).kappa
 
     assert kappa([1, 0, 1, 0], [1, 0, 1, 0]) == 1.0
     assert kappa([1, 1, 0, 0], [1, 0, 1, 0]) == 0.0
@@ -68,16 +77,17 @@ def test_kappa():
 @pytest.mark.parametrize(
     ("a", "b", "expected"),
     [
-        ([1, 2, 3], [10, 20, 90], 1.0),
-        ([1, 2, 3], [3, 2, 1], -1.0),
+        ([0.1, 0.2, 0.3], [0.1, 0.2, 0.9], 1.0),
+        ([0.1, 0.2, 0.3], [0.3, 0.2, 0.1], -1.0),
         # Ranks 1, 2.5, 2.5, 4 against 1, 2, 3, 4
-        ([1, 2, 2, 3], [1, 2, 3, 4], 4.5 / (4.5 * 5) ** 0.5),
-        ([1, 1], [1, 2], 0.0),
-        ([1], [1], 0.0),
+        ([0.1, 0.2, 0.2, 0.3], [0.1, 0.2, 0.3, 0.4], 4.5 / (4.5 * 5) ** 0.5),
+        ([0.1, 0.1], [0.1, 0.2], 0.0),
+        ([0.1, 0.2], [0.1, 0.1], 0.0),
+        ([0.1], [0.1], 0.0),
     ],
 )
 def test_spearman(a, b, expected):
-    assert spearman(np.array(a, dtype=float), np.array(b, dtype=float)) == pytest.approx(expected)
+    assert agreement_of(a, b).spearman == pytest.approx(expected)
 
 
 def test_agreement_counts_triples_once_and_weighs_systems_by_count():
@@ -124,7 +134,7 @@ def test_an_answer_is_judged_without_its_own_group():
     shares = np.array([float(int(group) % 2) for group in groups])
     unseen = cross_validate(features, shares, groups)
     assert np.abs(unseen - 0.5).max() < 0.2
-    seen = fit_logistic(features, shares)
+    seen = np.array(fit_logistic(features, shares))
     assert np.mean((seen[0] + features @ seen[1:] > 0) == (shares > 0.5)) == 1.0
 
 
@@ -154,6 +164,12 @@ def test_fingerprint_depends_on_the_records_not_their_order():
     assert fingerprint(answers) != fingerprint(answers[1:])
 
 
+def test_without_scikit_learn_the_fit_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "sklearn", None)
+    with pytest.raises(UserError, match=r"pip install -r requirements-dev\.txt"):
+        fit_offline_judge(some_answers(2))
+
+
 # Files
 
 
@@ -178,14 +194,14 @@ def test_golden_records_packed_or_plain(tmp_path):
     [
         ("other", b"", "no such file"),
         ("g6_verdicts.jsonl", b"", "is empty"),
-        ("g6_verdicts.jsonl", b'{"title": "t"}\n', "row 1 is no graded answer"),
+        ("g6_verdicts.jsonl", b'{"title": "t"}\n', "row 1 is not a graded answer"),
         ("g6_verdicts.jsonl", b"{", "row 1: malformed JSON"),
-        ("g6_verdicts.jsonl.gz", b"{}\n", "no gzipped JSON Lines"),
-        ("g6_verdicts.jsonl.gz", gzip.compress(b"{", mtime=0), "no gzipped JSON Lines"),
+        ("g6_verdicts.jsonl.gz", b"{}\n", "not gzipped JSON Lines"),
+        ("g6_verdicts.jsonl.gz", gzip.compress(b"{", mtime=0), "not gzipped JSON Lines"),
         (
             "g6_verdicts.jsonl.gz",
             gzip.compress(b"{}" * 99, mtime=0)[:-9],
-            "no gzipped JSON Lines",
+            "not gzipped JSON Lines",
         ),
     ],
 )

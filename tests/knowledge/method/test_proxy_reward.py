@@ -45,7 +45,7 @@ def stub():
 
 @pytest.fixture
 def rater(stub):
-    client = ChatClient("judge", stub.url, sleep=lambda _: None)
+    client = ChatClient("judge", stub.url)
     return Rater(client, PROMPTS / "proxy-rubric.txt")
 
 
@@ -122,7 +122,7 @@ def test_a_missing_rating_is_no_low_score(stub, rater, tmp_path, response, reaso
     ):
         rate(run, rater, edits)
     assert len(read_jsonl(run.path("ratings.jsonl"))) == 2 and run.records("rewards") == []
-    # Asked again, it can be had
+    # Asked again, it gets its marks
     stub.reply = lambda p: marks_as_written(p.replace("odd", "marks 5 5 5 5"))
     rewards, _ = rate(run, rater, edits)
     assert [reward.reward for reward in rewards] == [20.0, 4.0] * 2

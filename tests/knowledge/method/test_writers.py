@@ -8,14 +8,13 @@ from knowledge.method.writers import (
     ATTEMPTS,
     Assignment,
     ChatWriter,
-    Draft,
     count_characters,
     open_writer,
     report_missing,
     write_texts,
 )
 from knowledge.settings import SelfEditSettings, WriterSettings
-from seal.chat.client import ChatClient
+from seal.chat.client import ChatClient, Reply
 from seal.errors import UserError
 from seal.records import read_jsonl
 from seal.run import Run
@@ -34,22 +33,22 @@ def stub():
 
 
 def chat_writer(stub, cache=None, settings=SETTINGS) -> ChatWriter:
-    client = ChatClient("writer", stub.url, cache=cache, sleep=lambda _: None)
+    client = ChatClient("writer", stub.url, cache=cache)
     return ChatWriter(client, settings, concurrency=1)
 
 
 class Scripted:
-    """A writer whose drafts depend on how often an assignment came before."""
+    """A writer whose replies depend on how often an assignment came before."""
 
     name, group_size, batched = "scripted", 2, False
 
-    def __init__(self, **drafts: list[Draft]):
-        self.drafts = drafts
+    def __init__(self, **replies: list[Reply]):
+        self.replies = replies
         self.calls = []
 
     def write(self, assignments, seeds, keep):
         self.calls.append([item.id for item in assignments])
-        return [self.drafts[item.id].pop(0) for item in assignments]
+        return [self.replies[item.id].pop(0) for item in assignments]
 
 
 def assignments(*names: str) -> list[Assignment]:
@@ -138,10 +137,10 @@ def test_a_text_that_was_cut_off_is_a_self_edit_that_says_so(stub, tmp_path):
 
 
 def test_unfit_texts_are_tried_again_alone_and_a_bounded_number_of_times(tmp_path):
-    bad = Draft("bad")
+    bad = Reply("bad")
     writer = Scripted(
-        a=[Draft("good")],
-        b=[bad, Draft(None, failure="busy"), Draft("good", "length", 3)],
+        a=[Reply("good")],
+        b=[bad, Reply(None, failure="busy"), Reply("good", finish_reason="length", n_tokens=3)],
         c=[bad] * ATTEMPTS,
     )
     run = Run(tmp_path)
@@ -169,23 +168,23 @@ def test_every_attempt_has_a_seed_of_its_own(tmp_path):
         def write(self, assignments, seeds, keep):
             seen.extend(seeds)
             assert not keep("") and keep("text")
-            return [Draft("")] * len(assignments)
+            return [Reply("")] * len(assignments)
 
     write(Run(tmp_path), Blank(), assignments(*"ab"), objection=lambda t: None if t else "blank")
     assert len(set(seen)) == 2 * ATTEMPTS
 
 
 def test_a_blank_text_of_the_policy_is_a_text(tmp_path):
-    assert write(Run(tmp_path), Scripted(a=[Draft("")]), assignments("a")) == {}
+    assert write(Run(tmp_path), Scripted(a=[Reply("")]), assignments("a")) == {}
 
 
 def test_batches_of_a_policy_stay_whole_when_a_run_is_resumed(tmp_path):
     run = Run(tmp_path)
     run.append("texts", {"id": "a"})
     for batched, calls in ((True, [["a", "b"]]), (False, [["b"]])):
-        writer = Scripted(a=[Draft("x")], b=[Draft("y")])
+        writer = Scripted(a=[Reply("x")], b=[Reply("y")])
         writer.batched = batched
-        write(Run(tmp_path / str(batched)), Scripted(a=[Draft("x")]), assignments("a"))
+        write(Run(tmp_path / str(batched)), Scripted(a=[Reply("x")]), assignments("a"))
         write(Run(tmp_path / str(batched)), writer, assignments("a", "b"))
         assert writer.calls == calls
 
@@ -199,7 +198,7 @@ def test_missing_texts_are_listed_and_said(tmp_path, capsys):
     assert capsys.readouterr().out == "" and read_jsonl(run.path("missing.jsonl")) == []
     missing = {"a": "busy", "b": "refused", "c": "busy"}
     report_missing(run, missing, 10, 0.3, "texts")
-    assert "3 of 10 texts could not be had (mostly: busy)" in capsys.readouterr().out
+    assert "3 of 10 texts are missing (mostly: busy)" in capsys.readouterr().out
     assert read_jsonl(run.path("missing.jsonl"))[1] == {"id": "b", "reason": "refused"}
     with pytest.raises(UserError, match=r"3 of 10 texts .*busy.*raise --max_missing"):
         report_missing(run, missing, 10, 0.29, "texts")

@@ -4,11 +4,14 @@ import json
 import logging
 import socket
 import threading
+import time
+from types import SimpleNamespace
 
 import pytest
 
-from seal.chat.client import LOST_AFTER, MAX_ATTEMPTS, MAX_PAUSE, ChatClient, Reply, ReplyCache
+from seal.chat.client import MAX_ATTEMPTS, ChatClient, Reply, ReplyCache
 from seal.chat.client import find_api_key as find
+from seal.chat.connection import LOST_AFTER, MAX_PAUSE
 from seal.errors import UserError
 from tests.support.chat_stub import completion, refusal, running_stub
 
@@ -22,15 +25,18 @@ def stub():
 
 
 @pytest.fixture
-def pauses():
-    return []
+def pauses(monkeypatch):
+    """The seconds that the SDK would sleep between attempts; all of them, none drawn shorter."""
+    taken = []
+    clock = SimpleNamespace(sleep=taken.append, time=time.time)
+    monkeypatch.setattr("openai._base_client.time", clock)
+    monkeypatch.setattr("openai._base_client.random", lambda: 0.0)
+    return taken
 
 
 @pytest.fixture
-def client(stub, pauses, tmp_path):
-    return ChatClient(
-        "judge", stub.url, api_key=KEY, parameters={"temperature": 0.0}, sleep=pauses.append
-    )
+def client(stub, pauses):
+    return ChatClient("judge", stub.url, api_key=KEY, parameters={"temperature": 0.0})
 
 
 def chat(text: str) -> list[dict[str, str]]:
@@ -87,19 +93,19 @@ def test_a_reply_without_text_has_a_reason(client, stub, pauses, finish_reason):
 def test_passing_faults_are_tried_again_with_doubling_pauses(client, stub, pauses, status):
     stub.script = [refusal(status)] * 3
     assert client.complete(chats("a")) == [Reply("Yes.")]
-    assert pauses == [1, 2, 4]
+    assert pauses == [0.5, 1, 2]
 
 
 @pytest.mark.parametrize("content", ["<html>busy</html>", "{", '{"choices": []}', "{}", "null"])
 def test_malformed_responses_are_tried_again(client, stub, pauses, content):
     stub.script = [(200, content, {})]
     assert client.complete(chats("a")) == [Reply("Yes.")]
-    assert pauses == [1]
+    assert pauses == [0.5]
 
 
 @pytest.mark.parametrize(
     ("asked", "taken"),
-    [("7", 7), ("0.5", 0.5), ("100000", MAX_PAUSE), ("Wed, 21 Oct 2026 07:28:00 GMT", 1)],
+    [("7", 7), ("0.5", 0.5), ("100000", MAX_PAUSE), ("Wed, 21 Oct 2015 07:28:00 GMT", 0.5)],
 )
 def test_the_pause_that_is_asked_for_is_kept_within_bounds(client, stub, pauses, asked, taken):
     stub.script = [refusal(429, retry_after=asked)]
@@ -110,7 +116,8 @@ def test_the_pause_that_is_asked_for_is_kept_within_bounds(client, stub, pauses,
 def test_attempts_are_bounded(client, stub, pauses):
     refuse_all(stub, 503, "overloaded")
     assert client.complete(chats("a")) == [Reply(None, "status 503: overloaded")]
-    assert (len(stub.bodies), len(pauses)) == (MAX_ATTEMPTS, MAX_ATTEMPTS - 1)
+    assert len(stub.bodies) == MAX_ATTEMPTS
+    assert pauses == [0.5, 1, 2, 4, 8, 8, 8]
 
 
 def test_a_refused_call_is_not_tried_again_and_harms_no_other(client, stub, pauses):
@@ -132,7 +139,7 @@ def test_a_refused_call_is_not_tried_again_and_harms_no_other(client, stub, paus
         (refusal(429, "pay", "insufficient_quota"), "credit is used up"),
     ],
 )
-def test_what_no_call_can_mend_ends_all_at_once(client, stub, pauses, response, message):
+def test_what_no_call_can_fix_ends_all_at_once(client, stub, pauses, response, message):
     stub.reply = lambda prompt: response
     for act in (client.check, lambda: client.complete(chats(*"ab"))):
         with pytest.raises(UserError, match=message) as raised:
@@ -146,7 +153,7 @@ def test_an_endpoint_that_was_never_reached_ends_all_at_once(pauses):
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))  # bound and not listening: connections are refused
         url = f"http://127.0.0.1:{closed.getsockname()[1]}/v1"
-        client = ChatClient("judge", url, sleep=pauses.append)
+        client = ChatClient("judge", url)
         with pytest.raises(UserError, match=f"{url} cannot be reached"):
             client.complete(chats("a"))
     assert pauses == []
@@ -154,7 +161,7 @@ def test_an_endpoint_that_was_never_reached_ends_all_at_once(pauses):
 
 def test_an_endpoint_that_goes_away_fails_after_all_attempts(pauses):
     with running_stub() as stub:
-        client = ChatClient("judge", stub.url, sleep=pauses.append, concurrency=1)
+        client = ChatClient("judge", stub.url, concurrency=1)
         client.check()
     (reply,) = client.complete(chats("a"))
     assert reply.text is None and reply.failure
@@ -162,7 +169,7 @@ def test_an_endpoint_that_goes_away_fails_after_all_attempts(pauses):
 
 
 def test_an_endpoint_that_stays_away_is_given_up(stub, pauses, tmp_path):
-    client = ChatClient("judge", stub.url, sleep=pauses.append, concurrency=1)
+    client = ChatClient("judge", stub.url, concurrency=1)
     refuse_all(stub, 500)
     with pytest.raises(UserError, match="stopped answering"):
         client.complete(chats(*map(str, range(3 * LOST_AFTER))))
@@ -170,7 +177,7 @@ def test_an_endpoint_that_stays_away_is_given_up(stub, pauses, tmp_path):
 
 
 def test_failures_with_replies_between_them_are_no_reason_to_give_up(stub, pauses):
-    client = ChatClient("judge", stub.url, sleep=pauses.append, concurrency=1)
+    client = ChatClient("judge", stub.url, concurrency=1)
     stub.reply = lambda prompt: completion("yes") if prompt == "well" else refusal(500)
     texts = ["ill"] * (LOST_AFTER - 1) + ["well"]
     replies = client.complete(chats(*texts, *texts))
@@ -268,7 +275,7 @@ def test_an_unfinished_line_is_passed_over_and_does_no_harm(tmp_path):
 def test_a_file_of_something_else_is_left_alone(tmp_path, text):
     path = tmp_path / "thesis"
     path.write_text(text)
-    with pytest.raises(UserError, match="thesis holds no replies"):
+    with pytest.raises(UserError, match="thesis does not hold replies"):
         ReplyCache(path)
     assert path.read_text() == text
 
@@ -298,7 +305,7 @@ def test_many_threads_share_a_cache(tmp_path):
 def test_the_key_is_nowhere_but_in_the_header(stub, tmp_path, caplog, capfd, pauses):
     caplog.set_level(logging.DEBUG)
     path = tmp_path / "cache.jsonl"
-    client = ChatClient("judge", stub.url, api_key=KEY, cache=path, sleep=pauses.append)
+    client = ChatClient("judge", stub.url, api_key=KEY, cache=path)
     stub.script = [refusal(400, f"key {KEY} may not do this")]
     (reply,) = client.complete(chats("a"))
     assert reply.failure == "status 400: key *** may not do this"
