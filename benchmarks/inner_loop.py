@@ -21,12 +21,13 @@ from typing import Literal
 
 import torch
 import transformers
-from hf_trainer import train_with_trainer
-from jobs import DEFAULT_DATA, TARGETS, make_job, read_self_edits, with_padding
 from safetensors.torch import load_file
+from timing import DEFAULT_DATA
+from timing.hf_trainer import train_with_trainer
+from timing.jobs import TARGETS, make_job, read_self_edits, with_padding
+from timing.presets import build_model
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from presets import build_model
 from seal.arguments import arg, run_program
 from seal.errors import UserError
 from seal.lora import AdapterJob, train_adapters
