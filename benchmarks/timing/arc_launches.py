@@ -34,7 +34,7 @@ class Launch:
 
 
 def measure_launches(slots: Sequence[int], tokenizer: PreTrainedTokenizerBase) -> list[Launch]:
-    """One number for each number of adapters side by side."""
+    """One measurement for each number of adapters side by side."""
     model = build_model("llama-3.2-1b-layers", len(tokenizer), torch.device("cpu"))
     policy = RandomPolicy(model, tokenizer)
     _measure(policy, 1)  # memory is there
