@@ -3,45 +3,33 @@
 from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 from seal.errors import UserError
 from seal.records import Record, read_jsonl
 
-
-class SelfEdit(Protocol):
-    """What both domains write: a dataclass with more fields, a row of the file for each."""
-
-    @property
-    def id(self) -> str: ...
-
-
-AnySelfEdit = TypeVar("AnySelfEdit", bound=SelfEdit)
+SelfEdit = TypeVar("SelfEdit")
+"""A dataclass of texts and integers; a row of the file has the same fields."""
 
 
 def first_self_edits(
-    path: Path,
-    kind: type[AnySelfEdit],
-    context: str,
-    context_ids: Sequence[str],
-    k: int,
-    flags: str,
-) -> list[AnySelfEdit]:
+    path: Path, kind: type[SelfEdit], context: str, context_ids: Sequence[str], k: int, flags: str
+) -> list[SelfEdit]:
     """The first k self-edits about each of `context_ids`, in their order, as dataclasses `kind`.
 
     `context` is what a self-edit is about ("passage"); the field of its id is named after it
     ("passage_id"). Raises UserError naming the file and the row that is not a self-edit or repeats
     an id, or the context that has fewer than k; `flags` says what to check then.
     """
-    by_context: dict[str, list[AnySelfEdit]] = {id: [] for id in context_ids}
+    by_context: dict[str, list[SelfEdit]] = {id: [] for id in context_ids}
     ids: set[str] = set()
     for row, record in enumerate(read_jsonl(path), start=1):
         self_edit = _self_edit(kind, record, f"{path} row {row}")
-        if self_edit.id in ids:
+        if record["id"] in ids:
             # An id names a record and an adapter's folder, so one of the two would be lost
-            raise UserError(f"{path} row {row}: id {self_edit.id} occurs before; make it unique")
-        ids.add(self_edit.id)
-        by_context.setdefault(getattr(self_edit, f"{context}_id"), []).append(self_edit)
+            raise UserError(f"{path} row {row}: id {record['id']} occurs before; make it unique")
+        ids.add(record["id"])
+        by_context.setdefault(record[f"{context}_id"], []).append(self_edit)
     for id in context_ids:
         found = len(by_context[id])
         if found < k:
@@ -51,7 +39,7 @@ def first_self_edits(
     return [self_edit for id in context_ids for self_edit in by_context[id][:k]]
 
 
-def _self_edit(kind: type[AnySelfEdit], record: Record, where: str) -> AnySelfEdit:
+def _self_edit(kind: type[SelfEdit], record: Record, where: str) -> SelfEdit:
     try:
         self_edit = kind(**record)
         for field in fields(kind):

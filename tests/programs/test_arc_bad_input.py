@@ -109,7 +109,7 @@ def with_grid(grid: object) -> dict:
         (json.dumps(TASKS | {"moth": {"train": MOTH["train"]}}), r'"test" is missing'),
         (json.dumps(TASKS | {"moth": MOTH | {"train": [{"input": [[1]]}]}}), r'"output" is miss'),
         (json.dumps(TASKS | {"moth": 3}), "task moth: expected an object"),
-        (json.dumps(TASKS | {"../moth": MOTH}), "is no id"),
+        (json.dumps(TASKS | {"../moth": MOTH}), "is not an id"),
     ],
 )
 def test_tasks(complain, tasks, tmp_path, content, message):

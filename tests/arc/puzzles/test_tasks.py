@@ -123,8 +123,8 @@ def test_every_layout_gives_the_same_tasks(tmp_path_factory, pairs):
         ({}, "t.json: no tasks"),
         ({"a": 3}, "t.json task a: expected an object with \"train\", found '3'"),
         ({"a": TASK, "b": {}}, 't.json task b: "train" is missing'),
-        ({"../a": TASK}, "t.json task ../a: '../a' is no id"),
-        ({"": TASK}, "is no id"),
+        ({"../a": TASK}, "t.json task ../a: '../a' is not an id"),
+        ({"": TASK}, "is not an id"),
         ({"test": TASK["test"]}, 't.json: "train" is missing'),
         ({"train": TASK["train"]}, 't.json: "test" is missing'),
     ],
@@ -194,7 +194,7 @@ def test_a_folder_names_the_file_at_fault(tmp_path, write):
     assert f'{tmp_path.name}/b.json: "test" is missing' in refusal(tmp_path)
     write("b.json", SOLVED)
     write("no id.json", SOLVED)
-    assert "no id.json: 'no id' is no id" in refusal(tmp_path)
+    assert "no id.json: 'no id' is not an id" in refusal(tmp_path)
 
 
 def test_targets_can_be_required(write):
