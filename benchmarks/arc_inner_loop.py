@@ -222,7 +222,7 @@ def _estimate_loop(
 
 
 class _AnsweringPolicy(Policy):
-    """Answers as it is told, without a model."""
+    """Gives prepared answers, without a model."""
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, answers: Sequence[str]) -> None:
         self.tokenizer = tokenizer

@@ -99,7 +99,7 @@ def main(config: Config) -> None:
 def list_ways(
     config: Config, model: PreTrainedModel, job: AdapterJob
 ) -> Iterator[tuple[str, int, tuple[int, int], Callable[[], object]]]:
-    """Each way's name, its adapters, the places it computes, and what is to be timed."""
+    """Each way's name, its adapters, the places it computes, and the work to time."""
     lengths = [[len(job.sequences[index][0]) for index in batch] for batch in job.batches()]
     padded = sum(len(batch) * max(batch) for batch in lengths)
     train = partial(train_with_trainer, model, job, TARGET_MODULES, log=False)

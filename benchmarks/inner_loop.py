@@ -91,7 +91,7 @@ def list_ways(
     jobs: Sequence[AdapterJob],
     tokenizer: PreTrainedTokenizerBase,
 ) -> Iterator[tuple[str, int, float, Callable[[], object]]]:
-    """Each row's name, number of adapters, their work, and what is to be timed; release first."""
+    """Each row's name, number of adapters, their work, and the call to time; release first."""
     steps = [len(job.batches()) for job in jobs]
     tokens = [sum(len(ids) for ids, _ in job.sequences) for job in jobs]
     few, some = config.release_adapters, config.trainer_adapters

@@ -9,7 +9,9 @@ from seal.errors import UserError
 from seal.records import Record, read_jsonl
 
 SelfEdit = TypeVar("SelfEdit")
-"""A dataclass of texts and integers; a row of the file has the same fields."""
+"""A dataclass; a row of the file has the same fields."""
+
+_KINDS = {str: "a string", int: "an integer"}
 
 
 def first_self_edits(
@@ -43,8 +45,8 @@ def _self_edit(kind: type[SelfEdit], record: Record, where: str) -> SelfEdit:
     try:
         self_edit = kind(**record)
         for field in fields(kind):
-            if not isinstance(getattr(self_edit, field.name), field.type):
-                expected = "a string" if field.type is str else "an integer"
+            expected = _KINDS.get(field.type)
+            if expected and not isinstance(getattr(self_edit, field.name), field.type):
                 raise TypeError(f"its {field.name} is not {expected}")
     except TypeError as error:
         raise UserError(

@@ -57,7 +57,7 @@ def basics(tmp_path_factory) -> dict[str, object]:
     ids = folder / "ids.txt"
     ids.write_text("color-of-three-corners  # one cell\nswap-two-colors\n")
     flags = {"prompts": write_prompts(folder / "prompts"), "tasks": EXAMPLES, "task_ids": ids}
-    run("make_small_model", output=folder / "model", format_steps=100, **flags)
+    run("make_small_model", output=folder / "model", **flags)
     return {"model": folder / "model", **flags}
 
 

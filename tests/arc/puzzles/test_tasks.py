@@ -314,7 +314,7 @@ def test_arc_with_its_presets(split, inputs, released, papers):
     assert len(tasks) == len({task.id for task in tasks}) == inputs
     assert len(select_tasks(tasks, f"release-{split}", None, 0)) == released
     assert len(select_tasks(tasks, f"paper-{split}", None, 0)) == papers
-    # Those of which the small model has tokens for every cell
+    # Those with a token of the small model for every cell
     small = [task.id for task in tasks if largest_side(task) <= 6]
     assert ids(select_tasks(tasks, f"small-grids-{split}", None, 0)) == small
 
