@@ -21,11 +21,11 @@ from typing import Literal
 
 import torch
 import transformers
-from arc_costs import Shape, Speed, answering_seconds, shape_of, training_seconds
-from arc_jobs import (
+from timing import DEFAULT_DATA
+from timing.arc_costs import Shape, Speed, answering_seconds, shape_of, training_seconds
+from timing.arc_jobs import (
     CALLS,
     CONFIGURATIONS,
-    DEFAULT_DATA,
     SEED,
     RandomPolicy,
     make_job,
@@ -33,8 +33,9 @@ from arc_jobs import (
     read_tasks,
     shorten,
 )
-from arc_launches import Launch, measure_launches
-from part_clock import PartClock
+from timing.arc_launches import Launch, measure_launches
+from timing.part_clock import PartClock
+from timing.presets import build_model
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from arc.method import prediction
@@ -42,7 +43,6 @@ from arc.method.configurations import Configuration
 from arc.puzzles.rendering import answer_text
 from arc.puzzles.tasks import Task
 from arc.settings import InnerLoopSettings
-from presets import build_model
 from seal.arguments import arg, run_program
 from seal.errors import UserError
 from seal.loop.policy import Policy
@@ -222,7 +222,7 @@ def _estimate_loop(
 
 
 class _AnsweringPolicy(Policy):
-    """Answers as it is told, without a model."""
+    """Gives prepared answers, without a model."""
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, answers: Sequence[str]) -> None:
         self.tokenizer = tokenizer

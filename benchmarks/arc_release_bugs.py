@@ -11,13 +11,11 @@ release gives them an adapter that is trained for none. Translations, the third 
 by arc_training_sets.py.
 """
 
-import os
-import sys
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 
-sys.path.append(str(Path(__file__).resolve().parents[1] / "few-shot"))
+from timing import DEFAULT_DATA
 
 from arc.method.configurations import Configuration, check_steps
 from arc.puzzles.augmenters import Augmentations
@@ -33,7 +31,7 @@ EPOCHS = range(1, 11)
 
 @dataclass(frozen=True)
 class Config:
-    data: Path = arg("folder of data", Path(os.environ.get("SEAL_DATA", "../shared/data")))
+    data: Path = arg("folder of data", DEFAULT_DATA)
     without: Path | None = arg("run folder without --release_bugs", None)
     with_bugs: Path | None = arg("run folder with it", None)
 

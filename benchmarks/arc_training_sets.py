@@ -11,9 +11,7 @@ differ in a single item. Then: how many items the release's translation spoils (
 """
 
 import json
-import os
 import platform
-import sys
 import time
 import tracemalloc
 from collections.abc import Callable, Iterable, Sequence
@@ -23,7 +21,7 @@ from itertools import product
 from pathlib import Path
 from random import Random
 
-sys.path.append(str(Path(__file__).resolve().parents[1] / "few-shot"))
+from timing import DEFAULT_DATA
 
 from arc.puzzles.augmenters import Augmentations, RandomTranslateXY, augmenters_for
 from arc.puzzles.grids import Grid, fits
@@ -47,7 +45,7 @@ WAYS = ("naive", "ours")
 
 @dataclass(frozen=True)
 class Config:
-    data: Path = arg("folder of data", Path(os.environ.get("SEAL_DATA", "../shared/data")))
+    data: Path = arg("folder of data", DEFAULT_DATA)
     limit: int | None = arg("how many tasks, for a quick trial; default: all", None)
     seed: int = arg("random draws of translations, colours, orders", 0)
     output: Path | None = arg("JSON file for the measurements", None)
@@ -62,7 +60,7 @@ class Measurement:
     items: float
     """Per task, before the choice of 250."""
     naive_seconds: float
-    """Processor time per task; the clock would also count what else runs."""
+    """Processor time per task; wall time would also count other work."""
     our_seconds: float
     naive_mebibytes: float
     """Peak while the items of the task are built whose items have most cells."""

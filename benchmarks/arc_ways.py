@@ -21,20 +21,20 @@ from typing import Literal
 
 import torch
 import transformers
-from arc_jobs import (
+from timing import DEFAULT_DATA
+from timing.arc_jobs import (
     CONFIGURATIONS,
-    DEFAULT_DATA,
     RandomPolicy,
     make_job,
     make_tokenizer,
     read_tasks,
     shorten,
 )
-from hf_trainer import train_with_trainer
+from timing.hf_trainer import train_with_trainer
+from timing.presets import build_model
 from transformers import PreTrainedModel
 
 from arc.settings import TARGET_MODULES, InnerLoopSettings
-from presets import build_model
 from seal.arguments import arg, run_program
 from seal.errors import UserError
 from seal.lora import AdapterJob, train_adapters
@@ -99,7 +99,7 @@ def main(config: Config) -> None:
 def list_ways(
     config: Config, model: PreTrainedModel, job: AdapterJob
 ) -> Iterator[tuple[str, int, tuple[int, int], Callable[[], object]]]:
-    """Each way's name, its adapters, the places it computes, and what is to be timed."""
+    """Each way's name, its adapters, the places it computes, and the work to time."""
     lengths = [[len(job.sequences[index][0]) for index in batch] for batch in job.batches()]
     padded = sum(len(batch) * max(batch) for batch in lengths)
     train = partial(train_with_trainer, model, job, TARGET_MODULES, log=False)

@@ -21,12 +21,13 @@ from typing import Literal
 
 import torch
 import transformers
-from hf_trainer import train_with_trainer
-from jobs import DEFAULT_DATA, TARGETS, make_job, read_self_edits, with_padding
 from safetensors.torch import load_file
+from timing import DEFAULT_DATA
+from timing.hf_trainer import train_with_trainer
+from timing.jobs import TARGETS, make_job, read_self_edits, with_padding
+from timing.presets import build_model
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from presets import build_model
 from seal.arguments import arg, run_program
 from seal.errors import UserError
 from seal.lora import AdapterJob, train_adapters
@@ -90,7 +91,7 @@ def list_ways(
     jobs: Sequence[AdapterJob],
     tokenizer: PreTrainedTokenizerBase,
 ) -> Iterator[tuple[str, int, float, Callable[[], object]]]:
-    """Each row's name, number of adapters, their work, and what is to be timed; release first."""
+    """Each row's name, number of adapters, their work, and the call to time; release first."""
     steps = [len(job.batches()) for job in jobs]
     tokens = [sum(len(ids) for ids, _ in job.sequences) for job in jobs]
     few, some = config.release_adapters, config.trainer_adapters

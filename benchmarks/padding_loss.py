@@ -6,7 +6,7 @@ and under the sampled estimate, and compares their means over the self-edit. An 
 B = 0, where A has no gradient, so each is first trained on the text for an epoch.
 
 Reads   SEAL_DATA/seal-release/general-knowledge/data/synthetic_data/eval/base_val.json
-Writes  a Markdown table to the terminal and, with --output, the figures as JSON
+Writes  a Markdown table to the terminal and, with --output, the numbers as JSON
 Run     OMP_NUM_THREADS=1 python benchmarks/padding_loss.py --output runs/padding-loss.json
 """
 
@@ -17,11 +17,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
-from jobs import DEFAULT_DATA, TARGETS, make_job, read_self_edits, with_padding
 from safetensors.torch import load_file
+from timing import DEFAULT_DATA
+from timing.jobs import TARGETS, make_job, read_self_edits, with_padding
+from timing.presets import build_model
 from transformers import PreTrainedModel
 
-from presets import build_model
 from seal.arguments import arg, run_program
 from seal.lora import AdapterJob, train_adapters
 from seal.lora.bank import AdapterBank, find_targets
@@ -45,7 +46,7 @@ class Config:
     data: Path = arg("folder of data", DEFAULT_DATA)
     self_edits: int = arg("self-edits compared", 5)
     samples: list[int] = arg("pads sampled per sequence, one row each", [16, 64])
-    output: Path | None = arg("JSON file for the figures", None)
+    output: Path | None = arg("JSON file for the numbers", None)
 
 
 def main(config: Config) -> None:
@@ -53,7 +54,7 @@ def main(config: Config) -> None:
     self_edits = read_self_edits(config.data, config.self_edits)
     tokenizer = train_tokenizer([text for texts in self_edits for text in texts], vocab_size=8192)
     model = build_model("small", len(tokenizer), torch.device("cpu"))
-    figures: dict[str, dict[str, list[float]]] = {}
+    measured: dict[str, dict[str, list[float]]] = {}
     for seed, texts in enumerate(self_edits):
         job = make_job(texts, tokenizer, seed)
         weights = train_an_epoch(model, job)
@@ -66,14 +67,14 @@ def main(config: Config) -> None:
         for way, posed in ways.items():
             start = time.process_time()
             gradients[way] = mean_gradient(model, posed, weights)
-            row = figures.setdefault(way, {"cosine": [], "relative_error": [], "seconds": []})
+            row = measured.setdefault(way, {"cosine": [], "relative_error": [], "seconds": []})
             row["seconds"].append(time.process_time() - start)
             exact = gradients[EXACT]
             row["cosine"].append(float(torch.cosine_similarity(gradients[way], exact, dim=0)))
             row["relative_error"].append(float((gradients[way] - exact).norm() / exact.norm()))
-    print(format_table(figures))
+    print(format_table(measured))
     if config.output is not None:
-        write_json(config.output, figures)
+        write_json(config.output, measured)
 
 
 def train_an_epoch(model: PreTrainedModel, job: AdapterJob) -> dict[str, torch.Tensor]:
@@ -100,9 +101,9 @@ def mean_gradient(
     return gradients[0] / len(job.sequences)
 
 
-def format_table(figures: Mapping[str, Mapping[str, list[float]]]) -> str:
+def format_table(measured: Mapping[str, Mapping[str, list[float]]]) -> str:
     """Means over the self-edits; cost as a multiple of the default's."""
-    default = mean(figures[TEXT]["seconds"])
+    default = mean(measured[TEXT]["seconds"])
     rows = [
         [
             way,
@@ -110,7 +111,7 @@ def format_table(figures: Mapping[str, Mapping[str, list[float]]]) -> str:
             f"{mean(row['relative_error']):.3f}",
             f"{mean(row['seconds']) / default:.1f}",
         ]
-        for way, row in figures.items()
+        for way, row in measured.items()
     ]
     return markdown_table(["loss", "cosine to exact", "relative error", "cost"], rows)
 

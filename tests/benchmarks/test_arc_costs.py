@@ -7,8 +7,8 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from benchmarks.arc_costs import Shape, Speed, answering_seconds, shape_of, training_seconds
-from benchmarks.presets import build_model
+from benchmarks.timing.arc_costs import Shape, Speed, answering_seconds, shape_of, training_seconds
+from benchmarks.timing.presets import build_model
 from seal.lora import AdapterJob, train_adapters
 
 TARGETS = ["q_proj", "down_proj"]

@@ -5,8 +5,8 @@ from types import ModuleType, SimpleNamespace
 import pytest
 import torch
 
-from benchmarks import part_clock
-from benchmarks.part_clock import PartClock
+from benchmarks.timing import part_clock
+from benchmarks.timing.part_clock import PartClock
 
 
 @pytest.fixture

@@ -109,7 +109,7 @@ def with_grid(grid: object) -> dict:
         (json.dumps(TASKS | {"moth": {"train": MOTH["train"]}}), r'"test" is missing'),
         (json.dumps(TASKS | {"moth": MOTH | {"train": [{"input": [[1]]}]}}), r'"output" is miss'),
         (json.dumps(TASKS | {"moth": 3}), "task moth: expected an object"),
-        (json.dumps(TASKS | {"../moth": MOTH}), "is no id"),
+        (json.dumps(TASKS | {"../moth": MOTH}), "is not an id"),
     ],
 )
 def test_tasks(complain, tasks, tmp_path, content, message):
@@ -229,9 +229,9 @@ def test_file_of_self_edits(complain, tmp_path, program):
     good = [{"id": f"{name}-0/0", "task_id": f"{name}-0", "text": "{}"} for name in TASKS]
     for rows, message in [
         (None, "no such file"),
-        ([*good, {"id": "x"}], "row 3 is no self-edit"),
-        ([good[0], good[1] | {"text": 3}], r"row 2 is no self-edit .*no string"),
-        ([good[0], good[1] | {"loss": 3}], "row 2 is no self-edit"),
+        ([*good, {"id": "x"}], "row 3 is not a self-edit"),
+        ([good[0], good[1] | {"text": 3}], r"row 2 is not a self-edit .*not a string"),
+        ([good[0], good[1] | {"loss": 3}], "row 2 is not a self-edit"),
         (good[:1], "task bee-0 has 0 self-edits, 1 are wanted"),
     ]:
         if rows is not None:

@@ -42,6 +42,8 @@ PLAIN = {
         "num_train_epochs": 4,
     },
 }
+# So long and so slow that every seed and processor ends with an answer of one cell to every view
+THOROUGH = PLAIN | {"training": PLAIN["training"] | {"learning_rate": 0.01, "num_train_epochs": 12}}
 
 
 def run(program: str, switches: tuple[str, ...] = (), **flags: object) -> None:
@@ -55,7 +57,7 @@ def basics(tmp_path_factory) -> dict[str, object]:
     ids = folder / "ids.txt"
     ids.write_text("color-of-three-corners  # one cell\nswap-two-colors\n")
     flags = {"prompts": write_prompts(folder / "prompts"), "tasks": EXAMPLES, "task_ids": ids}
-    run("make_small_model", output=folder / "model", format_steps=100, **flags)
+    run("make_small_model", output=folder / "model", **flags)
     return {"model": folder / "model", **flags}
 
 
@@ -153,7 +155,7 @@ def test_table_with_other_policies_and_the_oracle(basics, rewards, tmp_path, cap
     labels = ["in-context", "self-edits", "again", "oracle"]
     assert [row["label"] for row in results["rows"]] == labels
     assert [row["n_trials"] for row in results["rows"]] == [3, 9, 9, 9]
-    # The same model, seed and tasks: equal rewards, be the self-edits sampled, written anew or read
+    # The same model, seed and tasks: equal rewards, whether self-edits are sampled again or read
     expected = (rewards / "rewards.jsonl").read_bytes()
     for label in ("self-edits", "again"):
         assert (tmp_path / label / "rewards.jsonl").read_bytes() == expected
@@ -207,7 +209,7 @@ def test_the_oracle_may_be_of_a_file(basics, tmp_path):
 
 def test_solved_tasks_can_be_chosen(basics, tmp_path):
     """What is said once is made the target, so that it is right when it is said again."""
-    file = write_self_edits(tmp_path / "self_edits.jsonl", json.dumps(PLAIN))
+    file = write_self_edits(tmp_path / "self_edits.jsonl", json.dumps(THOROUGH))
     flags = {"self_edits": file, "k": 1, **SMALL, **INNER_LOOP}
     run("run_inner_loop", run_dir=tmp_path / "before", **basics, **flags)
     said = read_jsonl(tmp_path / "before" / "predictions.jsonl")
@@ -263,7 +265,7 @@ def test_a_control_learns_what_earned_nothing(basics, tmp_path):
 
 
 def test_solve_draws_and_keeps_an_adapter_that_peft_loads(basics, tmp_path, capsys):
-    file = write_self_edits(tmp_path / "self_edits.jsonl", "no JSON", json.dumps(PLAIN))
+    file = write_self_edits(tmp_path / "self_edits.jsonl", "no JSON", json.dumps(THOROUGH))
     of_model = {name: basics[name] for name in ("model", "prompts")}
     flags = {"task": EXAMPLES / "color-of-three-corners.json", "self_edits": file, "k": 2}
     run_dir = tmp_path / "run"

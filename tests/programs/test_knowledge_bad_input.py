@@ -152,7 +152,7 @@ def test_self_edits_file(complain, tmp_path):
     path = tmp_path / "self_edits.jsonl"
     assert "no such file" in complain("run_inner_loop", self_edits=path)
     path.write_text('{"id": "x"}\n')
-    assert "row 1 is no self-edit" in complain("run_inner_loop", self_edits=path)
+    assert "row 1 is not a self-edit" in complain("run_inner_loop", self_edits=path)
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 """Configurations of test-time training: what a self-edit of this domain says (paper, section 4.2).
 
 A self-edit is the text of one JSON object. What the release trains on is a Configuration with the
-same arguments; what made it crash, or train for no epoch at all, is a Rejection here, which gets no
+same arguments. What made it crash, or train for no epoch at all, is a Rejection: it gets no
 training, earns no reward and keeps its reason (golden A7).
 """
 
@@ -22,7 +22,10 @@ BATCH_SIZE = 2
 
 _SWITCHES = tuple(f"use_{name}_augmentations" for name in Augmentations._fields)
 _ALL_TOKENS, _OUTPUT_TOKENS = "train_using_all_tokens", "train_using_output_tokens"
+_SECTIONS = ("data_generation", "training")
 _TRAINING_KEYS = ("strategy", "learning_rate", "num_train_epochs")
+# Integers and nesting beyond what Python's parser takes raise these too
+_NOT_JSON = (ValueError, RecursionError)
 _Scalar = str | int | float | None
 _Section = dict[str, _Scalar]
 
@@ -47,8 +50,8 @@ class Rejection:
     reason: str
     """One line."""
     kind: Literal["unparsed", "invalid", "dummy"]
-    """`unparsed` is no JSON: sample again. `invalid` crashed the release, or cannot be trained.
-    `dummy` leaves the bare model: the release evaluated and could reward it all the same."""
+    """`unparsed` is not JSON: sample again. `invalid` crashed the release, or cannot be trained.
+    `dummy` leaves the bare model, which the release evaluated and could reward."""
 
 
 def parse_self_edit(text: str) -> Configuration | Rejection:
@@ -59,8 +62,8 @@ def parse_self_edit(text: str) -> Configuration | Rejection:
     string "false" is on.
     """
     try:
-        value = _load(text)
-    except ValueError:
+        value = json.loads(text)
+    except _NOT_JSON:
         return Rejection("not JSON", "unparsed")
     try:
         data_generation, training = _sections(value)
@@ -68,14 +71,15 @@ def parse_self_edit(text: str) -> Configuration | Rejection:
         return Rejection(str(error), "invalid")
     missing = [key for key in _SWITCHES if key not in data_generation]
     missing += [key for key in _TRAINING_KEYS if key not in training]
-    rejection = (
-        Rejection(f"{missing[0]} is missing", "dummy")
-        if missing
-        else _bad_epochs(training["num_train_epochs"])
-        or _bad_strategy(training["strategy"])
-        or _bad_learning_rate(training["learning_rate"])
+    if missing:
+        return Rejection(f"{missing[0]} is missing", "dummy")
+    strategy, learning_rate, epochs = (training[key] for key in _TRAINING_KEYS)
+    return _fault(strategy, learning_rate, epochs) or Configuration(
+        augmentations=Augmentations(*(bool(data_generation[key]) for key in _SWITCHES)),
+        loss_on_all_tokens=strategy == _ALL_TOKENS,
+        learning_rate=learning_rate,
+        epochs=int(epochs) if isinstance(epochs, bool) else epochs,
     )
-    return rejection or _configuration(data_generation, training)
 
 
 def check_steps(
@@ -114,11 +118,11 @@ def load_oracle(path: Path = ORACLE_FILE) -> Configuration:
     The paper does not print its values. Those of the file that ships are ours, after the work on
     test-time training on ARC that the paper builds on (arXiv 2411.07279): every augmentation, the
     loss on outputs, and two epochs at 1e-4. Raises UserError that names a file that is missing or
-    no valid self-edit.
+    not a valid self-edit.
     """
     parsed = parse_self_edit(read_text(path))
     if isinstance(parsed, Rejection):
-        raise UserError(f"{path}: not a configuration to train with ({parsed.reason}); mend it")
+        raise UserError(f"{path}: not a configuration to train with ({parsed.reason}); fix it")
     return parsed
 
 
@@ -129,8 +133,8 @@ def configuration_key(text: str) -> Hashable:
     the same. A text without such sections equals itself alone.
     """
     try:
-        sections = _sections(_load(text))
-    except ValueError:
+        sections = _sections(json.loads(text))
+    except _NOT_JSON:
         return text
     return tuple(frozenset(section.items()) for section in sections)
 
@@ -139,13 +143,14 @@ def configuration_key(text: str) -> Hashable:
 class Acceptance:
     """Takes samples one by one until `k` self-edits are there.
 
-    A sample is taken if it is JSON, be it one that cannot be trained: that one then earns nothing.
+    A sample is taken if it is JSON, even if it cannot be trained: that one then earns nothing.
     `skip_repeated` passes over those that say the same as one before.
     """
 
     k: int
     skip_repeated: bool = False
     accepted: list[str] = field(default_factory=list, init=False)
+    refused: list[str] = field(default_factory=list, init=False)
     _keys: set[Hashable] = field(default_factory=set, init=False)
 
     @property
@@ -158,77 +163,52 @@ class Acceptance:
         parsed = parse_self_edit(text)
         unparsed = isinstance(parsed, Rejection) and parsed.kind == "unparsed"
         key = configuration_key(text)
-        if self.full or unparsed or (self.skip_repeated and key in self._keys):
-            return False
-        self.accepted.append(text)
-        self._keys.add(key)
-        return True
+        taken = not (self.full or unparsed or (self.skip_repeated and key in self._keys))
+        (self.accepted if taken else self.refused).append(text)
+        if taken:
+            self._keys.add(key)
+        return taken
+
+    def filled_up(self) -> list[str]:
+        """k samples: those refused last stand in for missing ones, and earn what they are worth."""
+        missing = self.k - len(self.accepted)
+        return [*self.accepted, *self.refused[len(self.refused) - missing :]]
 
 
-def _load(text: str) -> Any:
-    """Parsed JSON; ValueError also for integers and nesting beyond what Python's parser takes."""
-    try:
-        return json.loads(text)
-    except RecursionError as error:
-        raise ValueError("nested too deeply") from error
-
-
-def _sections(value: Any) -> tuple[_Section, _Section]:
+def _sections(value: Any) -> list[_Section]:
     """The two sections of a self-edit; ValueError unless both are objects of plain values."""
     if not isinstance(value, dict):
         raise ValueError("not a JSON object")
-    data_generation, training = (_section(value, name) for name in ("data_generation", "training"))
-    return data_generation, training
+    for name in _SECTIONS:
+        if name not in value:
+            raise ValueError(f"{name} is missing")
+        if not isinstance(value[name], dict):
+            raise ValueError(f"{name} is not an object")
+        # The release hashes every value of a section, known or not: a list or object ends its run
+        if any(isinstance(entry, dict | list) for entry in value[name].values()):
+            raise ValueError(f"{name} holds a list or an object")
+    return [value[name] for name in _SECTIONS]
 
 
-def _section(value: dict[str, Any], name: str) -> _Section:
-    if name not in value:
-        raise ValueError(f"{name} is missing")
-    if not isinstance(value[name], dict):
-        raise ValueError(f"{name} is not an object")
-    # The release hashes every value of a section, known or not, so a list or object ends its run
-    if any(isinstance(entry, dict | list) for entry in value[name].values()):
-        raise ValueError(f"{name} holds a list or an object")
-    return value[name]
-
-
-def _bad_epochs(value: _Scalar) -> Rejection | None:
-    if not isinstance(value, int | float):
-        return Rejection("num_train_epochs is not a number", "invalid")
-    if not _is_finite(value):
-        return Rejection("num_train_epochs is not finite", "invalid")
-    if value <= 0:
+def _fault(strategy: _Scalar, learning_rate: _Scalar, epochs: _Scalar) -> Rejection | None:
+    """The first fault among the values of the training section; None if there is none."""
+    if fault := _number_fault(epochs):
+        return Rejection(f"num_train_epochs is {fault}", "invalid")
+    if epochs <= 0:
         return Rejection("num_train_epochs is not above 0", "dummy")
-    return None
+    if strategy not in (_ALL_TOKENS, _OUTPUT_TOKENS):
+        return Rejection("strategy is unknown", "dummy")
+    # `true` is one epoch, but not a learning rate
+    fault = "not a number" if isinstance(learning_rate, bool) else _number_fault(learning_rate)
+    if fault or learning_rate < 0:
+        return Rejection(f"learning_rate is {fault or 'negative'}", "invalid")
+    return None if learning_rate else Rejection("learning_rate is 0", "dummy")
 
 
-def _bad_strategy(value: _Scalar) -> Rejection | None:
-    known = value in (_ALL_TOKENS, _OUTPUT_TOKENS)
-    return None if known else Rejection("strategy is unknown", "dummy")
-
-
-def _bad_learning_rate(value: _Scalar) -> Rejection | None:
-    if not isinstance(value, int | float) or isinstance(value, bool):
-        return Rejection("learning_rate is not a number", "invalid")
-    if not _is_finite(value):
-        return Rejection("learning_rate is not finite", "invalid")
-    if value < 0:
-        return Rejection("learning_rate is negative", "invalid")
-    return None if value else Rejection("learning_rate is 0", "dummy")
-
-
-def _is_finite(value: float) -> bool:
+def _number_fault(value: _Scalar) -> str | None:
+    if not isinstance(value, int | float):
+        return "not a number"
     try:
-        return isfinite(value)
+        return None if isfinite(value) else "not finite"
     except OverflowError:  # an integer beyond the largest float
-        return False
-
-
-def _configuration(data_generation: _Section, training: _Section) -> Configuration:
-    epochs = training["num_train_epochs"]
-    return Configuration(
-        augmentations=Augmentations(*(bool(data_generation[key]) for key in _SWITCHES)),
-        loss_on_all_tokens=training["strategy"] == _ALL_TOKENS,
-        learning_rate=training["learning_rate"],
-        epochs=int(epochs) if isinstance(epochs, bool) else epochs,
-    )
+        return "not finite"

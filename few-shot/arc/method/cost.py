@@ -10,8 +10,8 @@ from arc.settings import InnerLoopSettings
 def estimate_rewards(tasks: Sequence[Task], k: int, settings: InnerLoopSettings) -> str:
     """Adapters, optimizer steps and answers of one round, in words.
 
-    All are upper bounds: equal self-edits share an adapter, steps are up to the self-edits, and of
-    views that a random order makes alike one is asked.
+    All are upper bounds: equal self-edits share an adapter and equal views an answer, and steps
+    are up to the self-edits.
     """
     adapters = len(tasks) * k
     n_views = sum(

@@ -1,7 +1,7 @@
 """Training examples as tokens, with labels where the loss is wanted (paper, section 4.2).
 
-The model's chat template says where a message begins and ends, so no token id is written down here.
-Training examples begin with the very tokens with which the model is asked at test time.
+The model's chat template says where a message begins and ends, so no token id stands here.
+Training examples begin with the same tokens as the prompt at test time.
 """
 
 from typing import NamedTuple
@@ -21,9 +21,9 @@ from seal.prompt_files import chat_text
 
 
 class EncodedItem(NamedTuple):
-    """Token ids of a training example, the first `n_prompt` of which are what the model is asked.
+    """Token ids of a training example: `n_prompt` of the prompt, then those of the answer.
 
-    The rest is the answer: the output grid and the end of the assistant's turn.
+    The answer is the output grid and the end of the assistant's turn.
     """
 
     input_ids: NDArray[np.int32]
@@ -55,7 +55,7 @@ def encode_item(
     if not whole.startswith(prompt + turn):
         raise UserError(
             f"{tokenizer.name_or_path}: its chat template does not write an answer as its text and"
-            f" {tokenizer.eos_token} behind the prompt; choose another model or mend the template"
+            f" {tokenizer.eos_token} behind the prompt; choose another model or fix the template"
         )
     prompt_ids, turn_ids = (
         tokenizer(text, add_special_tokens=False)["input_ids"] for text in (prompt, turn)
@@ -69,5 +69,5 @@ def encode_item(
 
 
 def longest_answer() -> int:
-    """Tokens that no answer exceeds: one for each character of the largest grid, and the end."""
+    """An upper bound of an answer's tokens: every character of the largest grid, and the end."""
     return len(answer_text(((0,) * MAX_SIZE,) * MAX_SIZE)) + 1

@@ -1,7 +1,7 @@
 """SEAL's inner loop on an ARC task: test-time training as a self-edit asks for it (section 4.2).
 
 The self-edit decides which examples are made of the demonstrations, which tokens are learned, how
-fast and how long. All else is equal, the initial weights of the adapters too.
+fast and how long. All else is equal, also the initial weights of the adapters.
 """
 
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ from seal.run import Run
 from seal.seeds import derive_seed
 
 SHARED_SETS = 8
-"""Encoded training sets kept: self-edits of a task often differ in how to train, not on what."""
+"""Encoded training sets kept: self-edits of a task often train on the same examples."""
 
 
 @dataclass(frozen=True)
@@ -49,63 +49,48 @@ def run_trials(
 
     Appends RUN/predictions.jsonl, one line per trial. Returns outcomes in the order of `trials`.
     """
-    inner_loop = _InnerLoop(run, policy, settings, seed)
+    rejected: dict[str, Rejection] = {}
+
+    @lru_cache(SHARED_SETS)
+    def items_of(task: Task, augmentations: Augmentations, repeat: int) -> list[EncodedItem]:
+        item_seed = derive_seed(seed, f"{task.id}/training-set", repeat)
+        return training_set(task, augmentations, policy, settings, item_seed)
+
+    def make_job(trial: Trial) -> AdapterJob | None:
+        configuration = trial.configuration
+        items = items_of(trial.task, configuration.augmentations, trial.repeat)
+        rejection = check_steps(configuration, len(items), settings.max_steps)
+        if rejection is not None:
+            rejected[trial.id] = rejection
+            return None
+        return adapter_job(configuration, items, settings, seed, trial.repeat)
+
+    def predict(asked: Asked[Trial]) -> None:
+        """Append a record for each trial: its try at the task, or why it was not trained."""
+        trained = [(trial, adapter) for trial, adapter in asked if adapter is not None]
+        tasks = [(trial.task, adapter) for trial, adapter in trained]
+        solutions = iter(solve(policy, tasks, settings, seed))
+        solved = {trial.id: next(solutions) for trial, _ in trained}
+        run.append(
+            "predictions",
+            *(
+                record_of(trial.id, trial.task, solved.get(trial.id), rejected.get(trial.id))
+                for trial, _ in asked
+            ),
+        )
+
     run_inner_loops(
         run,
         policy,
         trials,
-        inner_loop.make_job,
-        inner_loop.predict,
+        make_job,
+        predict,
         records="predictions",
         slots=settings.slots,
         target_modules=settings.target_modules,
         label="inner loops",
     )
     return read_outcomes(run, [(trial.id, trial.task) for trial in trials])
-
-
-class _InnerLoop:
-    """Makes the jobs of trials and has their tasks solved."""
-
-    def __init__(self, run: Run, policy: Policy, settings: InnerLoopSettings, seed: int) -> None:
-        self._run = run
-        self._policy = policy
-        self._settings = settings
-        self._seed = seed
-        self._rejected: dict[str, Rejection] = {}
-        self._training_set = lru_cache(SHARED_SETS)(self._make_training_set)
-
-    def make_job(self, trial: Trial) -> AdapterJob | None:
-        """The finetune that a trial's configuration asks for; None where it cannot be had."""
-        configuration = trial.configuration
-        items = self._training_set(trial.task, configuration.augmentations, trial.repeat)
-        rejection = check_steps(configuration, len(items), self._settings.max_steps)
-        if rejection is not None:
-            self._rejected[trial.id] = rejection
-            return None
-        return adapter_job(configuration, items, self._settings, self._seed, trial.repeat)
-
-    def _make_training_set(
-        self, task: Task, augmentations: Augmentations, repeat: int
-    ) -> list[EncodedItem]:
-        seed = derive_seed(self._seed, f"{task.id}/training-set", repeat)
-        return training_set(task, augmentations, self._policy, self._settings, seed)
-
-    def predict(self, asked: Asked[Trial]) -> None:
-        """Append a record for each trial: its try at the task, or why it was not trained."""
-        trained = [(trial, adapter) for trial, adapter in asked if adapter is not None]
-        tasks = [(trial.task, adapter) for trial, adapter in trained]
-        solutions = solve(self._policy, tasks, self._settings, self._seed)
-        solved = {
-            trial.id: solution for (trial, _), solution in zip(trained, solutions, strict=True)
-        }
-        self._run.append(
-            "predictions",
-            *(
-                record_of(trial.id, trial.task, solved.get(trial.id), self._rejected.get(trial.id))
-                for trial, _ in asked
-            ),
-        )
 
 
 def training_set(

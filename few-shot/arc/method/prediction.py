@@ -6,6 +6,7 @@ Prompts and decoding are those of training; nothing here knows whether there is 
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
 
 from arc.method.configurations import Rejection
@@ -46,14 +47,14 @@ class Solution:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one try at a task came to, as predictions.jsonl holds it."""
+    """The result of one try at a task, as predictions.jsonl holds it."""
 
     id: str
     task: Task
     attempts: tuple[Grid, ...]
-    """Two grids, or none: there was no try, or no answer could be read."""
+    """Two grids; none without a try, or where no answer could be read."""
     rejection: Rejection | None
-    """Why there was no try: the training that was asked for cannot be had."""
+    """Why there was no try: what the self-edit asked for cannot be trained."""
     n_views: int
     n_decoded: int
     """Views whose answer could be read as a grid."""
@@ -68,27 +69,21 @@ def predict_in_context(
     run: Run, tasks: Sequence[Task], policy: Policy, settings: PredictionSettings, seed: int
 ) -> list[Outcome]:
     """The bare policy's try at each task, appended to RUN/predictions.jsonl unless it is there."""
+    tries = [(f"{task.id}/in-context", task) for task in tasks]
     n_views = max(len(task_views(task, settings, seed)) for task in tasks)
     size = max(1, policy.settings.sampling_batch // n_views)
-    groups = list(run.pending_groups("predictions", tasks, size, key=_in_context_id))
+    groups = list(run.pending_groups("predictions", tries, size, key=itemgetter(0)))
     with run.progress(sum(map(len, groups)), "in context") as bar:
         for group in groups:
-            solutions = solve(policy, [(task, None) for task in group], settings, seed)
-            records = [
-                record_of(_in_context_id(task), task, solution)
-                for task, solution in zip(group, solutions, strict=True)
-            ]
-            run.append("predictions", *records)
+            solutions = solve(policy, [(task, None) for _, task in group], settings, seed)
+            done = zip(group, solutions, strict=True)
+            run.append("predictions", *(record_of(id, task, found) for (id, task), found in done))
             bar.update(len(group))
-    return read_outcomes(run, [(_in_context_id(task), task) for task in tasks])
-
-
-def _in_context_id(task: Task) -> str:
-    return f"{task.id}/in-context"
+    return read_outcomes(run, tries)
 
 
 def task_views(task: Task, settings: PredictionSettings, seed: int) -> list[View]:
-    """The views of a task; under equal seeds every policy and adapter gets the same."""
+    """The views of a task; with equal seeds every policy and adapter gets the same."""
     view_seed = derive_seed(seed, f"{task.id}/views")
     return views(task.demonstrations, task.test_input, view_seed, settings.n_permutations)
 
@@ -121,23 +116,16 @@ def solution_of(
     shown: Sequence[View], answers: Sequence[str], release_bugs: bool = False
 ) -> Solution:
     """Decode the answers, undo the views, and vote; an answer without a grid has no vote."""
-    grids = [decode_grid(answer, release_bugs) for answer in answers]
-    predictions = [
-        _undo(view, grid) for view, grid in zip(shown, grids, strict=True) if grid is not None
-    ]
-    read = zip(answers, grids, strict=True)
-    return Solution(
-        attempts=vote(predictions) or (),
-        predictions=tuple(predictions),
-        unreadable=tuple(answer for answer, grid in read if grid is None),
-    )
-
-
-def _undo(view: View, grid: Grid) -> Prediction:
-    """What an answer to a view says about the task itself."""
-    if view.inverter is None:
-        return Prediction(grid, None)
-    return Prediction(view.inverter(grid), str(view.inverter))
+    predictions, unreadable = [], []
+    for view, answer in zip(shown, answers, strict=True):
+        grid = decode_grid(answer, release_bugs)
+        if grid is None:
+            unreadable.append(answer)
+        elif view.inverter is None:
+            predictions.append(Prediction(grid, None))
+        else:
+            predictions.append(Prediction(view.inverter(grid), str(view.inverter)))
+    return Solution(vote(predictions) or (), tuple(predictions), tuple(unreadable))
 
 
 def record_of(
@@ -158,22 +146,21 @@ def record_of(
 
 
 def shorten(answer: str) -> str:
-    """The beginning of an answer, enough to see why it is no grid."""
+    """The beginning of an answer, enough to see why it is not a grid."""
     return answer if len(answer) <= SHOWN else f"{answer[:SHOWN]} ..."
 
 
 def read_outcomes(run: Run, wanted: Sequence[tuple[str, Task]]) -> list[Outcome]:
     """What predictions.jsonl says of the tries with these ids, in their order."""
     records = {record["id"]: record for record in run.records("predictions")}
-    return [_outcome(task, records[id]) for id, task in wanted]
-
-
-def _outcome(task: Task, record: Record) -> Outcome:
-    return Outcome(
-        id=record["id"],
-        task=task,
-        attempts=tuple(tuple(map(tuple, grid)) for grid in record.get("attempts", [])),
-        rejection=Rejection(**record["rejection"]) if "rejection" in record else None,
-        n_views=record.get("n_views", 0),
-        n_decoded=sum(voter["n"] for voter in record.get("votes", [])),
-    )
+    return [
+        Outcome(
+            id=record["id"],
+            task=task,
+            attempts=tuple(tuple(map(tuple, grid)) for grid in record.get("attempts", [])),
+            rejection=Rejection(**record["rejection"]) if "rejection" in record else None,
+            n_views=record.get("n_views", 0),
+            n_decoded=sum(voter["n"] for voter in record.get("votes", [])),
+        )
+        for task, record in ((task, records[id]) for id, task in wanted)
+    ]

@@ -14,6 +14,11 @@ from seal.prompt_files import Prompt, chat_ids, fill, load_prompt
 
 Messages = list[dict[str, str]]
 SELF_EDIT_FILE, PREDICTION_FILE = "self-edit.txt", "predict.txt"
+_PLACEHOLDERS = {
+    SELF_EDIT_FILE: (frozenset({"examples"}), ("prompt",)),
+    PREDICTION_FILE: (frozenset({"demonstrations", "query"}), ("system", "prompt")),
+}
+"""What each file must hold, and in which of its sections."""
 _MEND = "this domain needs an instruct model"
 
 
@@ -22,9 +27,7 @@ def self_edit_prompt(task: Task, settings: PromptSettings, tokenizer: Any) -> li
 
     Raises UserError for a prompt file or a chat template that cannot be used.
     """
-    messages = _messages(
-        _self_edit_file(settings), {"examples": examples_text(task.demonstrations)}
-    )
+    messages = _messages(SELF_EDIT_FILE, settings, examples=examples_text(task.demonstrations))
     return chat_ids(messages, tokenizer, settings.prompt_folder / SELF_EDIT_FILE, mend=_MEND)
 
 
@@ -40,28 +43,22 @@ def prediction_messages(
     demonstrations: Sequence[Pair], grid: Grid, settings: PromptSettings
 ) -> Messages:
     """Demonstrations in the system message, the query in the user's (golden A3)."""
-    values = {"demonstrations": demonstrations_text(demonstrations), "query": query_text(grid)}
-    return _messages(_prediction_file(settings), values)
+    shown = demonstrations_text(demonstrations)
+    return _messages(PREDICTION_FILE, settings, demonstrations=shown, query=query_text(grid))
 
 
 def check_prompts(settings: PromptSettings) -> None:
     """Load both prompts, so that a mistake in a file costs no work; raises UserError."""
-    _self_edit_file(settings)
-    _prediction_file(settings)
+    for file in _PLACEHOLDERS:
+        _load(file, settings)
 
 
-def _self_edit_file(settings: PromptSettings) -> Prompt:
-    return load_prompt(settings.prompt_folder / SELF_EDIT_FILE, frozenset({"examples"}))
+def _load(file: str, settings: PromptSettings) -> Prompt:
+    return load_prompt(settings.prompt_folder / file, *_PLACEHOLDERS[file])
 
 
-def _prediction_file(settings: PromptSettings) -> Prompt:
-    placeholders = frozenset({"demonstrations", "query"})
-    return load_prompt(
-        settings.prompt_folder / PREDICTION_FILE, placeholders, required_in=("system", "prompt")
-    )
-
-
-def _messages(prompt: Prompt, values: dict[str, str]) -> Messages:
+def _messages(file: str, settings: PromptSettings, **values: str) -> Messages:
+    prompt = _load(file, settings)
     # A section's last line break ends the section; all others are part of the message
     sections = (("system", prompt.system), ("user", prompt.prompt))
     return [

@@ -1,13 +1,13 @@
 """Augmenters: ways to make another task out of an ARC task by transforming its grids (golden A1).
 
-An augmenter is a value: it compares by what it does, and `str` gives the release's name of it. All
-but RandomTranslateXY are functions from grid to grid, which know nothing of the item around it.
+An augmenter is a value: it compares by what it does. All but RandomTranslateXY are functions from
+grid to grid, which know nothing of the item around it.
 """
 
 from collections.abc import Callable, Iterable
 from copy import copy
-from dataclasses import dataclass
-from itertools import chain
+from dataclasses import dataclass, fields
+from itertools import chain, compress
 from random import Random
 from typing import NamedTuple
 
@@ -29,22 +29,25 @@ class Augmentations(NamedTuple):
 
 
 @dataclass(frozen=True)
-class IdentityAugmenter:
-    """The grid itself, as a part of Concat."""
+class _Named:
+    """`str` gives an augmenter the release's name: its class with the values of its fields."""
 
     def __str__(self) -> str:
-        return "IdentityAugmenter()"
+        values = [getattr(self, field.name) for field in fields(self)]
+        return f"{type(self).__name__}({_names(values)})"
+
+
+@dataclass(frozen=True)
+class IdentityAugmenter(_Named):
+    """The grid itself, as a part of Concat."""
 
     def __call__(self, grid: Grid) -> Grid:
         return grid
 
 
 @dataclass(frozen=True)
-class Transpose:
+class Transpose(_Named):
     """Rows become columns."""
-
-    def __str__(self) -> str:
-        return "Transpose()"
 
     def __call__(self, grid: Grid) -> Grid:
         return transpose(grid)
@@ -56,13 +59,10 @@ class Transpose:
 
 
 @dataclass(frozen=True)
-class Flip:
+class Flip(_Named):
     """Rows (axis 0) or columns (axis 1) in reverse order."""
 
     axis: int
-
-    def __str__(self) -> str:
-        return f"Flip({self.axis})"
 
     def __call__(self, grid: Grid) -> Grid:
         return grid[::-1] if self.axis == 0 else tuple(row[::-1] for row in grid)
@@ -74,13 +74,10 @@ class Flip:
 
 
 @dataclass(frozen=True)
-class Rotate:
+class Rotate(_Named):
     """Turn counter-clockwise by 90, 180 or 270 degrees; other angles raise ValueError when used."""
 
     degrees: int
-
-    def __str__(self) -> str:
-        return f"Rotate({self.degrees})"
 
     def __call__(self, grid: Grid) -> Grid:
         match self.degrees:
@@ -114,26 +111,20 @@ class Reflect:
 
 
 @dataclass(frozen=True)
-class IncreaseHeight:
+class IncreaseHeight(_Named):
     """Every row `factor` times in succession."""
 
     factor: int
-
-    def __str__(self) -> str:
-        return f"IncreaseHeight({self.factor})"
 
     def __call__(self, grid: Grid) -> Grid:
         return tuple(row for row in grid for _ in range(self.factor))
 
 
 @dataclass(frozen=True)
-class IncreaseWidth:
+class IncreaseWidth(_Named):
     """Every column `factor` times in succession."""
 
     factor: int
-
-    def __str__(self) -> str:
-        return f"IncreaseWidth({self.factor})"
 
     def __call__(self, grid: Grid) -> Grid:
         # zip puts copies of a row cell beside cell, without a loop over cells in Python
@@ -141,27 +132,21 @@ class IncreaseWidth:
 
 
 @dataclass(frozen=True)
-class IncreaseResolution:
+class IncreaseResolution(_Named):
     """Every cell becomes a block of `factor` x `factor` cells."""
 
     factor: int
-
-    def __str__(self) -> str:
-        return f"IncreaseResolution({self.factor})"
 
     def __call__(self, grid: Grid) -> Grid:
         return IncreaseHeight(self.factor)(IncreaseWidth(self.factor)(grid))
 
 
 @dataclass(frozen=True)
-class Repeat:
+class Repeat(_Named):
     """`times` copies below each other (axis 0), side by side (axis 1), or both ways (axis 2)."""
 
     axis: int
     times: int
-
-    def __str__(self) -> str:
-        return f"Repeat({self.axis}, {self.times})"
 
     def __call__(self, grid: Grid) -> Grid:
         if self.axis != 0:
@@ -188,7 +173,7 @@ class Chain:
 class Concat:
     """What several augmenters make of one grid, below each other (axis 0) or side by side (axis 1).
 
-    Raises ValueError on a grid of which they make grids that do not fit together.
+    Raises ValueError where their grids do not fit together.
     """
 
     augmenters: tuple[Augmenter, ...]
@@ -202,46 +187,33 @@ class Concat:
 
 
 @dataclass(frozen=True)
-class RandomTranslateXY:
+class RandomTranslateXY(_Named):
     """A random cyclic shift by 0 to 3 cells down and to the right; what leaves comes in again."""
-
-    def __str__(self) -> str:
-        return "RandomTranslateXY()"
 
     def __call__(self, item: Item, rng: Random, *, release_bugs: bool = False) -> Item:
         """Shift all grids of `item` alike, by less than the smallest height and width in it.
 
-        The release draws a shift for a pair's input and another one for its output, below the size
-        of either grid, and starts every pair of every item in the same state of the generator. So
+        The release draws one shift for a pair's input and one for its output, each below that
+        grid's size, and starts every pair of every item in the same state of the generator. So
         outputs move against inputs, small grids against larger ones, and all items of a task alike
         (golden A2, A4).
         """
-        pairs = (*item.demonstrations, item.test)
         if release_bugs:
-            shifted = [_shift_apart(pair, copy(rng)) for pair in pairs]
+            shifted = [_shift_apart(pair, copy(rng)) for pair in item.pairs]
         else:
-            down, right = _draw_shift([grid for pair in pairs for grid in pair], rng)
-            shifted = [Pair(*(_shift(grid, down, right) for grid in pair)) for pair in pairs]
+            down, right = _draw_shift([grid for pair in item.pairs for grid in pair], rng)
+            shifted = [Pair(*(_shift(grid, down, right) for grid in pair)) for pair in item.pairs]
         return Item(tuple(shifted[:-1]), shifted[-1])
 
 
 InvertibleAugmenter = Transpose | Flip | Rotate
-INVERTIBLE: tuple[InvertibleAugmenter, ...] = (
-    Transpose(),
-    Flip(0),
-    Flip(1),
-    Rotate(90),
-    Rotate(180),
-)
+INVERTIBLE = (Transpose(), Flip(0), Flip(1), Rotate(90), Rotate(180))
 """The transforms of test-time views, in the release's order (golden A5)."""
 
 _TURNS = (Rotate(90), Rotate(270), Rotate(180), Flip(0), Flip(1))
 _BASIC = (
     *_TURNS,
-    Reflect(0, reverse=True),
-    Reflect(1, reverse=True),
-    Reflect(0, reverse=False),
-    Reflect(1, reverse=False),
+    *(Reflect(axis, reverse) for reverse in (True, False) for axis in (0, 1)),
     RandomTranslateXY(),
     Transpose(),
 )
@@ -258,16 +230,11 @@ def transform_pair(pair: Pair, augmenter: Augmenter) -> Pair:
 def augmenters_for(augmentations: Augmentations) -> list[Augmenter | RandomTranslateXY]:
     """The augmenters that the switches stand for, in the release's order (golden A7)."""
     families = Augmentations(basic=_BASIC, size=_SIZE, chain=_CHAIN, repeat=_REPEAT)
-    return [
-        augmenter
-        for family, wanted in zip(families, augmentations, strict=True)
-        if wanted
-        for augmenter in family
-    ]
+    return list(chain.from_iterable(compress(families, augmentations)))
 
 
-def _names(augmenters: Iterable[Augmenter]) -> str:
-    return ", ".join(map(str, augmenters))
+def _names(values: Iterable[object]) -> str:
+    return ", ".join(map(str, values))
 
 
 def _join(grids: tuple[Grid, ...], axis: int) -> Grid:

@@ -1,7 +1,7 @@
 """ARC grids, and what makes one.
 
 A grid is a tuple of rows of colours 0-9, row 0 on top. Tuples compare, sort and hash by value, so
-grids can be counted, deduplicated and ordered without further ado.
+grids can be counted, deduplicated and ordered as they are.
 """
 
 from collections.abc import Sequence
@@ -16,14 +16,14 @@ COLORS = 10
 def as_grid(rows: object) -> Grid:
     """A grid from nested lists, as JSON has it.
 
-    Raises ValueError that says what is wrong: no rows, ragged rows, sizes beyond 30, cells that
-    are no integer from 0 to 9.
+    Raises ValueError that says what is wrong: no rows, ragged rows, sizes beyond 30, cells other
+    than integers from 0 to 9.
     """
     if not isinstance(rows, list | tuple) or not rows:
         raise ValueError("a grid is a list of rows, and there are none")
     for number, row in enumerate(rows):
         if not isinstance(row, list | tuple) or not row:
-            raise ValueError(f"row {number} is no list of cells")
+            raise ValueError(f"row {number} is not a list of cells")
         if len(row) != len(rows[0]):
             raise ValueError(f"row {number} has {len(row)} cells, row 0 has {len(rows[0])}")
         for cell in row:

@@ -14,13 +14,12 @@ def shuffle(demonstrations: tuple[Pair, ...], rng: Random) -> tuple[Pair, ...]:
 
 def permute_colors(item: Item, rng: Random) -> Item:
     """All grids of `item` in new colours, by one draw of `draw_colors`."""
-    pairs = (*item.demonstrations, item.test)
     # Most rows occur several times, so each is recoloured once and then shared
-    rows = set().union(*(grid for pair in pairs for grid in pair))
+    rows = set().union(*(grid for pair in item.pairs for grid in pair))
     table = draw_colors(set().union(*rows), rng)
     recolored = {row: tuple([table[color] for color in row]) for row in rows}
     *demonstrations, test = (
-        Pair(*(tuple([recolored[row] for row in grid]) for grid in pair)) for pair in pairs
+        Pair(*(tuple([recolored[row] for row in grid]) for grid in pair)) for pair in item.pairs
     )
     return Item(tuple(demonstrations), test)
 
@@ -28,8 +27,8 @@ def permute_colors(item: Item, rng: Random) -> Item:
 def draw_colors(used: Collection[int], rng: Random) -> list[int]:
     """What becomes of each of the colours 0-9 in a grid of the `used` ones; 0 stays 0.
 
-    Used colours become unused ones. Where there are too few of these, as many colours as are
-    missing trade places with any used colour that is not yet paired, themselves included.
+    Used colours become unused ones. Where n unused colours are missing, n used ones trade places
+    with used colours that are not yet paired, or stay what they are.
     """
     unpaired = sorted(set(used) - {0})
     rng.shuffle(unpaired)

@@ -18,12 +18,12 @@ _INT64 = range(-(2**63), 2**63)
 
 
 def grid_text(grid: Grid) -> str:
-    """The rows in brackets, one a line, cells parted by single blanks."""
+    """The rows in brackets, one a line, with single blanks between cells."""
     return "[" + "\n ".join(f"[{_cells(row)}]" for row in grid) + "]"
 
 
 def demonstrations_text(pairs: Iterable[Pair]) -> str:
-    """Each demonstration as query and answer with a line feed after it."""
+    """Each demonstration as query and answer, then a line feed."""
     return "".join(f"{query_text(pair.input)}{answer_text(pair.output)}\n" for pair in pairs)
 
 
@@ -56,16 +56,16 @@ def _cells(row: tuple[int, ...]) -> str:
 def decode_grid(text: str, release_bugs: bool = False) -> Grid | None:
     """The grid that a model's answer means, None where it means none.
 
-    Lenient as the release is (golden A3): brackets and number signs do not count, a fenced block
-    is preferred to what surrounds it, and a cell is whatever `int` accepts. What is then no ARC
-    grid is no prediction here: no cells, rows of unequal length, colours beyond 0-9, more than 30
-    rows or columns. With `release_bugs` all of these pass as in the release: the cells are cut
-    anew into as many equal rows as there were lines, which may be rows without cells, and wrap to
-    signed 8-bit numbers; None remains where they do not divide into the rows.
+    Lenient like the release (golden A3): brackets and number signs do not count, a fenced block
+    is preferred to what surrounds it, and a cell is whatever `int` accepts. The result must be an
+    ARC grid: no cells, rows of unequal length, colours beyond 0-9, more than 30 rows or columns
+    give None. With `release_bugs` all of these pass as in the release: the cells are cut again
+    into one equal row for each line, even a row without cells, and wrap to signed 8-bit numbers;
+    None remains where they do not divide into the rows.
     """
     try:
         rows = [[int(token) for token in line.split()] for line in _answer_lines(text)]
-        return _cut_anew(rows) if release_bugs else as_grid(rows)
+        return _cut_again(rows) if release_bugs else as_grid(rows)
     except ValueError:  # also what `int` raises for literals of thousands of digits
         return None
 
@@ -78,8 +78,8 @@ def _answer_lines(text: str) -> list[str]:
     return text.strip().replace("[", "").replace("]", "").split("\n")
 
 
-def _cut_anew(rows: list[list[int]]) -> Grid:
-    """As many equal rows, filled with the cells in reading order. Raises ValueError."""
+def _cut_again(rows: list[list[int]]) -> Grid:
+    """Equal rows, filled with the cells in reading order. Raises ValueError."""
     cells = list(chain.from_iterable(rows))
     width, left_over = divmod(len(cells), len(rows))
     if left_over or any(cell not in _INT64 for cell in cells):

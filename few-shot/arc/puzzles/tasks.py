@@ -1,4 +1,4 @@
-"""ARC tasks: demonstrations of one rule, and test inputs to which it is to be applied."""
+"""ARC tasks: demonstrations of one rule, and test inputs to apply it to."""
 
 import random
 import re
@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from arc.puzzles.grids import Grid, as_grid
 from arc.settings import TREE, TaskSettings
 from seal.errors import UserError
-from seal.records import read_json, read_text
+from seal.records import field, read_json, read_text
 
 PRESETS = TREE / "presets"
 """Lists of task ids that ship: `<preset>.txt`."""
@@ -27,14 +27,18 @@ class Pair(NamedTuple):
 
 
 class Item(NamedTuple):
-    """Demonstrations of a rule, and one pair to be predicted from them.
+    """A training example: demonstrations of a rule, and one pair to predict from them.
 
-    What a task is with one of its test inputs, and what a training example is with one of the
-    demonstrations left out. Compares and sorts by value.
+    Compares and sorts by value.
     """
 
     demonstrations: tuple[Pair, ...]
     test: Pair
+
+    @property
+    def pairs(self) -> tuple[Pair, ...]:
+        """All pairs, the test last."""
+        return (*self.demonstrations, self.test)
 
 
 @dataclass(frozen=True)
@@ -45,7 +49,7 @@ class Task:
     demonstrations: tuple[Pair, ...]
     test_input: Grid
     target: Grid | None
-    """None where the solution is not known."""
+    """None where the solution is unknown."""
 
 
 def load_tasks(path: Path, solutions: Path | None = None) -> list[Task]:
@@ -56,25 +60,27 @@ def load_tasks(path: Path, solutions: Path | None = None) -> list[Task]:
     - a folder of files with one task each, as in ARC's repository; the file's stem is the id;
     - one such file.
 
-    Targets come from the solutions file, {id: [grid, ...]}, which may hold further tasks; else from
-    the one beside `path` that is named "solutions" where `path` is named "challenges"; else from
-    the outputs of the test pairs, as far as there are any.
+    Targets come from the solutions file, {id: [grid, ...]}, which may hold further tasks. Without
+    it, they come from the file beside `path` that is named "solutions" where `path` is named
+    "challenges", or else from the outputs of the test pairs, where there are any.
 
     Raises UserError, with file, task and place, for anything missing or malformed.
     """
-    tasks = [task for entry in _entries(path) for task in _tasks_of(entry)]
+    tasks = [task for entry in _entries(path) for task in _tasks_of(*entry)]
     if not tasks:
         raise UserError(f"{path}: no tasks; add some")
-    solutions = solutions or _solutions_beside(path)
+    if solutions is None and "challenges" in path.name:
+        beside = path.with_name(path.name.replace("challenges", "solutions"))
+        solutions = beside if beside.exists() else None
     return tasks if solutions is None else _with_solutions(tasks, solutions)
 
 
 def select_tasks(
     tasks: Sequence[Task], task_ids: str | None, n_tasks: int | None, seed: int
 ) -> list[Task]:
-    """The tasks that a preset or a file of ids names, and of these `n_tasks` drawn by the seed.
+    """The tasks that a preset or a file of ids names, or `n_tasks` of them, drawn by the seed.
 
-    `task_ids` is a preset or a file with an id a line, "#" beginning a comment; the id of a task
+    `task_ids` is a preset or a file with an id a line; "#" begins a comment. The id of a task
     without an index means all its test inputs. Their order counts, and each task appears once. A
     draw depends on the set of tasks alone. None for either means all.
 
@@ -100,7 +106,7 @@ def read_tasks(settings: TaskSettings, seed: int) -> list[Task]:
 
 
 def require_targets(tasks: Sequence[Task]) -> None:
-    """Raises UserError if the solution of a task is not known."""
+    """Raises UserError if the solution of a task is unknown."""
     unsolved = [task.id for task in tasks if task.target is None]
     if unsolved:
         raise UserError(
@@ -109,81 +115,52 @@ def require_targets(tasks: Sequence[Task]) -> None:
         )
 
 
-# Reading
-
-
-class _Entry(NamedTuple):
-    """A task as JSON has it; `where` begins messages about it."""
-
-    id: str
-    where: str
-    content: Any
-
-
-def _entries(path: Path) -> list[_Entry]:
+def _entries(path: Path) -> list[tuple[str, Any, str]]:
+    """Id and JSON of every task, and the words that begin messages about it."""
     if path.is_dir():
         # macOS and editors leave hidden files about
         files = sorted(file for file in path.glob("*.json") if not file.name.startswith("."))
         if not files:
             raise UserError(f"{path}: no .json files; name the folder that holds the tasks")
-        return [_Entry(file.stem, str(file), read_json(file)) for file in files]
+        return [(file.stem, read_json(file), str(file)) for file in files]
     content = read_json(path)
     if not isinstance(content, dict):
         raise UserError(f"{path}: neither one task nor {{id: task}}; give ARC's or Kaggle's layout")
     if {"train", "test"} & content.keys():
-        return [_Entry(path.stem, str(path), content)]
-    return [_Entry(name, f"{path} task {name}", task) for name, task in content.items()]
+        return [(path.stem, content, str(path))]
+    return [(name, task, f"{path} task {name}") for name, task in content.items()]
 
 
-def _tasks_of(entry: _Entry) -> Iterator[Task]:
-    if not _ID.fullmatch(entry.id):
-        raise UserError(
-            f"{entry.where}: {entry.id!r} is no id of letters, digits, dots, dashes; rename it"
-        )
+def _tasks_of(id: str, content: Any, where: str) -> Iterator[Task]:
+    if not _ID.fullmatch(id):
+        raise UserError(f"{where}: {id!r} is not an id of letters, digits, dots, dashes; rename it")
     demonstrations = tuple(
-        Pair(_grid_at(pair, "input", where), _grid_at(pair, "output", where))
-        for where, pair in _pairs(entry, "train")
+        Pair(_grid_at(pair, "input", place), _grid_at(pair, "output", place))
+        for pair, place in _pairs(content, "train", where)
     )
-    for index, (where, pair) in enumerate(_pairs(entry, "test")):
-        test_input = _grid_at(pair, "input", where)
-        target = _grid_at(pair, "output", where) if "output" in pair else None
-        yield Task(f"{entry.id}-{index}", demonstrations, test_input, target)
+    for index, (pair, place) in enumerate(_pairs(content, "test", where)):
+        test_input = _grid_at(pair, "input", place)
+        target = _grid_at(pair, "output", place) if "output" in pair else None
+        yield Task(f"{id}-{index}", demonstrations, test_input, target)
 
 
-def _pairs(entry: _Entry, key: str) -> Iterator[tuple[str, Any]]:
-    pairs = _required(entry.content, key, entry.where)
+def _pairs(content: Any, key: str, where: str) -> list[tuple[Any, str]]:
+    """The JSON of the pairs under `key`, each with its place."""
+    pairs = field(content, key, object, where)
     if not isinstance(pairs, list) or not pairs:
-        raise UserError(f'{entry.where}: "{key}" must be a list with at least one pair; fill it in')
-    return ((f"{entry.where} {key}[{index}]", pair) for index, pair in enumerate(pairs))
-
-
-def _required(record: Any, key: str, where: str) -> Any:
-    if not isinstance(record, dict):
-        raise UserError(f'{where}: expected an object with "{key}", found {str(record)[:40]!r}')
-    if key not in record:
-        raise UserError(f'{where}: "{key}" is missing; add it')
-    return record[key]
+        raise UserError(f'{where}: "{key}" must be a list with at least one pair; fill it in')
+    return [(pair, f"{where} {key}[{index}]") for index, pair in enumerate(pairs)]
 
 
 def _grid_at(pair: Any, key: str, where: str) -> Grid:
-    return _grid(_required(pair, key, where), f"{where} {key}")
+    return _grid(field(pair, key, object, where), f"{where} {key}")
 
 
 def _grid(rows: Any, where: str) -> Grid:
     try:
         return as_grid(rows)
     except ValueError as error:
-        raise UserError(f"{where}: {error}; mend this grid") from None
-
-
-# Solutions
-
-
-def _solutions_beside(path: Path) -> Path | None:
-    if "challenges" not in path.name:
-        return None
-    beside = path.with_name(path.name.replace("challenges", "solutions"))
-    return beside if beside.exists() else None
+        raise UserError(f"{where}: {error}; fix this grid") from None
 
 
 def _with_solutions(tasks: list[Task], path: Path) -> list[Task]:
@@ -197,22 +174,18 @@ def _with_solutions(tasks: list[Task], path: Path) -> list[Task]:
             f"{path}: no solution for {len(missing)} of {len(named)} tasks, the first {missing[0]};"
             " give the solutions file of the same split"
         )
-    return [
-        replace(task, target=_grid(rows, f"{path} task {name} [{index}]"))
-        for name, group in named.items()
-        for index, (task, rows) in enumerate(_matched(group, content[name], f"{path} task {name}"))
-    ]
-
-
-def _matched(group: list[Task], solutions: Any, where: str) -> Iterator[tuple[Task, Any]]:
-    """A task's test inputs with their solutions."""
-    if not isinstance(solutions, list) or len(solutions) != len(group):
-        found = len(solutions) if isinstance(solutions, list) else f"{str(solutions)[:40]!r}"
-        raise UserError(
-            f"{where}: found {found}, and the task has {len(group)} test inputs; give a list with a"
-            " grid for each"
-        )
-    return zip(group, solutions, strict=True)
+    solved = []
+    for name, group in named.items():
+        grids, where = content[name], f"{path} task {name}"
+        if not isinstance(grids, list) or len(grids) != len(group):
+            found = len(grids) if isinstance(grids, list) else repr(str(grids)[:40])
+            raise UserError(
+                f"{where}: found {found}, and the task has {len(group)} test inputs; give a list"
+                " with a grid for each"
+            )
+        for index, (task, rows) in enumerate(zip(group, grids, strict=True)):
+            solved.append(replace(task, target=_grid(rows, f"{where} [{index}]")))
+    return solved
 
 
 def _by_name(tasks: Sequence[Task]) -> dict[str, list[Task]]:
@@ -223,11 +196,14 @@ def _by_name(tasks: Sequence[Task]) -> dict[str, list[Task]]:
     return groups
 
 
-# Ids
-
-
 def _named(tasks: Sequence[Task], task_ids: str) -> list[Task]:
-    path = _id_file(task_ids)
+    """The tasks of a preset or a file of ids, in its order."""
+    presets = {path.stem: path for path in sorted(PRESETS.glob("*.txt"))}
+    path = presets.get(task_ids, Path(task_ids))
+    if not path.exists():
+        raise UserError(
+            f"{task_ids}: neither a file of ids nor a preset; the presets are {', '.join(presets)}"
+        )
     known = _by_name(tasks) | {task.id: [task] for task in tasks}
     chosen: dict[str, Task] = {}
     for row, line in enumerate(read_text(path).split("\n"), start=1):
@@ -241,12 +217,3 @@ def _named(tasks: Sequence[Task], task_ids: str) -> list[Task]:
     if not chosen:
         raise UserError(f"{path}: no ids; write one a line")
     return list(chosen.values())
-
-
-def _id_file(task_ids: str) -> Path:
-    presets = {path.stem: path for path in sorted(PRESETS.glob("*.txt"))}
-    if task_ids not in presets and not Path(task_ids).exists():
-        raise UserError(
-            f"{task_ids}: neither a file of ids nor a preset; the presets are {', '.join(presets)}"
-        )
-    return presets.get(task_ids, Path(task_ids))

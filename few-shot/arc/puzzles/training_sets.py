@@ -1,7 +1,7 @@
 """Training sets: what a task's demonstrations teach without its test input (golden A4).
 
-Each demonstration in turn is to be predicted from the others, as they are and as the augmenters of
-a self-edit transform them. The release builds the same items, but in the order of Python sets.
+Each demonstration in turn is predicted from the others, as they are and as the augmenters of a
+self-edit transform them. The release builds the same items, but in the order of Python sets.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -54,11 +54,11 @@ def select_items(
 ) -> list[Encoded]:
     """What `encode` makes of a random choice of `limit` items, in random order.
 
-    `encode` returns None for an item that is too long, which then does not count. If no more than
-    `limit` items are left, those are returned in their own order.
+    Items for which `encode` returns None, as they are too long, do not count. If no more than
+    `limit` items are left, they keep their own order.
     """
     encoded: dict[int, Encoded] = {}
-    # Encoding costs more than all else here, so it ends when it is clear that there are too many
+    # Encoding costs most here, so it ends when it is clear that there are too many
     for number in Random(seed).sample(range(len(items)), len(items)):
         if (accepted := encode(items[number])) is not None:
             encoded[number] = accepted
@@ -68,10 +68,10 @@ def select_items(
 
 
 def initial_items(demonstrations: Sequence[Pair], leave_n: int) -> list[Item]:
-    """One item for each ordered choice of `leave_n` demonstrations, of which the first is the test.
+    """One item for each ordered choice of `leave_n` demonstrations; the first chosen is the test.
 
-    The others that were chosen are left out; the remaining ones keep their order. Demonstrations
-    that are alike lead to items that are.
+    The others that were chosen are left out; the remaining ones keep their order. Equal
+    demonstrations lead to equal items.
     """
     return [
         Item(
@@ -85,14 +85,12 @@ def initial_items(demonstrations: Sequence[Pair], leave_n: int) -> list[Item]:
 def transformed_items(
     demonstrations: Sequence[Pair], leave_n: int, augmenter: Augmenter
 ) -> list[Item]:
-    """The transformed initial items, but for those in which a grid is larger than 30 x 30."""
+    """The transformed initial items, without those in which a grid is larger than 30 x 30."""
     # Every demonstration is in many items, but is transformed only here
     transformed = [transform_pair(pair, augmenter) for pair in demonstrations]
     too_large = {pair for pair in transformed if not all(map(fits, pair))}
     return [
-        item
-        for item in initial_items(transformed, leave_n)
-        if too_large.isdisjoint((*item.demonstrations, item.test))
+        item for item in initial_items(transformed, leave_n) if too_large.isdisjoint(item.pairs)
     ]
 
 

@@ -16,7 +16,7 @@ class View(NamedTuple):
     demonstrations: tuple[Pair, ...]
     input: Grid
     inverter: InvertibleAugmenter | None
-    """Brings a predicted grid back to the task's own; None where it is there already."""
+    """Turns a predicted grid back into the task's own; None where nothing was transformed."""
 
 
 def views(
@@ -24,9 +24,9 @@ def views(
 ) -> list[View]:
     """At most (1 + permute_n) N + 5 views of a task with N demonstrations, no two alike.
 
-    N views leave out one demonstration each; then come `permute_n` random orders of the
-    demonstrations of each, and one view for each invertible transform, made of a random one of the
-    first N. Of views with the same grids, the first stays.
+    N views leave out one demonstration each. Then come `permute_n` random orders of each one's
+    demonstrations, and a view for each invertible transform, made of a random one of the first N.
+    Of views with the same grids, the first stays.
     """
     rng = Random(seed)
     plain = [

@@ -1,13 +1,13 @@
 """Two attempts at a test output from the predictions of many views of it (golden A6).
 
 A vote in two rounds. Every group of predictions, the whole first and then each view's, names three
-candidates; the candidates of all groups together name the attempts. A view so weighs as much as
+candidates; the candidates of all groups together name the attempts. So a view weighs as much as
 the whole, however few of its predictions could be read.
 
-The release lets the order of a Python set break ties. Here the values themselves do, so the
-attempts do not depend on the order of the predictions: of equally frequent grids the largest leads,
-while a majority of rows or columns takes the smallest. The two pull apart on purpose: where all
-grids are tied the second attempt then seldom repeats the first.
+The release lets the order of a Python set break ties. Here the values do, so the order of the
+predictions does not matter: of equally frequent grids the largest leads, while a majority of rows
+or columns takes the smallest. They differ on purpose: where all grids are tied, the second attempt
+then seldom repeats the first.
 """
 
 from collections import Counter
@@ -17,13 +17,13 @@ from typing import NamedTuple, TypeVar
 from arc.puzzles.grids import Grid, transpose
 
 VOTING_INVERTERS = (None, "Transpose()", "Flip(0)", "Flip(1)", "Rotate(180)", "Rotate(270)")
-"""The views that form a group of their own; predictions of any other count among the whole."""
+"""The views that form a group of their own; all others count among the whole alone."""
 
 _T = TypeVar("_T", bound=tuple)
 
 
 class Prediction(NamedTuple):
-    """A predicted output whose view is undone."""
+    """A predicted output, with its view undone."""
 
     grid: Grid
     inverter: str | None
@@ -35,27 +35,31 @@ def vote(predictions: Sequence[Prediction]) -> tuple[Grid, Grid] | None:
     if not predictions:
         return None
     whole = [prediction.grid for prediction in predictions]
-    views = {
-        inverter: [prediction.grid for prediction in predictions if prediction.inverter == inverter]
+    views = [
+        [prediction.grid for prediction in predictions if prediction.inverter == inverter]
         for inverter in VOTING_INVERTERS
-    }
-    groups = [group for group in (whole, *views.values()) if group]
+    ]
+    groups = [group for group in (whole, *views) if group]
     candidates = [candidate for group in groups for candidate in three_candidates(group)]
     first, second, third = three_candidates(candidates)
-    return first, _second_attempt(second, third, candidates, plain=views[None])
+    # The third if it is as frequent as the second, and plain views do not prefer the latter
+    plain = views[0]
+    if plain and candidates.count(second) == candidates.count(third):
+        second = second if plain.count(second) > plain.count(third) else third
+    return first, second
 
 
 def three_candidates(grids: Sequence[Grid]) -> tuple[Grid, Grid, Grid]:
-    """The most frequent of `grids`, of which there is at least one, and two alternatives.
+    """The most frequent of `grids`, which are not empty, and two alternatives.
 
-    The alternatives are the second and third most frequent; where there is none, or it is an
-    earlier candidate, the majority of rows or of columns, which no prediction need equal.
+    The alternatives are the second and third most frequent. Where there is none, or it is an
+    earlier candidate, the majority of rows or of columns stands in, which need not equal any grid.
     """
     counts = Counter(grids)
     distinct = sorted(counts, reverse=True)
     first = max(distinct, key=counts.__getitem__)
-    # Both the maximum and the sort keep ties in order, so among grids that tie for the lead the
-    # first candidate is not the last one ranked: of two such grids, it is ranked second as well.
+    # Maximum and sort both keep ties in order. So among grids that tie for the lead the first
+    # candidate is not ranked last: of two such grids, it is ranked second as well.
     ranking = sorted(distinct, key=counts.__getitem__)
     second = ranking[-2] if len(ranking) >= 2 else first
     third = ranking[-3] if len(ranking) >= 3 else first
@@ -69,7 +73,7 @@ def three_candidates(grids: Sequence[Grid]) -> tuple[Grid, Grid, Grid]:
 def row_majority(grids: Sequence[Grid]) -> Grid:
     """The most frequent shape, filled with the most frequent row at each index.
 
-    A grid of that width has a say in every row that it has, whatever its height.
+    All grids of that width take part, whatever their height, in the rows that they have.
     """
     height, width = _most_frequent([_shape(grid) for grid in grids])
     return tuple(
@@ -89,17 +93,8 @@ def _majority(taken: Sequence[Grid], grids: Sequence[Grid]) -> Grid:
     return column_majority(grids) if by_rows in taken else by_rows
 
 
-def _second_attempt(
-    second: Grid, third: Grid, candidates: Sequence[Grid], plain: Sequence[Grid]
-) -> Grid:
-    """The second candidate, or the third if it is as frequent and plain views do not prefer it."""
-    if not plain or candidates.count(second) != candidates.count(third):
-        return second
-    return second if plain.count(second) > plain.count(third) else third
-
-
 def _most_frequent(values: Sequence[_T]) -> _T:
-    """The most frequent value, of equally frequent ones the smallest."""
+    """The most frequent value; the smallest of equally frequent ones."""
     counts = Counter(values)
     return max(sorted(counts), key=counts.__getitem__)
 

@@ -10,9 +10,8 @@ from knowledge.data.passages import Passage
 from knowledge.data.prompts import self_edit_prompt, self_edit_values
 from knowledge.method.writers import Assignment, PolicyWriter, Writer, write_texts
 from knowledge.settings import SelfEditSettings
-from seal.errors import UserError
 from seal.loop.policy import Policy
-from seal.records import read_jsonl
+from seal.loop.self_edit_files import first_self_edits
 from seal.run import Run
 
 
@@ -90,24 +89,8 @@ def prompt_for(
 def read_self_edits(path: Path, passages: Sequence[Passage], k: int) -> list[SelfEdit]:
     """The first k self-edits per passage of a file that `sample_self_edits` wrote.
 
-    Raises UserError naming the file and the row that is no self-edit, or the passage that has
-    fewer than k.
+    Raises UserError as `first_self_edits` does.
     """
-    by_passage: dict[str, list[SelfEdit]] = {}
-    for row, record in enumerate(read_jsonl(path), start=1):
-        try:
-            self_edit = SelfEdit(**record)
-        except TypeError as error:
-            raise UserError(
-                f"{path} row {row} is no self-edit ({error}); use a self_edits.jsonl written by"
-                " generate_self_edits.py"
-            ) from None
-        by_passage.setdefault(self_edit.passage_id, []).append(self_edit)
-    for passage in passages:
-        found = len(by_passage.get(passage.id, []))
-        if found < k:
-            raise UserError(
-                f"{path}: passage {passage.id} has {found} self-edits, {k} are wanted; check"
-                " --passages, --n_passages, --round and --k, and whether its run left some missing"
-            )
-    return [self_edit for passage in passages for self_edit in by_passage[passage.id][:k]]
+    flags = "--passages, --n_passages, --round and --k, and whether its run left some missing"
+    passage_ids = [passage.id for passage in passages]
+    return first_self_edits(path, SelfEdit, "passage", passage_ids, k, flags)

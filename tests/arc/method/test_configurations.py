@@ -249,7 +249,7 @@ def test_what_makes_two_self_edits_the_same():
     )
     same = [reordered, self_edit(num_train_epochs=2.0), self_edit(comment=1), f" {self_edit()}"]
     assert {configuration_key(text) for text in same} == {configuration_key(self_edit())}
-    # On as well, and so trained alike, but not equal
+    # On as well, so training is the same, but they are not equal
     on = [self_edit(use_size_augmentations=value) for value in (True, 2, "true")]
     assert len({configuration_key(text) for text in on}) == 3
 

@@ -14,7 +14,7 @@ def numbers(text: str) -> list[int]:
     return [int(number.replace(",", "")) for number in re.findall(r"\d[\d,]*", text)]
 
 
-def test_every_figure_of_the_estimate():
+def test_every_number_of_the_estimate():
     settings = InnerLoopSettings(max_steps=60, n_permutations=0)
     views = sum(len(task_views(task, settings, 7)) for task in (MOTH, FERRY))
     n_tasks, self_edits, adapters, steps, answers = numbers(

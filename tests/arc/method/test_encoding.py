@@ -96,7 +96,7 @@ def assert_sound(item, tokenizer, prompts=SHIPPED):
     asked = prediction_prompt(item.demonstrations, item.test.input, prompts, tokenizer)
     ids = encoded.input_ids.tolist()
     assert (encoded.input_ids.dtype, encoded.n_prompt) == (np.int32, len(asked))
-    # The model is asked in the very tokens that it is trained on
+    # The model is asked in the same tokens that it is trained on
     assert ids[: len(asked)] == asked
     answer = ids[len(asked) :]
     assert tokenizer.decode(answer) == answer_text(item.test.output) + tokenizer.eos_token

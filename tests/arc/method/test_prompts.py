@@ -23,7 +23,7 @@ QUERY = "[[0 1 2]\n [3 1 0]] -> "
 
 @pytest.fixture
 def prompts(tmp_path):
-    """Settings with a folder of prompt files, of which some are replaced."""
+    """Settings with a folder of prompt files, some replaced."""
 
     def write(**files: str) -> PromptSettings:
         for name in ("self-edit", "predict"):

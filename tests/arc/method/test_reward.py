@@ -9,11 +9,11 @@ from arc.method.configurations import Configuration, Rejection, to_json
 from arc.method.outer_loop import TaskDomain
 from arc.method.prediction import Outcome
 from arc.method.reward import Reward, inner_loop_trials, measure_rewards, rewards_of, summarize
-from arc.method.self_edits import SelfEdit, oracle_self_edits
+from arc.method.self_edits import ORACLE, SelfEdit, given_self_edits
 from arc.puzzles.augmenters import Augmentations
 from arc.puzzles.rendering import answer_text
 from arc.puzzles.tasks import Task
-from arc.settings import InnerLoopSettings
+from arc.settings import InnerLoopSettings, OracleSettings
 from seal.records import read_jsonl
 from seal.run import Run
 from tests.arc.policies import (
@@ -87,7 +87,7 @@ def test_self_edits_of_a_task_that_say_the_same_share_an_inner_loop():
 
 
 def test_repeats_of_the_oracle_are_inner_loops_of_their_own():
-    trials = inner_loop_trials([MOTH], oracle_self_edits(ONE_STEP, [MOTH], 3))
+    trials = inner_loop_trials([MOTH], given_self_edits(ORACLE, [MOTH], 3, OracleSettings()))
     assert [(trial.id, trial.repeat) for trial in trials] == [(f"moth-0/{n}", n) for n in range(3)]
 
 

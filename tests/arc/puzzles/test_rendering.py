@@ -1,4 +1,4 @@
-"""What is rendered reads back; what is no grid is no prediction."""
+"""What is rendered reads back; what is not a grid is not a prediction."""
 
 import pytest
 from hypothesis import given
@@ -107,7 +107,7 @@ def test_what_only_the_release_lets_pass(text, released):
 
 @given(st.text("0123456789 \n[]#`-x", max_size=60))
 def test_any_text_is_a_grid_or_no_prediction(text):
-    """Whatever passes by default, the release reads alike."""
+    """Whatever passes by default, the release reads in the same way."""
     grid = decode_grid(text)
     if grid is not None:
         assert decode_grid(text, release_bugs=True) == grid == decode_grid(answer_text(grid))

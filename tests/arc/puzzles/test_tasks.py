@@ -123,8 +123,8 @@ def test_every_layout_gives_the_same_tasks(tmp_path_factory, pairs):
         ({}, "t.json: no tasks"),
         ({"a": 3}, "t.json task a: expected an object with \"train\", found '3'"),
         ({"a": TASK, "b": {}}, 't.json task b: "train" is missing'),
-        ({"../a": TASK}, "t.json task ../a: '../a' is no id"),
-        ({"": TASK}, "is no id"),
+        ({"../a": TASK}, "t.json task ../a: '../a' is not an id"),
+        ({"": TASK}, "is not an id"),
         ({"test": TASK["test"]}, 't.json: "train" is missing'),
         ({"train": TASK["train"]}, 't.json: "test" is missing'),
     ],
@@ -194,7 +194,7 @@ def test_a_folder_names_the_file_at_fault(tmp_path, write):
     assert f'{tmp_path.name}/b.json: "test" is missing' in refusal(tmp_path)
     write("b.json", SOLVED)
     write("no id.json", SOLVED)
-    assert "no id.json: 'no id' is no id" in refusal(tmp_path)
+    assert "no id.json: 'no id' is not an id" in refusal(tmp_path)
 
 
 def test_targets_can_be_required(write):
@@ -314,7 +314,7 @@ def test_arc_with_its_presets(split, inputs, released, papers):
     assert len(tasks) == len({task.id for task in tasks}) == inputs
     assert len(select_tasks(tasks, f"release-{split}", None, 0)) == released
     assert len(select_tasks(tasks, f"paper-{split}", None, 0)) == papers
-    # Those of which the small model has tokens for every cell
+    # Those with a token of the small model for every cell
     small = [task.id for task in tasks if largest_side(task) <= 6]
     assert ids(select_tasks(tasks, f"small-grids-{split}", None, 0)) == small
 

@@ -22,7 +22,7 @@ INPUT = ((1, 2, 3), (4, 5, 6))
 
 
 def test_order_and_number():
-    # Of nine demonstrations' many orders, two draws are not alike
+    # Nine demonstrations have so many orders that two draws differ
     found = views(PAIRS, INPUT, seed=1)
     plain, permuted, transformed = found[:10], found[10:30], found[30:]
     for number, view in enumerate(plain):

@@ -53,7 +53,7 @@ def test_read_back(tmp_path):
     with pytest.raises(UserError, match="passage p0 has 2 self-edits, 3 are wanted"):
         read_self_edits(path, PASSAGES, k=3)
     write_jsonl(path, [{"id": "p0/implications/0", "text": "x"}])
-    with pytest.raises(UserError, match=r"self_edits\.jsonl row 1 is no self-edit"):
+    with pytest.raises(UserError, match=r"self_edits\.jsonl row 1 is not a self-edit"):
         read_self_edits(path, PASSAGES, k=1)
 
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from peft import PeftModel
 
-from benchmarks.hf_trainer import train_with_trainer
+from benchmarks.timing.hf_trainer import train_with_trainer
 from seal.errors import UserError
 from seal.lora import PaddingLoss, train_adapters
 from seal.lora.bank import AdapterBank, find_targets

@@ -52,7 +52,7 @@ def shape_of(model: PreTrainedModel, targets: Sequence[str], rank: int) -> Shape
 
 
 def training_seconds(job: AdapterJob, shape: Shape, speed: Speed) -> float:
-    """Seconds of all steps of `job`, of which each token is computed once per epoch."""
+    """Seconds of all steps of `job`; each token is computed once per epoch."""
     per_sequence = []
     for input_ids, labels in job.sequences:
         packed = pack_sequence(input_ids, labels)

@@ -1,8 +1,6 @@
 """The inner loops that benchmarks train: the release's own self-edits, the paper's settings."""
 
 import json
-import os
-import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,16 +8,12 @@ from typing import Literal
 
 from transformers import PreTrainedTokenizerBase
 
+from knowledge.method.training_texts import training_sequences, training_texts
 from seal.errors import UserError
 from seal.lora import AdapterJob, PaddingLoss
 
-sys.path.append(str(Path(__file__).resolve().parents[1] / "general-knowledge"))
-
-from knowledge.method.training_texts import training_sequences, training_texts
-
 TARGETS = ["q_proj", "v_proj"]
 SELF_EDITS = "seal-release/general-knowledge/data/synthetic_data/eval/base_val.json"
-DEFAULT_DATA = Path(os.environ.get("SEAL_DATA", "../shared/data"))
 
 
 def read_self_edits(data: Path, count: int) -> list[list[str]]:

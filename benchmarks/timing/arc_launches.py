@@ -6,16 +6,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from arc_jobs import CALLS, RandomPolicy
-from part_clock import PartClock
 from transformers import PreTrainedTokenizerBase
 
 from arc.settings import TARGET_MODULES
-from presets import build_model
 from seal.loop.policy import Policy
 from seal.lora import AdapterJob, train_adapters
 from seal.lora import loop as lora_training
 from seal.sampling import SampleRequest, SamplingParameters
+from timing.arc_jobs import CALLS, RandomPolicy
+from timing.part_clock import PartClock
+from timing.presets import build_model
 
 STEPS = 24
 VIEWS = 12
@@ -34,7 +34,7 @@ class Launch:
 
 
 def measure_launches(slots: Sequence[int], tokenizer: PreTrainedTokenizerBase) -> list[Launch]:
-    """One figure for each number of adapters side by side."""
+    """One measurement for each number of adapters side by side."""
     model = build_model("llama-3.2-1b-layers", len(tokenizer), torch.device("cpu"))
     policy = RandomPolicy(model, tokenizer)
     _measure(policy, 1)  # memory is there

@@ -1,23 +1,11 @@
 """The inner loops on ARC tasks that benchmarks run: real tasks, models of random weights."""
 
-import os
-import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
-
-from seal.loop.policy import Policy
-from seal.lora import AdapterJob
-from seal.lora import loop as lora_training
-from seal.lora import train as lora
-from seal.lora.bank import AdapterBank
-from seal.samplers.in_process import TransformersSampler, share_weights
-from seal.seeds import derive_seed
-
-sys.path.append(str(Path(__file__).resolve().parents[1] / "few-shot"))
 
 from arc.method import inner_loop, prediction
 from arc.method.configurations import Configuration, load_oracle
@@ -26,8 +14,14 @@ from arc.puzzles.rendering import demonstrations_text
 from arc.puzzles.tasks import Task, load_tasks, select_tasks
 from arc.settings import PROMPTS, InnerLoopSettings
 from arc.small_world.format_model import train_grid_tokenizer
+from seal.loop.policy import Policy
+from seal.lora import AdapterJob
+from seal.lora import loop as lora_training
+from seal.lora import train as lora
+from seal.lora.bank import AdapterBank
+from seal.samplers.in_process import TransformersSampler, share_weights
+from seal.seeds import derive_seed
 
-DEFAULT_DATA = Path(os.environ.get("SEAL_DATA", "../shared/data"))
 SEED = 0
 CALLS = {
     (inner_loop, "training_items"): "items",
