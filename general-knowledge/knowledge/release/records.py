@@ -6,28 +6,13 @@ from pathlib import Path
 from typing import Literal
 
 from knowledge.data.passages import Passage, Question
+from knowledge.method.scores import JudgedAnswer
 
-Side = Literal["before", "after"]
+Stage = Literal["before", "after"]
 """Answers before the update, or after it: the release's baseline and adapter."""
 
-PREFIXES: dict[Side, str] = {"before": "baseline", "after": "adapter"}
+PREFIXES: dict[Stage, str] = {"before": "baseline", "after": "adapter"}
 """What names of fields begin with."""
-
-
-@dataclass(frozen=True)
-class Answered:
-    """A question, what was answered, and the verdict on it (None: ungraded)."""
-
-    passage_id: str
-    title: str
-    question: str
-    gold: str
-    answer: str
-    correct: bool | None
-    trial: str
-    """The same for all answers of one inner loop."""
-    probability: float | None = None
-    """What a calibrated judge gave; None from others."""
 
 
 @dataclass(frozen=True)
@@ -48,8 +33,8 @@ class RatedSelfEdit:
     text: str
     stats: Mapping[str, float | None]
     """The release's statistics of this self-edit."""
-    repetitions: Mapping[Side, Mapping[int, tuple[Answered, ...]]]
-    """Side to repetition to answers; empty in files without records."""
+    repetitions: Mapping[Stage, Mapping[int, tuple[JudgedAnswer, ...]]]
+    """Stage to repetition to answers; empty in files without records."""
 
     @property
     def reward(self) -> float | None:
@@ -83,19 +68,13 @@ class Examinations:
     @property
     def passages(self) -> list[Passage]:
         """The passages with the questions that the first inner loop of each was asked."""
-        return [
-            Passage(
-                article.passage_id,
-                article.title,
-                article.context,
-                tuple(
-                    Question(answered.question, answered.gold)
-                    for self_edit in article.self_edits[:1]
-                    for answered in next(iter(self_edit.repetitions["after"].values()), ())
-                ),
-            )
-            for article in self.articles
-        ]
+        passages = []
+        for article in self.articles:
+            loops = [s.repetitions["after"].values() for s in article.self_edits[:1]]
+            asked = [Question(a.question, a.gold) for first in loops for a in next(iter(first), ())]
+            about = (article.passage_id, article.title, article.context)
+            passages.append(Passage(*about, tuple(asked)))
+        return passages
 
 
 @dataclass(frozen=True)
@@ -110,15 +89,15 @@ class Pretraining:
     """0 if the file does not say."""
     k: int
     seed: int | None
-    stated: Mapping[Side, float | None]
-    verdicts: Mapping[Side, Sequence[bool]]
-    """Question by question; a side that was not asked or not kept is absent."""
-    answers: Mapping[Side, Sequence[str]]
+    stated: Mapping[Stage, float | None]
+    verdicts: Mapping[Stage, Sequence[bool]]
+    """Question by question; without a stage that was not asked or not kept."""
+    answers: Mapping[Stage, Sequence[str]]
 
 
 @dataclass(frozen=True)
 class Sequences:
-    """Accuracies [R, K] over several sequences of K edits (`knowledge.experiments.retention`)."""
+    """Accuracies [R, K] over several sequences of K edits; see `knowledge.experiments.retention`."""
 
     path: Path
     mean: list[list[float]]
