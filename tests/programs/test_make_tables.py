@@ -79,7 +79,7 @@ def test_a_mistake_is_one_line(tmp_path, capsys):
     with pytest.raises(SystemExit) as ended:
         run("make_tables", "--release", tmp_path / "none", "--output", tmp_path)
     assert ended.value.code == 2
-    assert "is no folder" in capsys.readouterr().err
+    assert "is not a folder" in capsys.readouterr().err
 
 
 def test_import_reports_what_is_missing_and_unreadable(small, tmp_path, capsys):
@@ -127,7 +127,7 @@ def test_figures_of_the_paper_alone(tmp_path, capsys):
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory) -> Path:
-    """The figures of all that there is of the release."""
+    """The numbers of all that there is of the release."""
     out = tmp_path_factory.mktemp("whole")
     run("make_tables", "--release", shared_data("seal-release"), "--output", out)
     return out / "tables.json"

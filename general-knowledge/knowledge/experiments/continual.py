@@ -1,9 +1,9 @@
 """Self-edits one after the other: what does a model keep of its earlier ones? (Paper, section 5.)
 
-For each passage of a sequence the policy as it has become writes a self-edit and learns it; then it
-is asked about all passages so far. Merging after every step would take a copy of the weights, and a
-server of its own, for every sequence. Here nothing is merged: a sequence's adapters are kept as one
-adapter of growing rank, under which the next step samples, trains and answers (`seal.lora.chain`).
+For each passage of a sequence the edited policy writes a self-edit and learns it; then it is asked
+about all passages so far. Merging after every step would take a copy of the weights, and a server
+of its own, for every sequence. Here nothing is merged: the adapters of a sequence are kept as one
+adapter of growing rank, with which the next step samples, trains and answers (`seal.lora.chain`).
 So all sequences share one frozen model, and go through their steps side by side.
 """
 
@@ -27,7 +27,7 @@ from seal.run import Run
 from seal.seeds import derive_seed
 
 Adapters = Mapping[str, Path]
-"""Id of a sequence, or of its passage, to the adapter that its edits so far make up, if any."""
+"""Id of a sequence, or of its passage, to the adapter of its edits so far, if any."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +51,16 @@ class EditSequence:
     def trial_id(self, edits: int, passage: Passage) -> str:
         """The id of a cell's answers and grades: a row of the sequence's matrix, and a column."""
         return f"{self.id}/{edits}/{passage.id}"
+
+
+def all_trials(sequences: Sequence[EditSequence]) -> list[Trial]:
+    """What is asked of all sequences, before any edit and after each."""
+    return [
+        trial
+        for sequence in sequences
+        for edits in range(len(sequence.passages) + 1)
+        for trial in sequence.trials(edits)
+    ]
 
 
 def cut_into_sequences(
@@ -87,8 +97,7 @@ def run_sequences(
         for group in groups:
             _Group(run, group, policy, judge, settings, seed).work_off(bar.update)
     shutil.rmtree(run.path("adapters"), ignore_errors=True)
-    trials = [t for s in sequences for edits in range(rows) for t in s.trials(edits)]
-    grade_missing(run, trials, judge, settings)
+    grade_missing(run, all_trials(sequences), judge, settings)
 
 
 class _Group:
@@ -128,8 +137,7 @@ class _Group:
     def _adapters_after(self, edits: int) -> Adapters:
         """The adapters after so many edits; trained, from those before, unless they are there.
 
-        Those of one step are on the disk at a time. Whether they are whole, their folder's name
-        says, which they get last.
+        The disk holds those of one step at a time. Their folder gets its name when they are whole.
         """
         if edits == 0:
             return {}
@@ -154,15 +162,13 @@ class _Group:
         self_edits, _ = write_self_edits(
             self._run, list(passages.values()), writer, self._settings, self._seed
         )
-        texts: dict[str, dict[str, None]] = {passage.id: {} for passage in passages.values()}
-        by_id = {passage.id: passage for passage in passages.values()}
+        texts: dict[str, list[str]] = {of: [] for of in passages}
+        of_passage = {passage.id: of for of, passage in passages.items()}
         for self_edit in self_edits:
-            passage = by_id[self_edit.passage_id]
-            # Once each, though the passage comes with every self-edit
-            texts[passage.id] |= dict.fromkeys(
-                self_edit_texts(passage, self_edit.text, self._settings)
-            )
-        return {of: tuple(texts[passage.id]) for of, passage in passages.items()}
+            of = of_passage[self_edit.passage_id]
+            texts[of] += self_edit_texts(passages[of], self_edit.text, self._settings)
+        # Once each, though the passage comes with every self-edit
+        return {of: tuple(dict.fromkeys(of_sequence)) for of, of_sequence in texts.items()}
 
     def _train(
         self, edits: int, texts: Mapping[str, tuple[str, ...]], before: Adapters, folder: Path

@@ -5,18 +5,19 @@ from dataclasses import asdict
 from pathlib import Path
 
 from knowledge.method.round_statistics import accuracy
-from knowledge.release.records import Dataset, Examinations, Pretraining, RatedSelfEdit, Sequences
-from knowledge.release.results import (
-    RELEASED_JUDGE,
-    System,
-    of_examinations,
-    of_pretraining,
-    pool_sequences,
+from knowledge.method.scores import Scores
+from knowledge.release.records import (
+    PREFIXES,
+    Dataset,
+    Examinations,
+    Pretraining,
+    RatedSelfEdit,
+    Sequences,
 )
+from knowledge.release.results import RELEASED_JUDGE, pool_sequences, scores_of
 from knowledge.release.row_of_file import identify, is_ranking, prompt_kind
 from knowledge.release.scan import Release
 from knowledge.release.verify import selected_rows
-from knowledge.tables.compare import passage_lists
 from seal.records import Record
 
 Exported = tuple[Path, list[Record]]
@@ -28,27 +29,19 @@ def exported(release: Release) -> Iterator[Exported]:
     for dataset in release.of(Dataset):
         if any(dataset.self_edits):
             yield _path("self_edits", dataset.path), self_edit_records(dataset)
-    for file in release.of(Examinations):
-        if is_ranking(file):
+    pools = release.passage_lists()
+    for file in [*release.of(Examinations), *release.of(Pretraining)]:
+        if isinstance(file, Examinations) and is_ranking(file):
             yield _path("rewards", file.path), reward_records(file)
             rows = [{"prompt": prompt, "completion": text} for prompt, text in selected_rows(file)]
             yield _path("sft", file.path), rows
-        for side in ("before", "after"):
-            yield from _answers(file.path, side, of_examinations(file, side))
-    pools = passage_lists(release)
-    for file in release.of(Pretraining):
-        for side in ("before", "after"):
-            yield from _answers(file.path, side, of_pretraining(file, side, pools))
+        for stage in PREFIXES:
+            if records := answer_records(scores_of(file, stage, pools)):
+                yield _path("answers", file.path, f".{stage}"), records
 
 
-def _path(kind: str, source: Path, side: str = "") -> Path:
-    stem = f"{source.stem}.{side}" if side else source.stem
-    return Path(kind) / source.parent / f"{stem}.jsonl"
-
-
-def _answers(path: Path, side: str, system: System) -> Iterator[Exported]:
-    if system.answers:
-        yield _path("answers", path, side), answer_records(system)
+def _path(kind: str, source: Path, suffix: str = "") -> Path:
+    return Path(kind) / source.parent / f"{source.stem}{suffix}.jsonl"
 
 
 def self_edit_records(dataset: Dataset) -> list[Record]:
@@ -88,7 +81,7 @@ def _accuracies(self_edit: RatedSelfEdit) -> list[float]:
     return [accuracy([bool(answered.correct) for answered in answers]) for answers in after]
 
 
-def answer_records(system: System) -> list[Record]:
+def answer_records(scores: Scores) -> list[Record]:
     """Graded answers, as grade_answers.py reads and writes them."""
     return [
         {
@@ -102,7 +95,7 @@ def answer_records(system: System) -> list[Record]:
             "probability": None if answer.correct is None else float(answer.correct),
             "judge": RELEASED_JUDGE,
         }
-        for number, answer in enumerate(system.answers)
+        for number, answer in enumerate(scores.answers)
     ]
 
 

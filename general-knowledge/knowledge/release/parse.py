@@ -8,15 +8,15 @@ Layouts, of both versions of the release:
 - finetuning rows: JSON Lines of {prompt, completion}.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from math import isfinite
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from knowledge.data.passages import group_rows, load_passages
+from knowledge.method.scores import JudgedAnswer
 from knowledge.release.records import (
     PREFIXES,
-    Answered,
     Article,
     Dataset,
     Examinations,
@@ -25,19 +25,25 @@ from knowledge.release.records import (
     Released,
     Sequences,
     SftFile,
-    Side,
+    Stage,
 )
 from seal.errors import UserError
+
+T = TypeVar("T")
 
 
 class Defect(ValueError):
     """A value that is not what it is in the release's other files."""
 
 
-def parse_released(path: Path, folder: Path, content: Any) -> Released | None:
-    """The record that `content`, read from `folder`/`path`, amounts to; None for anything else.
+DEFECTS = (Defect, KeyError, UserError, OSError)
+"""What `parse_released` and the readers of JSON raise for a file that is of no use."""
 
-    Raises Defect, KeyError or UserError where a file is not as the others of its layout.
+
+def parse_released(path: Path, folder: Path, content: Any) -> Released | None:
+    """The record of what `content`, read from `folder`/`path`, says; None for anything else.
+
+    Raises Defect, KeyError or UserError for a file that differs from others of its layout.
     """
     match content:
         case [{"title": _, "context": _, "questions": _}, *_] | {"data": [{"paragraphs": _}, *_]}:
@@ -47,21 +53,19 @@ def parse_released(path: Path, folder: Path, content: Any) -> Released | None:
             return SftFile(path, tuple((_text(r["prompt"]), _text(r["completion"])) for r in rows))
         case {"overall": _, "articles": list()}:
             return _examinations(path, content)
-        case {"overall": _, "per_article": _} | {"overall": _, "server_reply": _}:
-            # per_article is keyed by the title, so of several passages with one title it has the
-            # last alone; only the server's reply has every question
-            reply = _object(content.get("server_reply") or {})
-            return _pretraining(path, "v1", content, _object(content["overall"]), reply)
-        case {"metrics": _, "per_question": _}:
-            asked = _object(content["per_question"])
-            return _pretraining(path, "v2", content, _object(content["metrics"]), asked)
+        case {"overall": overall, "per_article": _} | {"overall": overall, "server_reply": _}:
+            # per_article is keyed by the title: of several passages with one title it has the last
+            # alone. Only the server's reply has every question
+            return _pretraining(path, "v1", content, overall, content.get("server_reply") or {})
+        case {"metrics": metrics, "per_question": asked}:
+            return _pretraining(path, "v2", content, metrics, asked)
         case {"mean_over_sequences": mean, "std_over_sequences": std, "n_sequences": n}:
             return _sequences(path, mean, std, n)
     return None
 
 
 def why(error: Exception) -> str:
-    """A defect of a file in words, as `parse_released` raised it."""
+    """One of `DEFECTS` in words."""
     return f'"{error.args[0]}" is missing' if isinstance(error, KeyError) else str(error)
 
 
@@ -81,8 +85,8 @@ def _examinations(path: Path, content: Mapping[str, Any]) -> Examinations:
     ids = _passage_ids(articles, path) if articles else []
     return Examinations(
         path,
-        dataset=_text(content.get("dataset") or ""),
-        model=_text(content.get("model") or ""),
+        dataset=_named(content, "dataset"),
+        model=_named(content, "model"),
         k=_count(content.get("k_completions") or 1),
         repeats=_count(content.get("eval_times") or 1),
         overall=_statistics(content["overall"]),
@@ -99,26 +103,22 @@ def _passage_ids(articles: Sequence[Mapping[str, Any]], path: Path) -> list[str]
 
 
 def _article(passage_id: str, entry: Mapping[str, Any]) -> Article:
-    return Article(
-        passage_id,
-        entry["title"],
-        entry["context"],
-        _text(entry.get("prompt") or ""),
-        tuple(
-            _rated(passage_id, entry["title"], number, _object(completion))
-            for number, completion in enumerate(_list(entry["completions"]))
-        ),
+    self_edits = tuple(
+        _rated(passage_id, entry["title"], number, _object(completion))
+        for number, completion in enumerate(_list(entry["completions"]))
     )
+    about = (passage_id, entry["title"], entry["context"])
+    return Article(*about, _named(entry, "prompt"), self_edits)
 
 
 def _rated(
     passage_id: str, title: str, number: int, completion: Mapping[str, Any]
 ) -> RatedSelfEdit:
-    repetitions: dict[Side, dict[int, tuple[Answered, ...]]] = {"before": {}, "after": {}}
+    repetitions: dict[Stage, dict[int, tuple[JudgedAnswer, ...]]] = {"before": {}, "after": {}}
     for question in map(_object, _list(completion.get("questions") or [])):
         repeat = _count(question.get("rep", 0))
-        for side, prefix in PREFIXES.items():
-            answered = Answered(
+        for stage, prefix in PREFIXES.items():
+            answer = JudgedAnswer(
                 passage_id,
                 title,
                 _text(question["question"]),
@@ -127,40 +127,35 @@ def _rated(
                 _verdict(question[f"{prefix}_correct"]),
                 trial=f"{passage_id}/{number}/{repeat}",
             )
-            of_side = repetitions[side]
-            of_side[repeat] = (*of_side.get(repeat, ()), answered)
+            earlier = repetitions[stage].get(repeat, ())
+            repetitions[stage][repeat] = (*earlier, answer)
     stats = _statistics(completion.get("stats") or {})
     return RatedSelfEdit(_text(completion["text"]), stats, repetitions)
 
 
 def _pretraining(
-    path: Path,
-    version: Literal["v1", "v2"],
-    content: Mapping[str, Any],
-    stated: Mapping[str, Any],
-    asked: Mapping[str, Any],
+    path: Path, version: Literal["v1", "v2"], content: Mapping[str, Any], stated: Any, asked: Any
 ) -> Pretraining:
-    verdicts: dict[Side, list[bool]] = {}
-    answers: dict[Side, list[str]] = {}
-    for side, prefix in PREFIXES.items():
-        of_side = _list(asked.get(f"{prefix}_correct") or [])
-        texts = _list(asked.get(f"{prefix}_texts") or [])
-        if of_side:
-            verdicts[side] = list(map(_verdict, of_side))
-        if texts:
-            answers[side] = list(map(_text, texts))
-        if texts and len(texts) != len(of_side):
-            raise Defect(f"{len(texts)} answers with {len(of_side)} verdicts")
+    verdicts: dict[Stage, list[bool]] = {}
+    answers: dict[Stage, list[str]] = {}
+    stated, asked = _object(stated), _object(asked)
+    for stage, prefix in PREFIXES.items():
+        graded = list(map(_verdict, _list(asked.get(f"{prefix}_correct") or [])))
+        texts = list(map(_text, _list(asked.get(f"{prefix}_texts") or [])))
+        verdicts |= {stage: graded} if graded else {}
+        answers |= {stage: texts} if texts else {}
+        if texts and len(texts) != len(graded):
+            raise Defect(f"{len(texts)} answers with {len(graded)} verdicts")
     settings = {**_object(content.get("args") or {}), **content}
     return Pretraining(
         path,
         version,
-        dataset=_text(settings.get("dataset") or ""),
-        model=_text(settings.get("model") or ""),
+        dataset=_named(settings, "dataset"),
+        model=_named(settings, "model"),
         n_passages=_count(settings.get("n_articles") or 0),
         k=_count(settings.get("k_completions") or 0),
         seed=None if settings.get("seed") is None else _count(settings["seed"]),
-        stated={side: _number(stated.get(f"{p}_accuracy")) for side, p in PREFIXES.items()},
+        stated={stage: _number(stated.get(f"{p}_accuracy")) for stage, p in PREFIXES.items()},
         verdicts=verdicts,
         answers=answers,
     )
@@ -175,31 +170,37 @@ def _sequences(path: Path, mean: Any, std: Any, n_sequences: Any) -> Sequences:
     return Sequences(path, *matrices, n_sequences=_count(n_sequences))
 
 
+def _expected(kind: type[T], name: str) -> Callable[[Any], T]:
+    """A check that raises Defect for a value of another kind."""
+
+    def checked(value: Any) -> T:
+        if not isinstance(value, kind):
+            raise _defect(value, name)
+        return value
+
+    return checked
+
+
+def _defect(value: Any, name: str) -> Defect:
+    return Defect(f"{repr(value)[:40]} is not {name}")
+
+
+_object = _expected(Mapping, "an object")
+_list = _expected(list, "a list")
+_text = _expected(str, "a text")
+
+
+def _named(record: Mapping[str, Any], name: str) -> str:
+    return _text(record.get(name) or "")
+
+
 def _statistics(value: Any) -> dict[str, float | None]:
     return {name: _number(number) for name, number in _object(value).items()}
 
 
-def _object(value: Any) -> Mapping[str, Any]:
-    if not isinstance(value, Mapping):
-        raise Defect(f"{_shown(value)} is no object")
-    return value
-
-
-def _list(value: Any) -> list[Any]:
-    if not isinstance(value, list):
-        raise Defect(f"{_shown(value)} is no list")
-    return value
-
-
-def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise Defect(f"{_shown(value)} is no text")
-    return value
-
-
 def _verdict(value: Any) -> bool:
     if value not in (True, False):
-        raise Defect(f"{_shown(value)} is no verdict")
+        raise _defect(value, "a verdict")
     return bool(value)
 
 
@@ -207,19 +208,11 @@ def _number(value: Any) -> float | None:
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, int | float) or not isfinite(value):
-        raise Defect(f"{_shown(value)} is no number")
+        raise _defect(value, "a number")
     return float(value)
 
 
 def _count(value: Any) -> int:
     if not isinstance(value, int) or value < 0:
-        raise Defect(f"{_shown(value)} is no count")
+        raise _defect(value, "a count")
     return value
-
-
-def _shown(value: Any) -> str:
-    return repr(value)[:40]
-
-
-DEFECTS = (Defect, KeyError, UserError, OSError)
-"""What `parse_released` and the readers of JSON raise for a file that is of no use."""

@@ -97,7 +97,7 @@ class Pretraining:
 
 @dataclass(frozen=True)
 class Sequences:
-    """Accuracies [R, K] over several sequences of K edits; see `knowledge.experiments.retention`."""
+    """Accuracies [R, K] of sequences of K edits (see `knowledge.experiments.retention`)."""
 
     path: Path
     mean: list[list[float]]
