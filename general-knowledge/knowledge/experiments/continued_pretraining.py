@@ -78,22 +78,22 @@ def pretraining_rows(
     written: dict[str, list[str]] = {}
     for self_edit in self_edits:
         written.setdefault(self_edit.passage_id, []).append(self_edit.text)
-    return [
-        SftRow("", text)
-        for passage in passages
-        for text in _texts(passage, written.get(passage.id, []), settings)
-    ]
-
-
-def _texts(passage: Passage, self_edits: list[str], settings: PretrainingSettings) -> list[str]:
-    with_each = settings.passage_copies == "with-each" and bool(self_edits)
-    split, about = settings.split_newlines, (passage.title, passage.context)
-    texts = [
-        text
-        for self_edit in self_edits
-        for text in training_texts(*about, self_edit, split_newlines=split, add_context=with_each)
-    ]
-    return texts if with_each else [*texts, *training_texts(*about, "")]
+    rows = []
+    for passage in passages:
+        own = written.get(passage.id, [])
+        with_each = settings.passage_copies == "with-each" and bool(own)
+        # A blank self-edit with its context stands for the passage alone
+        alone = [] if with_each else [("", True)]
+        for text, add_context in [*((text, with_each) for text in own), *alone]:
+            learned = training_texts(
+                passage.title,
+                passage.context,
+                text,
+                split_newlines=settings.split_newlines,
+                add_context=add_context,
+            )
+            rows += [SftRow("", piece) for piece in learned]
+    return rows
 
 
 def pretraining_job(

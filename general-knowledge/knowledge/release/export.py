@@ -1,8 +1,9 @@
 """The release's files as this project's records, so that its programs can take them as input."""
 
 from collections.abc import Iterator
-from dataclasses import asdict
 from pathlib import Path
+
+import numpy as np
 
 from knowledge.method.round_statistics import accuracy
 from knowledge.method.scores import Scores
@@ -11,7 +12,6 @@ from knowledge.release.records import (
     Dataset,
     Examinations,
     Pretraining,
-    RatedSelfEdit,
     Sequences,
 )
 from knowledge.release.results import RELEASED_JUDGE, pool_sequences, scores_of
@@ -69,16 +69,11 @@ def reward_records(file: Examinations) -> list[Record]:
             "id": f"{article.passage_id}/{kind}/{number}",
             "passage_id": article.passage_id,
             "reward": self_edit.reward,
-            "accuracies": _accuracies(self_edit),
+            "accuracies": list(map(accuracy, self_edit.verdicts("after"))),
         }
         for article in file.articles
         for number, self_edit in enumerate(article.self_edits)
     ]
-
-
-def _accuracies(self_edit: RatedSelfEdit) -> list[float]:
-    after = self_edit.repetitions["after"].values()
-    return [accuracy([bool(answered.correct) for answered in answers]) for answers in after]
 
 
 def answer_records(scores: Scores) -> list[Record]:
@@ -102,9 +97,5 @@ def answer_records(scores: Scores) -> list[Record]:
 def continual_record(release: Release) -> Record | None:
     """The pooled matrices of continual self-edits; None without runs."""
     pooled = pool_sequences(release.of(Sequences))
-    if pooled is None:
-        return None
-    return {
-        name: value if isinstance(value, int) else value.tolist()
-        for name, value in asdict(pooled[0]).items()
-    }
+    fields = vars(pooled[0]) if pooled else {}
+    return {name: np.asarray(value).tolist() for name, value in fields.items()} or None

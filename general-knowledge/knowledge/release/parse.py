@@ -103,34 +103,33 @@ def _passage_ids(articles: Sequence[Mapping[str, Any]], path: Path) -> list[str]
 
 
 def _article(passage_id: str, entry: Mapping[str, Any]) -> Article:
-    self_edits = tuple(
-        _rated(passage_id, entry["title"], number, _object(completion))
-        for number, completion in enumerate(_list(entry["completions"]))
-    )
-    about = (passage_id, entry["title"], entry["context"])
-    return Article(*about, _named(entry, "prompt"), self_edits)
+    about = (passage_id, entry["title"], entry["context"], _named(entry, "prompt"))
+    self_edits = enumerate(map(_object, _list(entry["completions"])))
+    return Article(*about, tuple(_rated(*about[:2], *self_edit) for self_edit in self_edits))
 
 
 def _rated(
     passage_id: str, title: str, number: int, completion: Mapping[str, Any]
 ) -> RatedSelfEdit:
-    repetitions: dict[Stage, dict[int, tuple[JudgedAnswer, ...]]] = {"before": {}, "after": {}}
-    for question in map(_object, _list(completion.get("questions") or [])):
-        repeat = _count(question.get("rep", 0))
-        for stage, prefix in PREFIXES.items():
-            answer = JudgedAnswer(
+    questions = [_object(question) for question in _list(completion.get("questions") or [])]
+    answers = {
+        stage: [
+            JudgedAnswer(
                 passage_id,
                 title,
                 _text(question["question"]),
                 _text(question["answer"]),
                 _text(question[f"{prefix}_answer"]),
                 _verdict(question[f"{prefix}_correct"]),
-                trial=f"{passage_id}/{number}/{repeat}",
+                trial=f"{passage_id}/{number}/{_count(question.get('rep', 0))}",
             )
-            earlier = repetitions[stage].get(repeat, ())
-            repetitions[stage][repeat] = (*earlier, answer)
-    stats = _statistics(completion.get("stats") or {})
-    return RatedSelfEdit(_text(completion["text"]), stats, repetitions)
+            for question in questions
+        ]
+        for stage, prefix in PREFIXES.items()
+    }
+    return RatedSelfEdit(
+        _text(completion["text"]), _statistics(completion.get("stats") or {}), answers
+    )
 
 
 def _pretraining(

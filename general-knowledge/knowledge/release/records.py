@@ -33,13 +33,24 @@ class RatedSelfEdit:
     text: str
     stats: Mapping[str, float | None]
     """The release's statistics of this self-edit."""
-    repetitions: Mapping[Stage, Mapping[int, tuple[JudgedAnswer, ...]]]
-    """Stage to repetition to answers; empty in files without records."""
+    answers: Mapping[Stage, Sequence[JudgedAnswer]]
+    """In all its inner loops; none in files without records."""
 
     @property
     def reward(self) -> float | None:
         """Mean accuracy with the adapter, or the proxy score where that was the reward."""
         return self.stats.get("proxy_mean", self.stats.get("adapter_mean"))
+
+    def inner_loops(self, stage: Stage) -> list[list[JudgedAnswer]]:
+        """The answers of each inner loop."""
+        loops: dict[str, list[JudgedAnswer]] = {}
+        for answer in self.answers[stage]:
+            loops.setdefault(answer.trial, []).append(answer)
+        return list(loops.values())
+
+    def verdicts(self, stage: Stage) -> list[list[bool]]:
+        """The verdicts of each inner loop."""
+        return [[bool(answer.correct) for answer in loop] for loop in self.inner_loops(stage)]
 
 
 @dataclass(frozen=True)
@@ -70,8 +81,8 @@ class Examinations:
         """The passages with the questions that the first inner loop of each was asked."""
         passages = []
         for article in self.articles:
-            loops = [s.repetitions["after"].values() for s in article.self_edits[:1]]
-            asked = [Question(a.question, a.gold) for first in loops for a in next(iter(first), ())]
+            first = [loop for s in article.self_edits[:1] for loop in s.inner_loops("after")[:1]]
+            asked = [Question(answer.question, answer.gold) for loop in first for answer in loop]
             about = (article.passage_id, article.title, article.context)
             passages.append(Passage(*about, tuple(asked)))
         return passages

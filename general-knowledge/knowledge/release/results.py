@@ -61,10 +61,7 @@ def _scores_of_examinations(file: Examinations, stage: Stage) -> Scores:
     """From the file's records if it has them, else from the statistics of its self-edits."""
     rated = [(a.passage_id, self_edit) for a in file.articles for self_edit in a.self_edits]
     answers = [
-        answer
-        for _, self_edit in rated
-        for repetition in self_edit.repetitions[stage].values()
-        for answer in repetition
+        answer for _, self_edit in rated for loop in self_edit.inner_loops(stage) for answer in loop
     ]
     stated = file.overall.get(f"{PREFIXES[stage]}_mean_accuracy")
     if answers:

@@ -103,10 +103,7 @@ def check_statistics(release: Release) -> list[StatisticsCheck]:
 
 def _summary(self_edit: RatedSelfEdit) -> CompletionSummary | None:
     """From the records of a self-edit; without records, as the file states it."""
-    before, after = (
-        [[bool(a.correct) for a in answers] for answers in self_edit.repetitions[stage].values()]
-        for stage in ("before", "after")
-    )
+    before, after = self_edit.verdicts("before"), self_edit.verdicts("after")
     if before:
         return summarize_completion(list(map(Repetition, before, after)))
     names = ("baseline_mean", "adapter_mean", "adapter_std", "gain_mean")

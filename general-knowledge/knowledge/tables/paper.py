@@ -3,14 +3,13 @@
 All numbers are data, in paper_figures.json beside the programs; none is in the code.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from knowledge.method.scores import MeanOver
 from knowledge.settings import TREE
-from seal.records import Record, read_json
+from seal.records import read_json
 
 PAPER_NUMBERS = TREE / "paper_figures.json"
 VERSIONS = ("v1", "v2")
@@ -23,13 +22,20 @@ class PaperRow:
 
     id: str
     label: str
-    printed: Mapping[str, float]
-    """Version to number, in percent or points; without a version that does not print the row."""
-    file: str | None
+    v1: float | None = None
+    """In percent or points; None for a version that does not print the row."""
+    v2: float | None = None
+    file: str | None = None
     """In the release's tree general-knowledge/; None if no released file holds the row."""
-    note: str | None
+    note: str | None = None
     """A misprint, in words."""
-    unit: Literal["percent", "points"]
+    unit: Literal["percent", "points"] = "percent"
+
+    @property
+    def printed(self) -> dict[str, float]:
+        """Version to number."""
+        numbers = {version: getattr(self, version) for version in VERSIONS}
+        return {version: number for version, number in numbers.items() if number is not None}
 
 
 @dataclass(frozen=True)
@@ -38,8 +44,8 @@ class PaperTable:
 
     id: str
     title: str
-    number: int | None
-    """In the paper; None if not known."""
+    paper_table: int | None
+    """Its number in the paper; None if not known."""
     mean_over: MeanOver
     """What the paper's means are over: each passage alike, or each question."""
     rows: tuple[PaperRow, ...]
@@ -56,25 +62,9 @@ class PaperTable:
 
 def load_paper_tables(path: Path = PAPER_NUMBERS) -> list[PaperTable]:
     """The tables in their order. Raises UserError for a file that is missing or not JSON."""
-    return [
-        PaperTable(
-            id=record["id"],
-            title=record["title"],
-            number=record["paper_table"],
-            mean_over=record["mean_over"],
-            rows=tuple(map(_row, record["rows"])),
-            comparisons=tuple(map(tuple, record["comparisons"])),
-        )
-        for record in read_json(path)["tables"]
-    ]
-
-
-def _row(record: Record) -> PaperRow:
-    return PaperRow(
-        id=record["id"],
-        label=record["label"],
-        printed={version: record[version] for version in VERSIONS if version in record},
-        file=record.get("file"),
-        note=record.get("note"),
-        unit=record.get("unit", "percent"),
-    )
+    tables = []
+    for record in read_json(path)["tables"]:
+        rows = tuple(PaperRow(**row) for row in record["rows"])
+        comparisons = tuple(map(tuple, record["comparisons"]))
+        tables.append(PaperTable(**record | {"rows": rows, "comparisons": comparisons}))
+    return tables

@@ -35,7 +35,7 @@ def format_table(
         lines.append([row.id, *(_value(of_table.get((row.id, name))) for name in printed)])
         for column in used:
             lines[-1] += _shown(of_table.get((row.id, column.heading)), column.main)
-    paper = f" (paper, table {table.number})" if table.number else ""
+    paper = f" (paper, table {table.paper_table})" if table.paper_table else ""
     text = f"## {table.id}: {table.title}{paper}\n\n{markdown_table(header, lines)}"
     differences = [
         f"- {cell.row} minus {cell.difference_to}, {cell.column}: {_difference(cell)}"
