@@ -7,13 +7,7 @@ import numpy as np
 
 from knowledge.method.round_statistics import accuracy
 from knowledge.method.scores import Scores
-from knowledge.release.records import (
-    PREFIXES,
-    Dataset,
-    Examinations,
-    Pretraining,
-    Sequences,
-)
+from knowledge.release.records import PREFIXES, Dataset, Examinations, Pretraining, Sequences
 from knowledge.release.results import RELEASED_JUDGE, pool_sequences, scores_of
 from knowledge.release.row_of_file import identify, is_ranking, prompt_kind
 from knowledge.release.scan import Release
