@@ -24,6 +24,7 @@ BROUGHT_BY = {
     "safetensors": "transformers",
     "huggingface_hub": "transformers",
     "jinja2": "torch",
+    "pydantic": "openai",
 }
 _UNSAFE_MODULES = {"pickle", "dill", "shelve", "marshal", "pdb", "ipdb"}
 _UNSAFE_CALLS = {"eval", "exec", "compile", "breakpoint", "__import__", "import_module"}

@@ -21,14 +21,13 @@ Exported = tuple[Path, list[Record]]
 def exported(release: Release) -> Iterator[Exported]:
     """Every file that the release's files amount to; a path is that of its source."""
     for dataset in release.of(Dataset):
-        if any(dataset.self_edits):
+        if any(entry.self_edits for entry in dataset.entries):
             yield _path("self_edits", dataset.path), self_edit_records(dataset)
     pools = release.passage_lists()
     for file in [*release.of(Examinations), *release.of(Pretraining)]:
         if isinstance(file, Examinations) and is_ranking(file):
             yield _path("rewards", file.path), reward_records(file)
-            rows = [{"prompt": prompt, "completion": text} for prompt, text in selected_rows(file)]
-            yield _path("sft", file.path), rows
+            yield _path("sft", file.path), [row.model_dump() for row in selected_rows(file)]
         for stage in PREFIXES:
             if records := answer_records(scores_of(file, stage, pools)):
                 yield _path("answers", file.path, f".{stage}"), records
@@ -50,8 +49,8 @@ def self_edit_records(dataset: Dataset) -> list[Record]:
             "finish_reason": "unknown",
             "n_tokens": 0,
         }
-        for passage, texts in zip(dataset.passages, dataset.self_edits, strict=True)
-        for number, text in enumerate(texts)
+        for passage, entry in zip(dataset.passages, dataset.entries, strict=True)
+        for number, text in enumerate(entry.self_edits)
     ]
 
 

@@ -52,8 +52,8 @@ def _filled(release: Release) -> Iterator[tuple[str, str, str, str]]:
     """Kind, prompt, title and passage of every prompt in the release."""
     for dataset in release.of(Dataset):
         kind = prompt_kind(dataset.path.as_posix()) or "implications"
-        for passage, prompt in zip(dataset.passages, dataset.prompts, strict=True):
-            yield kind, prompt, passage.title, passage.context
+        for passage, entry in zip(dataset.passages, dataset.entries, strict=True):
+            yield kind, entry.prompt, passage.title, passage.context
     for file in release.of(Examinations):
         for article in file.articles:
             yield identify(file).kind, article.prompt, article.title, article.context

@@ -43,37 +43,50 @@ def scores_of(
     """
     if isinstance(file, Examinations):
         return _scores_of_examinations(file, stage)
-    verdicts, stated = file.verdicts.get(stage, ()), file.stated.get(stage)
+    stated, verdicts, texts = file.of_stage(stage)
     questions = questions_asked(file, pools)
     if not questions:
         clusters = {f"question {n}": [float(v)] for n, v in enumerate(verdicts, start=1)}
         return Scores(RELEASED_JUDGE, "questions", clusters, None, stated=stated)
-    texts = file.answers.get(stage) or [""] * len(verdicts)
     answers = [
         JudgedAnswer(p.id, p.title, question, gold, text.strip(), verdict, trial=p.id)
-        for (p, question, gold), text, verdict in zip(questions, texts, verdicts, strict=False)
+        for (p, question, gold), text, verdict in zip(
+            questions, texts or [""] * len(verdicts), verdicts, strict=False
+        )
     ]
     scores = replace(score_answers(answers, "questions", RELEASED_JUDGE), stated=stated)
-    return scores if stage in file.answers else replace(scores, answers=())
+    return scores if texts else replace(scores, answers=())
 
 
 def _scores_of_examinations(file: Examinations, stage: Stage) -> Scores:
     """From the file's records if it has them, else from the statistics of its self-edits."""
-    rated = [(a.passage_id, self_edit) for a in file.articles for self_edit in a.self_edits]
+    prefix = PREFIXES[stage]
     answers = [
-        answer for _, self_edit in rated for loop in self_edit.inner_loops(stage) for answer in loop
+        JudgedAnswer(
+            article.passage_id,
+            article.title,
+            asked.question,
+            asked.answer,
+            getattr(asked, f"{prefix}_answer"),
+            getattr(asked, f"{prefix}_correct"),
+            trial=f"{article.passage_id}/{number}/{asked.rep}",
+        )
+        for article in file.articles
+        for number, self_edit in enumerate(article.self_edits)
+        for loop in self_edit.inner_loops
+        for asked in loop
     ]
-    stated = file.overall.get(f"{PREFIXES[stage]}_mean_accuracy")
+    stated = file.overall.get(f"{prefix}_mean_accuracy")
     if answers:
         return replace(score_answers(answers, "passages", RELEASED_JUDGE), stated=stated)
-    name = f"{PREFIXES[stage]}_mean"
+    name = f"{prefix}_mean"
     if "mean_proxy_score" in file.overall:
         name, stated = "proxy_mean", file.overall["mean_proxy_score"]
     clusters: dict[str, list[float]] = {}
-    for passage, self_edit in rated:
-        value = self_edit.stats.get(name)
-        if value is not None:
-            clusters.setdefault(passage, []).append(value)
+    for article in file.articles:
+        values = [self_edit.stats.get(name) for self_edit in article.self_edits]
+        if known := [value for value in values if value is not None]:
+            clusters.setdefault(article.passage_id, []).extend(known)
     return Scores(RELEASED_JUDGE, "passages", clusters, len(clusters), stated=stated)
 
 
@@ -81,7 +94,7 @@ def questions_asked(
     file: Pretraining, pools: Sequence[Sequence[Passage]]
 ) -> list[AskedQuestion] | None:
     """The questions behind the verdicts of a file; None if no list and order fits its answers."""
-    n = max(map(len, file.verdicts.values()), default=0)
+    n = max(len(file.baseline_correct), len(file.adapter_correct))
     for pool in pools:
         passages = pool[: file.n_passages] if file.n_passages else pool
         in_order = [(p, q.question, q.answer) for p in passages for q in p.questions]
@@ -99,8 +112,8 @@ def questions_asked(
 def _overlap(file: Pretraining, questions: Sequence[AskedQuestion]) -> float:
     found = [
         gold.lower() in text.lower()
-        for stage, texts in file.answers.items()
-        for (_, _, gold), text, verdict in zip(questions, texts, file.verdicts[stage], strict=False)
+        for _, verdicts, texts in map(file.of_stage, PREFIXES)
+        for (_, _, gold), text, verdict in zip(questions, texts, verdicts, strict=False)
         if verdict
     ]
     return mean(found) if found else 0.0

@@ -13,11 +13,9 @@ from knowledge.method.round_statistics import (
     summarize_run,
 )
 from knowledge.method.selection import select_best
-from knowledge.release.records import Examinations, RatedSelfEdit, SftFile
+from knowledge.release.records import Examinations, RatedSelfEdit, ReleasedRow, SftFile
 from knowledge.release.row_of_file import is_ranking
 from knowledge.release.scan import Release
-
-SftRows = list[tuple[str, str]]
 
 
 @dataclass(frozen=True)
@@ -41,10 +39,10 @@ class StatisticsCheck:
     """Name to what is stated and what is computed."""
 
 
-def selected_rows(file: Examinations, k_best: int = 1) -> SftRows:
+def selected_rows(file: Examinations, k_best: int = 1) -> list[ReleasedRow]:
     """The M-step's rows: the prompt of each passage with its best self-edits."""
     return [
-        (article.prompt, text)
+        ReleasedRow(prompt=article.prompt, completion=text)
         for article in file.articles
         for text in select_best(
             [self_edit.text for self_edit in article.self_edits],
@@ -65,7 +63,7 @@ def _check_sft_file(file: SftFile, rankings: Sequence[Examinations]) -> Selectio
 
     A round's self-edits may have been rated twice, by inner loops and by proxy scores.
     """
-    k_best = max(Counter(prompt for prompt, _ in file.rows).values())
+    k_best = max(Counter(row.prompt for row in file.rows).values())
     by_proxy = "proxy" in file.path.name
     checks = []
     for ranking in rankings:
@@ -81,7 +79,7 @@ def _check_sft_file(file: SftFile, rankings: Sequence[Examinations]) -> Selectio
 def _offers(ranking: Examinations, file: SftFile) -> bool:
     """Whether every row is a self-edit of the ranking, under its prompt."""
     offered = {(a.prompt, s.text.strip()) for a in ranking.articles for s in a.self_edits}
-    return offered.issuperset(file.rows)
+    return offered.issuperset((row.prompt, row.completion) for row in file.rows)
 
 
 def check_statistics(release: Release) -> list[StatisticsCheck]:

@@ -80,7 +80,7 @@ def test_questions_of_pretraining_are_put_back(tmp_path, version, shuffle_seed, 
     pools = [d.passages for d in release.of(Dataset)]
     scores = scores_of(file, "after", pools)
     assert round(scores.mean, 4) == scores.stated
-    assert scores.n_questions == len(file.verdicts["after"])
+    assert scores.n_questions == len(file.adapter_correct)
     for answer in scores.answers:
         assert (answer.gold in answer.answer) == answer.correct
     golds = {q["answer"]: e["context"] for e in ENTRIES for q in e["questions"]}

@@ -89,15 +89,23 @@ def broken(change) -> dict:
         (
             "a.json",
             broken(lambda f: f["articles"][0]["completions"][0].update(text=None)),
-            "not a text",
+            "articles.0.completions.0.text: ",
         ),
         (
             "a.json",
             broken(lambda f: f["articles"][0]["completions"][0]["questions"][0].pop("answer")),
             "answer",
         ),
-        ("a.json", broken(lambda f: f["articles"].append(3)), "3 is not an object"),
-        ("a.json", dataset(ENTRIES, completions=[3]), "not a text"),
+        (
+            "a.json",
+            broken(lambda f: f["articles"].append(3)),
+            "articles.4: Input should be a valid dictionary",
+        ),
+        (
+            "a.json",
+            dataset(ENTRIES, completions=[3]),
+            "completions.0: Input should be a valid string",
+        ),
         ("a.json", [*dataset(ENTRIES), {"title": "T"}], "missing"),
         ("a.json", {"metrics": {}, "per_question": 5}, "5 is not an object"),
         (
@@ -133,8 +141,7 @@ def test_the_newer_version_comes_first(tmp_path):
 
 
 def file_of(path: str, **settings) -> Examinations:
-    fields = {"dataset": "", "model": "", "k": 1, "repeats": 1, "overall": {}, **settings}
-    return Examinations(Path(path), articles=(), **fields)
+    return Examinations(path=Path(path), articles=[], **{"overall": {}, **settings})
 
 
 @pytest.mark.parametrize(
@@ -204,7 +211,7 @@ def test_the_base_is_the_stage_before():
     ],
 )
 def test_rows_of_pretraining(path, n, k, version, rows):
-    file = Pretraining(Path(path), version, "", "", n, k, None, {}, {}, {})
+    file = Pretraining(path=Path(path), version=version, n_passages=n, k=k)
     assert ["/".join(key) for key, _ in rows_filled_by(file)] == rows
 
 

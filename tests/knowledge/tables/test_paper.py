@@ -64,11 +64,11 @@ def test_the_named_file_would_fill_the_row(table, row):
         version = table.id[-2:]
         n = int(table.id.split("-")[1])
         k = 0 if row.id == "passage" else 5
-        file = Pretraining(Path(row.file), version, "", "", n, k, 43, {}, {}, {})
+        file = Pretraining(path=Path(row.file), version=version, n_passages=n, k=k, seed=43)
     else:
         overall = {"mean_proxy_score": 16.0} if table.id == "proxy" else {}
         k = 5 if table.id == "proxy" else 1
-        file = Examinations(Path(row.file), "", "", k, 1, overall, ())
+        file = Examinations(path=Path(row.file), k=k, overall=overall, articles=[])
     assert (table.id, row.id) in [key for key, _ in rows_filled_by(file)]
 
 
