@@ -105,7 +105,7 @@ def test_import_reports_what_is_missing_and_unreadable(small, tmp_path, capsys):
     assert (tmp_path / "p" / "implications.txt").exists()
 
 
-def test_figures(small, tmp_path, capsys):
+def test_plots(small, tmp_path, capsys):
     run("make_figures", "--release", small, "--output", tmp_path)
     assert {path.name for path in tmp_path.glob("*.png")} == {
         "rest-em.png",
@@ -116,7 +116,7 @@ def test_figures(small, tmp_path, capsys):
     assert capsys.readouterr().out.count("png") == 3
 
 
-def test_figures_of_the_paper_alone(tmp_path, capsys):
+def test_plots_of_the_paper_alone(tmp_path, capsys):
     run("make_figures", "--output", tmp_path)
     assert "no runs for continual.png" in capsys.readouterr().out
     assert {path.name for path in tmp_path.glob("*")} == {"rest-em.png", "passages.png"}

@@ -84,6 +84,6 @@ def retention(mean: ArrayLike) -> Retention:
 def rounded_rows(matrix: Matrix, decimals: int = 4) -> list[list[float]]:
     """A matrix as the release's result files print it.
 
-    By numpy's rounding: Python's differs from it where the last digit hangs on a half.
+    By numpy's rounding: Python's differs from it where a half decides the last digit.
     """
     return np.round(matrix, decimals).tolist()

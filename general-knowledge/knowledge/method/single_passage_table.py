@@ -28,7 +28,7 @@ class Arm:
 def passage_only_trials(
     passages: Sequence[Passage], settings: RewardSettings, seed: int
 ) -> list[Trial]:
-    """Inner loops on the bare passage: what a blank self-edit amounts to."""
+    """Inner loops on the bare passage: as with a blank self-edit."""
     return [
         Trial(
             id=f"{passage.id}/passage-only/{repeat}",

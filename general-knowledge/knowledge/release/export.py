@@ -19,7 +19,7 @@ Exported = tuple[Path, list[Record]]
 
 
 def exported(release: Release) -> Iterator[Exported]:
-    """Every file that the release's files amount to; a path is that of its source."""
+    """Every file to write: its path, from that of its source, and its lines."""
     for dataset in release.of(Dataset):
         if any(entry.self_edits for entry in dataset.entries):
             yield _path("self_edits", dataset.path), self_edit_records(dataset)

@@ -28,7 +28,7 @@ from knowledge.release.records import (
 from seal.errors import UserError
 
 DEFECTS = (ValidationError, UserError, OSError)
-"""What `parse_released` and the readers of JSON raise for a file that is of no use."""
+"""What `parse_released` and the readers of JSON raise for a file that cannot be used."""
 
 
 def parse_released(path: Path, folder: Path, content: Any) -> Released | None:
