@@ -3,7 +3,6 @@
 import re
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import Literal
 
 from knowledge.release.records import Examinations, Pretraining, Stage
 
@@ -37,28 +36,22 @@ _ROUNDS = {"self-edits": 0, "seal-1": 1, "seal": 2}
 
 @dataclass(frozen=True)
 class Identity:
-    """Who wrote the self-edits of a result file, how they were asked, and the model's size."""
+    """Who wrote the self-edits of a result file, and how they were asked."""
 
     writer: str | None
     """A row of the single-passage or pretraining tables; None if the names do not tell."""
     kind: str
     """The prompt, as the flag --prompt_kind calls it."""
-    size: Literal["7b", "3b"]
-    proxy: bool
 
 
 def identify(file: Examinations | Pretraining) -> Identity:
-    """Read the names of a result file, its folder, data set and model."""
+    """Read the names of a result file, its folder and data set."""
     name, dataset = _words(file.path.as_posix()), _words(file.dataset)
     writer = _writer(name) or _writer(dataset)
     # The release's file of the Generative Adapter trains on no self-edits either
     if isinstance(file, Pretraining) and not file.k and _writer(name) in (None, "self-edits"):
         writer = "passage"
-    kind = prompt_kind(name) or prompt_kind(dataset) or "implications"
-    folders = [*PurePosixPath(name).parts, *PurePosixPath(dataset).parts]
-    sized_3b = "3b" in folders or re.search(r"\b3b\b", file.model.lower())
-    size: Literal["7b", "3b"] = "3b" if sized_3b else "7b"
-    return Identity(writer, kind, size, proxy="proxy" in PurePosixPath(name).stem)
+    return Identity(writer, prompt_kind(name) or prompt_kind(dataset) or "implications")
 
 
 def prompt_kind(path: str) -> str | None:
@@ -88,7 +81,7 @@ def is_ranking(file: Examinations) -> bool:
 
 def rows_filled_by(file: Examinations | Pretraining) -> Filled:
     """The rows that a file fills, each with the stage that fills it; [] for any other file."""
-    identity = identify(file)
+    identity, name = identify(file), _words(file.path.as_posix())
     writer, kind = identity.writer, identity.kind
     if isinstance(file, Pretraining):
         # A file of another system need not say how many passages it learned; the paper has one
@@ -98,11 +91,12 @@ def rows_filled_by(file: Examinations | Pretraining) -> Filled:
         return _with_base(f"cpt-{n_passages}-{file.version}", "", writer)
     if is_ranking(file):
         scored = "mean_proxy_score" in file.overall
-        number = re.search(r"iter(\d)", _words(file.path.as_posix()))
+        number = re.search(r"iter(\d)", name)
         return [(("proxy", f"score/{number[1]}"), "after")] if scored and number else []
-    if identity.proxy:
+    if "proxy" in PurePosixPath(name).stem:
         return [(("proxy", writer), "after")] if writer else []
-    if identity.size == "3b":
+    folders = [*PurePosixPath(name).parts, *PurePosixPath(_words(file.dataset)).parts]
+    if "3b" in folders or re.search(r"\b3b\b", file.model.lower()):
         return _with_base("sizes", "3b/", writer) if kind == "implications" else []
     rows: Filled = []
     if kind == "implications" or writer == "generative-adapter":

@@ -19,13 +19,14 @@ EQUAL_WITHIN = 0.1
 """Points by which a number may differ from the printed one: what rounding to 0.1 can do."""
 
 SCALES = {"percent": 100, "points": 1}
+Source = Literal["release", "ours"]
 
 
 @dataclass(frozen=True)
 class Column:
     """What one source says by one judge."""
 
-    source: Literal["release", "ours"]
+    source: Source
     heading: str
     scores: Mapping[RowKey, Scores]
     main: bool
@@ -63,26 +64,24 @@ def regraded_columns(column: Column, judge: Judge, max_ungraded: float) -> list[
     distinct = {id(scores): scores for scores in column.scores.values()}
     graded = {key: judged_again(scores, judge, max_ungraded) for key, scores in distinct.items()}
     found = ((key, again) for key, own in column.scores.items() for again in graded[id(own)])
-    return [
-        Column(column.source, f"{column.source}, {name}", scores, main=False)
-        for name, scores in _by_judge(found).items()
-    ]
+    return _columns(column.source, found, main=False)
 
 
 def our_columns(run: OurRun, tables: Sequence[PaperTable]) -> list[Column]:
     """The columns of a run of this project, by its judge and calibrated."""
     found = ((key, each) for key, of_row in read_scores(run, tables).items() for each in of_row)
-    return [
-        Column("ours", f"ours, {name}", scores, main="calibrated" not in name)
-        for name, scores in _by_judge(found).items()
-    ]
+    return _columns("ours", found, main=True)
 
 
-def _by_judge(found: Iterable[tuple[RowKey, Scores]]) -> dict[str, dict[RowKey, Scores]]:
-    columns: dict[str, dict[RowKey, Scores]] = {}
+def _columns(source: Source, found: Iterable[tuple[RowKey, Scores]], main: bool) -> list[Column]:
+    """A column for each judge; one of calibrated probabilities is never main."""
+    by_judge: dict[str, dict[RowKey, Scores]] = {}
     for key, scores in found:
-        columns.setdefault(scores.judge, {})[key] = scores
-    return columns
+        by_judge.setdefault(scores.judge, {})[key] = scores
+    return [
+        Column(source, f"{source}, {judge}", scores, main and "calibrated" not in judge)
+        for judge, scores in by_judge.items()
+    ]
 
 
 @dataclass(frozen=True)

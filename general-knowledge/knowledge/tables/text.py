@@ -117,7 +117,7 @@ def format_mismatches(
 
 
 def format_missing(missing: Sequence[tuple[RowKey, str]], problems: Mapping[Path, str]) -> str:
-    """The rows without a file, with its name in the release, and the files that could not be read."""
+    """The rows without a file, by its name in the release, and files that cannot be read."""
     lines = [f"- {'/'.join(row)}: {file}" for row, file in missing]
     lines += [f"- not read: {path}: {reason}" for path, reason in problems.items()]
     return _section("Files that are not there", lines or ["none"])
