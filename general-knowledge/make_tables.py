@@ -21,14 +21,14 @@ from knowledge.release.results import pool_sequences
 from knowledge.release.scan import read_release
 from knowledge.settings import JudgeSettings
 from knowledge.tables.compare import (
-    Figure,
+    Cell,
+    cells_of,
     comparisons_of,
-    figures_of,
     mismatches,
     missing_rows,
     misstatements,
     our_columns,
-    printed_figures,
+    printed_cells,
     regraded_columns,
     release_column,
 )
@@ -81,28 +81,28 @@ def main(config: Config) -> None:
             columns += regraded_columns(column, open_judge(config), config.max_ungraded)
     for run in runs:
         columns += our_columns(run, tables)
-    figures = printed_figures(tables)
+    cells = printed_cells(tables)
     comparisons = []
     for column in columns:
-        figures += figures_of(column, tables)
+        cells += cells_of(column, tables)
         comparisons += comparisons_of(column, tables) if column.main else []
-    texts = [format_table(table, columns, figures, comparisons) for table in tables]
+    texts = [format_table(table, columns, cells, comparisons) for table in tables]
     pooled = pool_sequences(release.of(Sequences)) if release else None
     if pooled:
         remarks.insert(0, format_deviations(pooled[0]))
     text = "\n\n".join([introduction(columns), *texts, *remarks])
     write_text(config.markdown or config.output / "tables.md", text + "\n")
-    write_json(config.json or config.output / "tables.json", list(map(asdict, figures)))
-    write_csv(config.csv or config.output / "csv", figures, pooled)
+    write_json(config.json or config.output / "tables.json", list(map(asdict, cells)))
+    write_csv(config.csv or config.output / "csv", cells, pooled)
     print(text)
 
 
 def write_csv(
-    folder: Path, figures: Sequence[Figure], pooled: tuple[PooledRuns, list[Sequences]] | None
+    folder: Path, cells: Sequence[Cell], pooled: tuple[PooledRuns, list[Sequences]] | None
 ) -> None:
     """A file per table, and one with the matrix of continual self-edits."""
-    for table in dict.fromkeys(figure.table for figure in figures):
-        rows = [asdict(figure) for figure in figures if figure.table == table]
+    for table in dict.fromkeys(cell.table for cell in cells):
+        rows = [asdict(cell) for cell in cells if cell.table == table]
         write_text(folder / f"{table}.csv", to_csv(rows))
     if pooled:
         write_text(folder / "continual-matrix.csv", to_csv(matrix_rows(pooled[0])))

@@ -6,7 +6,7 @@ Here a cluster is a passage, or a task of the few-shot domain, and intervals res
 
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from math import sqrt
 
 import numpy as np
@@ -31,6 +31,11 @@ class Estimate:
     n: int
 
 
+def record_of(found: Estimate | None) -> dict[str, float] | None:
+    """An estimate as results.json holds it."""
+    return asdict(found) if found else None
+
+
 def mean(values: Sequence[float]) -> float:
     """The arithmetic mean, exact up to one final rounding, whatever the order of the values.
 
@@ -51,33 +56,23 @@ def standard_error(values: Sequence[float]) -> float:
     return sample_std(values) / sqrt(len(values))
 
 
-def macro_mean(clusters: Clusters) -> float:
-    """The mean over clusters of each cluster's own mean (the paper's accuracy)."""
-    return mean(_cluster_means(clusters))
-
-
 def clustered_bootstrap(clusters: Clusters, seed: int = 0, resamples: int = RESAMPLES) -> Estimate:
-    """`macro_mean` with a percentile bootstrap interval that draws whole clusters.
+    """The mean of the clusters' own means (the paper's accuracy), with a percentile bootstrap.
 
-    The standard error is the analytic one of the cluster means. The order of the mapping does not
-    matter. With one cluster the interval is a point, for there is nothing to resample.
+    It draws whole clusters; their order in the mapping does not matter. The standard error is the
+    analytic one of the cluster means. With one cluster, as there is nothing to resample, the
+    interval is a point. Raises ValueError for no clusters, or an empty one.
     """
     means = _cluster_means(clusters)
     resampled = _resampled_means(means, np.random.default_rng(seed), resamples)
-    lower, upper = np.quantile(resampled, _TAILS)
-    return Estimate(
-        mean=mean(means),
-        standard_error=standard_error(means),
-        lower=float(lower),
-        upper=float(upper),
-        n=len(means),
-    )
+    lower, upper = np.quantile(resampled, _TAILS).tolist()
+    return Estimate(mean(means), standard_error(means), lower, upper, len(means))
 
 
 def paired_difference(
     a: Clusters, b: Clusters, seed: int = 0, resamples: int = RESAMPLES
 ) -> Estimate:
-    """`macro_mean(a) - macro_mean(b)`, paired: what makes a cluster hard cancels out.
+    """The mean of `a` minus that of `b`, paired: what makes a cluster hard cancels out.
 
     Raises ValueError unless both hold the same clusters.
     """

@@ -35,7 +35,7 @@ def plot_rounds(
     axes.set(xlabel="policy at the start of round", ylabel=f"{ylabel}, %", ylim=(0, None))
     axes.grid(alpha=0.3)
     axes.legend()
-    _save(figure, path)
+    save_png(figure, path)
 
 
 def plot_seeds(
@@ -60,7 +60,7 @@ def plot_seeds(
     axes.set(ylabel=f"{ylabel}, %", ylim=(0, None))
     axes.grid(alpha=0.3)
     axes.legend()
-    _save(figure, path)
+    save_png(figure, path)
 
 
 def _percent(curve: Curve) -> list[float]:
@@ -72,8 +72,9 @@ def _mean_curve(curves: Sequence[Curve]) -> Curve:
     return [mean(column) if column else None for column in columns]
 
 
-def _save(figure: Figure, path: Path) -> None:
+def save_png(figure: Figure, path: Path) -> None:
     """Write a PNG that appears whole."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}")
     figure.savefig(partial, format="png", dpi=150)
     partial.replace(path)

@@ -1,6 +1,9 @@
 """Tables that read well in a terminal and paste into Markdown."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeVar
+
+Row = TypeVar("Row")
 
 
 def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -16,11 +19,36 @@ def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join([line(header), line(rule), *map(line, rows)])
 
 
-def percent(estimate: Mapping[str, float] | None, signed: bool = False) -> str:
-    """A fraction as percent with half the width of its 95% interval: "39.7 ± 3.9"."""
-    if estimate is None:
+def table_of(rows: Sequence[Row], columns: Mapping[str, Callable[[Row], str]]) -> str:
+    """A Markdown table of records; `columns` are headings with what is shown of a record."""
+    return markdown_table(list(columns), [[show(row) for show in columns.values()] for row in rows])
+
+
+def number(
+    value: float | None, spread: float | None = None, *, signed: bool = False, digits: int = 1
+) -> str:
+    """A number with its uncertainty, where it has one: "39.7 ± 3.9"; "-" for None."""
+    if value is None:
         return "-"
-    mean, half = 100 * estimate["mean"], 50 * (estimate["upper"] - estimate["lower"])
-    # One cluster has a mean and no spread; a zero would look like certainty
-    spread = f" ± {half:.1f}" if estimate["n"] > 1 else ""
-    return f"{mean:+.1f}{spread}" if signed else f"{mean:.1f}{spread}"
+    shown = f"{value:{'+' if signed else ''}.{digits}f}"
+    return shown if spread is None else f"{shown} ± {spread:.{digits}f}"
+
+
+def percent(
+    value: float | Mapping[str, float] | None,
+    spread: float | None = None,
+    *,
+    signed: bool = False,
+    digits: int = 1,
+) -> str:
+    """A fraction as a `number` in percent.
+
+    An estimate with mean, lower, upper and n, as results.json holds it, has half its 95% interval
+    as uncertainty.
+    """
+    if isinstance(value, Mapping):
+        # One cluster has a mean and no spread; a zero would look like certainty
+        spread = (value["upper"] - value["lower"]) / 2 if value["n"] > 1 else None
+        value = value["mean"]
+    in_percent = (None if fraction is None else 100 * fraction for fraction in (value, spread))
+    return number(*in_percent, signed=signed, digits=digits)

@@ -79,7 +79,7 @@ def test_a_mistake_is_one_line(tmp_path, capsys):
     with pytest.raises(SystemExit) as ended:
         run("make_tables", "--release", tmp_path / "none", "--output", tmp_path)
     assert ended.value.code == 2
-    assert "is no folder" in capsys.readouterr().err
+    assert "is not a folder" in capsys.readouterr().err
 
 
 def test_import_reports_what_is_missing_and_unreadable(small, tmp_path, capsys):
@@ -105,7 +105,7 @@ def test_import_reports_what_is_missing_and_unreadable(small, tmp_path, capsys):
     assert (tmp_path / "p" / "implications.txt").exists()
 
 
-def test_figures(small, tmp_path, capsys):
+def test_plots(small, tmp_path, capsys):
     run("make_figures", "--release", small, "--output", tmp_path)
     assert {path.name for path in tmp_path.glob("*.png")} == {
         "rest-em.png",
@@ -116,7 +116,7 @@ def test_figures(small, tmp_path, capsys):
     assert capsys.readouterr().out.count("png") == 3
 
 
-def test_figures_of_the_paper_alone(tmp_path, capsys):
+def test_plots_of_the_paper_alone(tmp_path, capsys):
     run("make_figures", "--output", tmp_path)
     assert "no runs for continual.png" in capsys.readouterr().out
     assert {path.name for path in tmp_path.glob("*")} == {"rest-em.png", "passages.png"}
@@ -127,7 +127,7 @@ def test_figures_of_the_paper_alone(tmp_path, capsys):
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory) -> Path:
-    """The figures of all that there is of the release."""
+    """The numbers of all that there is of the release."""
     out = tmp_path_factory.mktemp("whole")
     run("make_tables", "--release", shared_data("seal-release"), "--output", out)
     return out / "tables.json"

@@ -25,6 +25,7 @@ BROUGHT_BY = {
     "huggingface_hub": "transformers",
     "jinja2": "torch",
     "httpx2": "openai",
+    "pydantic": "openai",
 }
 _UNSAFE_MODULES = {"pickle", "dill", "shelve", "marshal", "pdb", "ipdb"}
 _UNSAFE_CALLS = {"eval", "exec", "compile", "breakpoint", "__import__", "import_module"}

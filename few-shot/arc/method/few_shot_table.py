@@ -1,14 +1,14 @@
 """Compare ways of solving tasks: one arm per row of the paper's few-shot table (table 1)."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from math import comb
 from typing import Any
 
 from arc.method.prediction import Outcome
 from arc.method.reward import Reward
-from seal.report.intervals import clustered_bootstrap, paired_difference
-from seal.report.tables import markdown_table, percent
+from seal.report.intervals import Clusters, clustered_bootstrap, paired_difference, record_of
+from seal.report.tables import markdown_table, number, percent, table_of
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Arm:
     rejected: int = 0
     """Trials whose self-edit was invalid; they count as failures."""
     in_context: dict[str, list[float]] | None = None
-    """The same policy's successes before any update: its share in them is no merit of training."""
+    """The same policy's successes before any update: what it can do without training."""
 
 
 def in_context_arm(label: str, outcomes: Sequence[Outcome]) -> Arm:
@@ -49,29 +49,26 @@ def pass_at_k(successes: Sequence[float], k: int) -> float:
 
 
 def summarize_arm(arm: Arm, previous: Arm | None, seed: int) -> dict[str, Any]:
-    """The figures of one row, as results.json holds them; fractions, not percent.
+    """The numbers of one row, as results.json holds them; fractions, not percent.
 
     Intervals are 95%, resampled over tasks, since trials of one task are not independent; the
-    difference to the row above is paired over tasks.
+    difference to the row above is paired over tasks. Raises ValueError for a row of other tasks.
     """
+
+    def of_tasks(values: Clusters | None) -> dict[str, float] | None:
+        return record_of(clustered_bootstrap(values, seed)) if values else None
+
+    change = paired_difference(arm.successes, previous.successes, seed) if previous else None
     trials = min(map(len, arm.successes.values()))
     return {
         "label": arm.label,
-        "success_rate": asdict(clustered_bootstrap(arm.successes, seed)),
-        "difference_to_row_above": (
-            asdict(paired_difference(arm.successes, previous.successes, seed)) if previous else None
-        ),
+        "success_rate": of_tasks(arm.successes),
+        "difference_to_row_above": record_of(change),
         "pass_at_k": {
-            str(k): asdict(
-                clustered_bootstrap(
-                    {task: [pass_at_k(values, k)] for task, values in arm.successes.items()}, seed
-                )
-            )
+            str(k): of_tasks({t: [pass_at_k(values, k)] for t, values in arm.successes.items()})
             for k in range(1, trials + 1)
         },
-        "in_context_success_rate": (
-            asdict(clustered_bootstrap(arm.in_context, seed)) if arm.in_context else None
-        ),
+        "in_context_success_rate": of_tasks(arm.in_context),
         "n_trials": sum(map(len, arm.successes.values())),
         "n_rejected": arm.rejected,
         "successes_by_task": {task: sum(values) for task, values in arm.successes.items()},
@@ -80,36 +77,32 @@ def summarize_arm(arm: Arm, previous: Arm | None, seed: int) -> dict[str, Any]:
 
 def format_table(rows: Sequence[Mapping[str, Any]], seconds: Mapping[str, float]) -> str:
     """The table that a reader sees: percent ± half a 95% interval; `seconds` by label."""
-    header = ["", "success", "to row above", "pass@k", "in context", "invalid", "s/adapter"]
-    cells = []
-    for row in rows:
-        k, best = max(row["pass_at_k"].items(), key=lambda item: int(item[0]))
-        cells.append(
-            [
-                row["label"],
-                percent(row["success_rate"]),
-                percent(row["difference_to_row_above"], signed=True),
-                f"{percent(best)} (k={k})",
-                percent(row["in_context_success_rate"]),
-                f"{row['n_rejected']}/{row['n_trials']}",
-                f"{seconds[row['label']]:.2f}" if row["label"] in seconds else "-",
-            ]
-        )
-    return markdown_table(header, cells)
+
+    def best(row: Mapping[str, Any]) -> str:
+        k = max(row["pass_at_k"], key=int)
+        return f"{percent(row['pass_at_k'][k])} (k={k})"
+
+    columns = {
+        "": lambda row: row["label"],
+        "success": lambda row: percent(row["success_rate"]),
+        "to row above": lambda row: percent(row["difference_to_row_above"], signed=True),
+        "pass@k": best,
+        "in context": lambda row: percent(row["in_context_success_rate"]),
+        "invalid": lambda row: f"{row['n_rejected']}/{row['n_trials']}",
+        "s/adapter": lambda row: number(seconds.get(row["label"]), digits=2),
+    }
+    return table_of(rows, columns)
 
 
 def format_task_table(arms: Sequence[Arm]) -> str:
     """Successes of every task in every arm, such as 3/5."""
-    header = ["task", *(arm.label for arm in arms)]
+
+    def shown(values: Sequence[float]) -> str:
+        return f"{sum(values):.0f}/{len(values)}"
+
     tasks = sorted({task for arm in arms for task in arm.successes})
-    cells = [
-        [
-            task,
-            *(f"{sum(arm.successes[task]):.0f}/{len(arm.successes[task])}" for arm in arms),
-        ]
-        for task in tasks
-    ]
-    return markdown_table(header, cells)
+    cells = [[task, *(shown(arm.successes[task]) for arm in arms)] for task in tasks]
+    return markdown_table(["task", *(arm.label for arm in arms)], cells)
 
 
 def solved_tasks(arm: Arm) -> list[str]:

@@ -1,9 +1,9 @@
 """Self-edits one after the other: what does a model keep of its earlier ones? (Paper, section 5.)
 
-For each passage of a sequence the policy as it has become writes a self-edit and learns it; then it
-is asked about all passages so far. Merging after every step would take a copy of the weights, and a
-server of its own, for every sequence. Here nothing is merged: a sequence's adapters are kept as one
-adapter of growing rank, under which the next step samples, trains and answers (`seal.lora.chain`).
+For each passage of a sequence the edited policy writes a self-edit and learns it; then it is asked
+about all passages so far. Merging after every step would take a copy of the weights, and a server
+of its own, for every sequence. Here nothing is merged: the adapters of a sequence are kept as one
+adapter of growing rank, with which the next step samples, trains and answers (`seal.lora.chain`).
 So all sequences share one frozen model, and go through their steps side by side.
 """
 
@@ -27,7 +27,7 @@ from seal.run import Run
 from seal.seeds import derive_seed
 
 Adapters = Mapping[str, Path]
-"""Id of a sequence, or of its passage, to the adapter that its edits so far make up, if any."""
+"""Id of a sequence, or of its passage, to the adapter of its edits so far, if any."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +51,16 @@ class EditSequence:
     def trial_id(self, edits: int, passage: Passage) -> str:
         """The id of a cell's answers and grades: a row of the sequence's matrix, and a column."""
         return f"{self.id}/{edits}/{passage.id}"
+
+
+def all_trials(sequences: Sequence[EditSequence]) -> list[Trial]:
+    """What is asked of all sequences, before any edit and after each."""
+    return [
+        trial
+        for sequence in sequences
+        for edits in range(len(sequence.passages) + 1)
+        for trial in sequence.trials(edits)
+    ]
 
 
 def cut_into_sequences(
@@ -81,99 +91,91 @@ def run_sequences(
     again: a killed one goes on with the step it was killed in.
     """
     size = settings.slots
-    groups = [sequences[start : start + size] for start in range(0, len(sequences), size)]
-    rows = len(sequences[0].passages) + 1
-    with run.progress(len(sequences) * rows, "steps") as bar:
-        for group in groups:
+    with run.progress(len(sequences) * (len(sequences[0].passages) + 1), "steps") as bar:
+        for start in range(0, len(sequences), size):
+            group = sequences[start : start + size]
             _Group(run, group, policy, judge, settings, seed).work_off(bar.update)
     shutil.rmtree(run.path("adapters"), ignore_errors=True)
-    trials = [t for s in sequences for edits in range(rows) for t in s.trials(edits)]
-    grade_missing(run, trials, judge, settings)
+    grade_missing(run, all_trials(sequences), judge, settings)
 
 
+@dataclass(frozen=True)
 class _Group:
     """Sequences that go through their steps side by side.
 
     A step is computed for all of them even if some have its results: see `Run.pending_groups`.
     """
 
-    def __init__(
-        self,
-        run: Run,
-        sequences: Sequence[EditSequence],
-        policy: Policy,
-        judge: Judge,
-        settings: SequentialSettings,
-        seed: int,
-    ) -> None:
-        self._run = run
-        self._sequences = sequences
-        self._policy = policy
-        self._settings = settings
-        self._seed = seed
-        self._examiner = Examiner(run, policy, judge, settings)
-        # Named after its ends: a run that is resumed with other --slots has other groups
-        self._folder = run.path("adapters") / _folder_name(f"{sequences[0].id}..{sequences[-1].id}")
+    run: Run
+    sequences: Sequence[EditSequence]
+    policy: Policy
+    judge: Judge
+    settings: SequentialSettings
+    seed: int
+
+    @property
+    def folder(self) -> Path:
+        """Named after the group's ends: a run that is resumed with other --slots has others."""
+        ends = f"{self.sequences[0].id}..{self.sequences[-1].id}"
+        return self.run.path("adapters") / _folder_name(ends)
 
     def work_off(self, on_done: Callable[[int], object]) -> None:
         """Ask before any edit and after each, with the adapters that this takes."""
-        for edits in range(len(self._sequences[0].passages) + 1):
-            trials = [(trial, s.id) for s in self._sequences for trial in s.trials(edits)]
-            if {trial.id for trial, _ in trials} - self._run.ids("answers"):
+        examiner = Examiner(self.run, self.policy, self.judge, self.settings)
+        for edits in range(len(self.sequences[0].passages) + 1):
+            trials = [(trial, s.id) for s in self.sequences for trial in s.trials(edits)]
+            if {trial.id for trial, _ in trials} - self.run.ids("answers"):
                 adapters = self._adapters_after(edits)
-                self._examiner.examine([(trial, adapters.get(of)) for trial, of in trials])
-            on_done(len(self._sequences))
-        shutil.rmtree(self._folder, ignore_errors=True)
+                examiner.examine([(trial, adapters.get(of)) for trial, of in trials])
+            on_done(len(self.sequences))
+        shutil.rmtree(self.folder, ignore_errors=True)
 
     def _adapters_after(self, edits: int) -> Adapters:
         """The adapters after so many edits; trained, from those before, unless they are there.
 
-        Those of one step are on the disk at a time. Whether they are whole, their folder's name
-        says, which they get last.
+        The disk holds those of one step at a time. Their folder gets its name when they are whole.
         """
         if edits == 0:
             return {}
-        folder = self._folder / f"after-{edits}"
+        folder = self.folder / f"after-{edits}"
         if not folder.exists():
             before = self._adapters_after(edits - 1)
             texts = self._texts(edits, before)
-            partial = self._folder / "partial"
+            partial = self.folder / "partial"
             shutil.rmtree(partial, ignore_errors=True)
             self._train(edits, texts, before, partial)
             partial.rename(folder)
-            shutil.rmtree(self._folder / f"after-{edits - 1}", ignore_errors=True)
-        places = {s.id: folder / _folder_name(s.id) for s in self._sequences}
+            shutil.rmtree(self.folder / f"after-{edits - 1}", ignore_errors=True)
+        places = {s.id: folder / _folder_name(s.id) for s in self.sequences}
         return {of: place for of, place in places.items() if place.exists()}
 
     def _texts(self, edits: int, before: Adapters) -> dict[str, tuple[str, ...]]:
         """What each sequence learns in step `edits`, by its id: its own self-edits, the passage."""
-        passages = {s.id: s.passages[edits - 1] for s in self._sequences}
+        passages = {s.id: s.passages[edits - 1] for s in self.sequences}
         adapters = {passages[of].id: adapter for of, adapter in before.items()}
-        group_size = len(passages) * self._settings.k
-        writer = PolicyWriter(self._policy, self._settings, adapters, group_size)
+        group_size = len(passages) * self.settings.k
+        writer = PolicyWriter(self.policy, self.settings, adapters, group_size)
         self_edits, _ = write_self_edits(
-            self._run, list(passages.values()), writer, self._settings, self._seed
+            self.run, list(passages.values()), writer, self.settings, self.seed
         )
-        texts: dict[str, dict[str, None]] = {passage.id: {} for passage in passages.values()}
-        by_id = {passage.id: passage for passage in passages.values()}
+        texts: dict[str, list[str]] = {of: [] for of in passages}
+        of_passage = {passage.id: of for of, passage in passages.items()}
         for self_edit in self_edits:
-            passage = by_id[self_edit.passage_id]
-            # Once each, though the passage comes with every self-edit
-            texts[passage.id] |= dict.fromkeys(
-                self_edit_texts(passage, self_edit.text, self._settings)
-            )
-        return {of: tuple(texts[passage.id]) for of, passage in passages.items()}
+            of = of_passage[self_edit.passage_id]
+            texts[of] += self_edit_texts(passages[of], self_edit.text, self.settings)
+        # Once each, though the passage comes with every self-edit
+        return {of: tuple(dict.fromkeys(of_sequence)) for of, of_sequence in texts.items()}
 
     def _train(
         self, edits: int, texts: Mapping[str, tuple[str, ...]], before: Adapters, folder: Path
     ) -> None:
         """Write into `folder` what the adapters `before` and the new ones are together."""
-        learning = [sequence for sequence in self._sequences if texts[sequence.id]]
+        learning = [sequence for sequence in self.sequences if texts[sequence.id]]
         jobs = [self._job(s, edits, texts[s.id], before.get(s.id)) for s in learning]
         links = {s.id: folder / "links" / _folder_name(s.id) for s in learning}
 
         def on_done(index: int, result: AdapterResult) -> None:
-            self._run.metric(
+            self.run.metric(
                 "adapter",
                 id=f"{learning[index].id}/{edits}",
                 seconds=result.seconds,
@@ -184,18 +186,18 @@ class _Group:
             )
 
         train_adapters(
-            self._policy.model,
+            self.policy.model,
             jobs,
             list(links.values()),
-            self._settings.target_modules,
-            self._settings.slots,
+            self.settings.target_modules,
+            self.settings.slots,
             on_done=on_done,
         )
-        for sequence in self._sequences:
-            # One that has nothing to learn, no passage and a blank self-edit, stays as it is
+        for sequence in self.sequences:
+            # With nothing to learn, no passage and a blank self-edit, a sequence stays as it is
             parts = [each[sequence.id] for each in (before, links) if sequence.id in each]
             if parts:
-                name = self._policy.name
+                name = self.policy.name
                 write_concatenated(folder / _folder_name(sequence.id), parts, base_model=name)
         shutil.rmtree(folder / "links", ignore_errors=True)
 
@@ -203,9 +205,9 @@ class _Group:
         self, sequence: EditSequence, edits: int, texts: tuple[str, ...], before: Path | None
     ) -> AdapterJob:
         """The inner loop of a step, on the policy as the steps before it have made it."""
-        seed = derive_seed(self._seed, f"{sequence.id}/{edits}")
-        trial = Trial(f"{sequence.id}/{edits}", sequence.passages[edits - 1], texts, seed)
-        job = adapter_job(trial, self._policy.tokenizer, self._settings)
+        name = f"{sequence.id}/{edits}"
+        trial = Trial(name, sequence.passages[edits - 1], texts, derive_seed(self.seed, name))
+        job = adapter_job(trial, self.policy.tokenizer, self.settings)
         return replace(job, earlier=read_adapter(before) if before else None)
 
 

@@ -7,21 +7,22 @@ weight and adds the passage once: 1,200 sequences. The defaults here are v2's.
 
 import random
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from knowledge.data.passages import Passage
+from knowledge.data.passages import Passage, Question
 from knowledge.judging.judges import Judge
 from knowledge.method.closed_book import Examiner, Outcome, Trial, grade_missing, read_outcomes
+from knowledge.method.scores import Scores, score_answers
 from knowledge.method.self_edits import SelfEdit
-from knowledge.method.single_passage_table import arm, summarize_arm
+from knowledge.method.single_passage_table import SHOWN_COUNTS, count_answers, judged_answers
 from knowledge.method.training_texts import training_texts
-from knowledge.release.results import System, difference, estimate
 from knowledge.settings import SHUFFLE_SEED, TREE, AnswerSettings
 from seal.arguments import arg
 from seal.errors import UserError
 from seal.loop.policy import open_policy
-from seal.report.tables import markdown_table, percent
+from seal.report.intervals import record_of
+from seal.report.tables import percent, table_of
 from seal.run import Run
 from seal.settings import ModelSettings
 from seal.training.sft import SftJob, SftRow
@@ -77,27 +78,22 @@ def pretraining_rows(
     written: dict[str, list[str]] = {}
     for self_edit in self_edits:
         written.setdefault(self_edit.passage_id, []).append(self_edit.text)
-    return [
-        SftRow("", text)
-        for passage in passages
-        for text in _texts(passage, written.get(passage.id, []), settings)
-    ]
-
-
-def _texts(passage: Passage, self_edits: list[str], settings: PretrainingSettings) -> list[str]:
-    with_each = settings.passage_copies == "with-each" and bool(self_edits)
-    texts = [
-        text
-        for self_edit in self_edits
-        for text in training_texts(
-            passage.title,
-            passage.context,
-            self_edit,
-            split_newlines=settings.split_newlines,
-            add_context=with_each,
-        )
-    ]
-    return texts if with_each else [*texts, *training_texts(passage.title, passage.context, "")]
+    rows = []
+    for passage in passages:
+        own = written.get(passage.id, [])
+        with_each = settings.passage_copies == "with-each" and bool(own)
+        # A blank self-edit with its context stands for the passage alone
+        alone = [] if with_each else [("", True)]
+        for text, add_context in [*((text, with_each) for text in own), *alone]:
+            learned = training_texts(
+                passage.title,
+                passage.context,
+                text,
+                split_newlines=settings.split_newlines,
+                add_context=add_context,
+            )
+            rows += [SftRow("", piece) for piece in learned]
+    return rows
 
 
 def pretraining_job(
@@ -133,14 +129,10 @@ def with_questions(passages: Sequence[Passage], n: int) -> list[Passage]:
     places = [(i, j) for i, passage in enumerate(passages) for j in range(len(passage.questions))]
     if n:
         random.Random(SHUFFLE_SEED).shuffle(places)
-        places = sorted(places[:n])
-    taken: dict[int, list[int]] = {}
-    for i, j in places:
-        taken.setdefault(i, []).append(j)
-    return [
-        replace(passages[i], questions=tuple(passages[i].questions[j] for j in of_passage))
-        for i, of_passage in taken.items()
-    ]
+    taken: dict[int, list[Question]] = {}
+    for i, j in sorted(places[: n or None]):
+        taken.setdefault(i, []).append(passages[i].questions[j])
+    return [replace(passages[i], questions=tuple(asked)) for i, asked in taken.items()]
 
 
 def examine(
@@ -171,64 +163,43 @@ def examine(
 def summarize_rows(
     outcomes: dict[str, list[Outcome]], judge: Judge, seed: int
 ) -> list[dict[str, Any]]:
-    """The figures of each label's answers; fractions, with 95% intervals over passages.
+    """The numbers of each label's answers; fractions, with 95% intervals over passages.
 
-    The paper's figure is the mean over questions. Each row has its difference to the one before.
+    The paper's number is the mean over questions. Each row has its difference to the one before.
     """
     rows: list[dict[str, Any]] = []
-    above: System | None = None
+    above: Scores | None = None
     for label, of_label in outcomes.items():
-        over_passages = summarize_arm(arm(label, of_label), None, seed)
-        system = _over_questions(of_label, judge, calibrated=False)
-        change = difference(system, above, seed) if above else None
+        answers = judged_answers(of_label)
+        over_questions, calibrated = (
+            score_answers(answers, "questions", judge.name, calibrated=by_probability)
+            for by_probability in (False, True)
+        )
+        over_passages = score_answers(answers, "passages", judge.name, exact=True)
         rows.append(
             {
                 "label": label,
-                "accuracy_over_questions": _figures(estimate(system, seed)),
-                "difference_to_row_above": _figures(change),
-                "accuracy_over_passages": over_passages["accuracy"],
-                "calibrated_over_questions": _figures(
-                    estimate(_over_questions(of_label, judge, calibrated=True), seed)
+                "accuracy_over_questions": record_of(over_questions.estimate(seed)),
+                "difference_to_row_above": record_of(
+                    over_questions.minus(above, seed) if above else None
                 ),
-                "n_answers": over_passages["n_answers"],
-                "blank_answer_rate": over_passages["blank_answer_rate"],
-                "n_ungraded": over_passages["n_ungraded"],
+                "accuracy_over_passages": record_of(over_passages.estimate(seed)),
+                "calibrated_over_questions": record_of(calibrated.estimate(seed)),
+                **count_answers(over_questions),
             }
         )
-        above = system
+        above = over_questions
     return rows
-
-
-def _over_questions(outcomes: Sequence[Outcome], judge: Judge, calibrated: bool) -> System:
-    clusters = {
-        outcome.trial.passage.id: [
-            float(grade.probability if calibrated else grade.verdict)
-            for grade in outcome.grades
-            if grade.verdict is not None
-        ]
-        for outcome in outcomes
-    }
-    graded = {passage: values for passage, values in clusters.items() if values}
-    return System(judge.name, "questions", graded, len(graded))
-
-
-def _figures(found: Any) -> dict[str, float] | None:
-    return asdict(found) if found else None
 
 
 def format_rows(rows: Sequence[dict[str, Any]]) -> str:
     """The rows as a table: percent ± half a 95% interval."""
-    header = ["", "questions", "to row above", "passages", "calibrated", "blank", "ungraded"]
-    cells = [
-        [
-            row["label"],
-            percent(row["accuracy_over_questions"]),
-            percent(row["difference_to_row_above"], signed=True),
-            percent(row["accuracy_over_passages"]),
-            percent(row["calibrated_over_questions"]),
-            f"{100 * row['blank_answer_rate']:.1f}",
-            str(row["n_ungraded"]),
-        ]
-        for row in rows
-    ]
-    return markdown_table(header, cells)
+    columns = {
+        "": lambda row: row["label"],
+        "questions": lambda row: percent(row["accuracy_over_questions"]),
+        "to row above": lambda row: percent(row["difference_to_row_above"], signed=True),
+        "passages": lambda row: percent(row["accuracy_over_passages"]),
+        "calibrated": lambda row: percent(row["calibrated_over_questions"]),
+        **SHOWN_COUNTS,
+    }
+    return table_of(rows, columns)

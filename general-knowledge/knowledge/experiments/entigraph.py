@@ -1,8 +1,8 @@
 """EntiGraph: a passage's entities, and texts on how they are related (paper v2, baseline).
 
 Source: Yang et al. 2024, "Synthetic continued pretraining". A writer lists the entities of a
-passage, then writes a text on each pair of them, and on triples. All texts about a passage make one
-self-edit, so that whatever trains on self-edits takes it.
+passage, then writes a text on each pair, and on triples. All texts about a passage make one
+self-edit, so that anything that trains on self-edits takes it.
 """
 
 import re
@@ -46,26 +46,6 @@ def entity_assignments(passages: Sequence[Passage]) -> list[Assignment]:
     ]
 
 
-def list_entities(
-    run: Run, passages: Sequence[Passage], writer: Writer, seed: int
-) -> tuple[dict[str, list[str]], dict[str, str]]:
-    """Have the entities of every passage listed, into RUN/entities.jsonl.
-
-    Returns them by the passage's id, and why lists are missing; one of fewer than two is none.
-    """
-    missing = write_texts(
-        run,
-        "entities",
-        entity_assignments(passages),
-        writer,
-        seed,
-        fields=lambda _, text: {"entities": parse_entities(text)},
-        label="lists of entities",
-        objection=lambda text: None if len(parse_entities(text)) > 1 else "no list of entities",
-    )
-    return {r["passage_id"]: r["entities"] for r in run.records("entities")}, missing
-
-
 def relations_at_most(settings: EntiGraphSettings) -> int:
     """Texts that are written about a passage with many entities."""
     return sum(_limits(settings).values())
@@ -76,7 +56,55 @@ def _limits(settings: EntiGraphSettings) -> dict[int, int]:
     return limits | ({3: settings.max_triples} if settings.relations == "pairs+triples" else {})
 
 
-def relation_assignments(
+def write_entigraph(
+    run: Run,
+    passages: Sequence[Passage],
+    writer: Writer,
+    settings: EntiGraphSettings,
+    seed: int,
+    max_missing: float,
+) -> tuple[list[SelfEdit], dict[str, int]]:
+    """Entities, relations, self-edits: the whole of EntiGraph, as far as it is not done yet.
+
+    Writes RUN/entities.jsonl, relations.jsonl and self_edits.jsonl. Returns the self-edits and the
+    run's counts. Raises UserError, with all that came kept, where more than `max_missing` of the
+    lists or of the texts are missing.
+    """
+    without = write_texts(
+        run,
+        "entities",
+        entity_assignments(passages),
+        writer,
+        seed,
+        fields=lambda _, text: {"entities": parse_entities(text)},
+        label="lists of entities",
+        objection=lambda text: None if len(parse_entities(text)) > 1 else "no list of entities",
+    )
+    report_missing(run, without, len(passages), max_missing, "lists of entities")
+    entities = {record["passage_id"]: record["entities"] for record in run.records("entities")}
+    n_entities = sum(map(len, entities.values()))
+    relations = _relation_assignments(passages, entities, settings, seed)
+    run.say(f"{n_entities:,} entities, {len(relations):,} relations")
+    missing = write_texts(
+        run,
+        "relations",
+        relations,
+        writer,
+        seed,
+        fields=lambda *_: {},
+        label="relations",
+        objection=lambda text: None if text.strip() else "a blank text",
+    )
+    n_wanted = len(passages) + len(relations)
+    report_missing(run, without | missing, n_wanted, max_missing, "lists and texts")
+    return _join_relations(run, relations, f"entigraph-{settings.relations}"), {
+        "n_entities": n_entities,
+        "n_relations": len(relations) - len(missing),
+        "n_missing": len(without) + len(missing),
+    }
+
+
+def _relation_assignments(
     passages: Sequence[Passage],
     entities: Mapping[str, Sequence[str]],
     settings: EntiGraphSettings,
@@ -101,35 +129,16 @@ def relation_assignments(
     ]
 
 
-def write_relations(
-    run: Run, assignments: Sequence[Assignment], writer: Writer, seed: int
-) -> dict[str, str]:
-    """Have the texts written, into RUN/relations.jsonl; returns the reasons of missing ones."""
-    return write_texts(
-        run,
-        "relations",
-        assignments,
-        writer,
-        seed,
-        fields=lambda *_: {},
-        label="relations",
-        objection=lambda text: None if text.strip() else "a blank text",
-    )
+def _join_relations(run: Run, relations: Sequence[Assignment], kind: str) -> list[SelfEdit]:
+    """One self-edit per passage of the texts in RUN/relations.jsonl, into RUN/self_edits.jsonl.
 
-
-def join_relations(
-    run: Run, assignments: Sequence[Assignment], settings: EntiGraphSettings
-) -> list[SelfEdit]:
-    """One self-edit per passage from the texts in RUN/relations.jsonl, into RUN/self_edits.jsonl.
-
-    The file is written anew: texts that were missing may have come. Each text becomes a line of
-    its own between separators, and so one training sequence, whether lines are split or not
+    The file is written again at every start: texts that were missing may have come. Each text is a
+    line of its own between separators, and so one training sequence, whether lines are split or not
     (golden rule G1).
     """
-    kind = f"entigraph-{settings.relations}"
     written = {record["id"]: record for record in run.records("relations")}
     of_passage: dict[str, list[Record]] = {}
-    for item in assignments:
+    for item in relations:
         if item.id in written:
             of_passage.setdefault(item.passage_id, []).append(written[item.id])
     self_edits = [
@@ -154,31 +163,3 @@ def one_line(text: str) -> str:
 
 def _is_cut_off(record: Record) -> bool:
     return record["finish_reason"] == "length"
-
-
-def write_entigraph(
-    run: Run,
-    passages: Sequence[Passage],
-    writer: Writer,
-    settings: EntiGraphSettings,
-    seed: int,
-    max_missing: float,
-) -> tuple[list[SelfEdit], dict[str, int]]:
-    """Entities, relations, self-edits: the whole of EntiGraph, as far as it is not done yet.
-
-    Returns the self-edits and the run's counts. Raises UserError, with all that came kept, where
-    more than `max_missing` of the lists or of the texts could not be had.
-    """
-    entities, without = list_entities(run, passages, writer, seed)
-    report_missing(run, without, len(passages), max_missing, "lists of entities")
-    assignments = relation_assignments(passages, entities, settings, seed)
-    run.say(f"{sum(map(len, entities.values())):,} entities, {len(assignments):,} relations")
-    missing = write_relations(run, assignments, writer, seed)
-    wanted = len(passages) + len(assignments)
-    report_missing(run, without | missing, wanted, max_missing, "lists and texts")
-    self_edits = join_relations(run, assignments, settings)
-    return self_edits, {
-        "n_entities": sum(map(len, entities.values())),
-        "n_relations": len(assignments) - len(missing),
-        "n_missing": len(without) + len(missing),
-    }

@@ -11,7 +11,7 @@ MAX_ENTITIES = 50
 """Entities of a list that count, the first ones; a base model may list names without end."""
 _LONGEST = 100  # characters
 _MOST_WORDS = 10  # what has more is a sentence
-_FEWEST_BETWEEN_COMMAS = 3  # "I am sorry, but I cannot" is no list
+_FEWEST_BETWEEN_COMMAS = 3  # "I am sorry, but I cannot" is not a list
 _BULLET = re.compile(r"^\s*(?:[-*•–]+|\(?\d+[.):])\s+")
 _AROUND = " \t\"'“”‘’`*_,;[]{}"
 
@@ -21,7 +21,7 @@ def parse_entities(text: str) -> list[str]:
 
     Taken are the first JSON array of names (also under a key of an object, also within a code
     fence), else lines with or without bullets, else a single line with commas. A JSON text that was
-    cut off is read by its lines. [] where there is no list.
+    cut off is read by its lines. [] without a list.
     """
     names = _names_in_json(text)
     if names is None:

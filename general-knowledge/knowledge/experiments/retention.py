@@ -1,4 +1,4 @@
-"""Retention under sequential self-edits (paper, section 5 and the figure on forgetting; golden G5).
+"""Retention under sequential self-edits (paper, section 5 and the plot of forgetting; golden G5).
 
 A sequence has K passages; after each edit all passages so far are asked again. Its accuracies form
 a matrix [R, K] with R = K + 1: row 0 is before any edit, row r after r edits, and column k is the
@@ -11,6 +11,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 Matrix = NDArray[np.float64]
+
+
+def asked_cells(length: int) -> list[tuple[int, int]]:
+    """The cells [edits, passage] of a sequence's matrix that are asked, row by row."""
+    return [(edits, k) for edits in range(length + 1) for k in range(edits or length)]
 
 
 @dataclass(frozen=True)
@@ -29,7 +34,7 @@ class PooledRuns:
 
 @dataclass(frozen=True)
 class Retention:
-    """Accuracy averaged over the passages of a sequence: the three figures of the experiment."""
+    """Accuracy averaged over the passages of a sequence: the three numbers of the experiment."""
 
     before_any_edit: float
     after_own_edit: float
@@ -60,16 +65,12 @@ def pool_runs(means: ArrayLike, stds: ArrayLike, n_per_run: int) -> PooledRuns:
     mean = run_means.mean(axis=0)
     within = (n_per_run - 1) * (run_stds**2).sum(axis=0)
     between = n_per_run * ((run_means - mean) ** 2).sum(axis=0)
-    return PooledRuns(
-        mean=mean,
-        average_of_stds=run_stds.mean(axis=0),
-        pooled_std=np.sqrt((within + between) / max(1, n_sequences - 1)),
-        n_sequences=n_sequences,
-    )
+    pooled_std = np.sqrt((within + between) / max(1, n_sequences - 1))
+    return PooledRuns(mean, run_stds.mean(axis=0), pooled_std, n_sequences)
 
 
 def retention(mean: ArrayLike) -> Retention:
-    """The experiment's figures from a matrix [K + 1, K]. Raises ValueError for another shape."""
+    """The experiment's numbers from a matrix [K + 1, K]. Raises ValueError for another shape."""
     matrix = np.asarray(mean, dtype=np.float64)
     if matrix.ndim != 2 or len(matrix) != matrix.shape[1] + 1:
         raise ValueError(f"a matrix of shape {matrix.shape} is not [K + 1, K]")
@@ -83,6 +84,6 @@ def retention(mean: ArrayLike) -> Retention:
 def rounded_rows(matrix: Matrix, decimals: int = 4) -> list[list[float]]:
     """A matrix as the release's result files print it.
 
-    By numpy's rounding: Python's differs from it where the last digit hangs on a half.
+    By numpy's rounding: Python's differs from it where a half decides the last digit.
     """
     return np.round(matrix, decimals).tolist()

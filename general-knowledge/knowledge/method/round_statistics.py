@@ -6,8 +6,8 @@ fractions; spreads are sample standard deviations, 0 for a single value. Field n
 release's, so the files can be laid side by side. Means are over passages, not over questions.
 """
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from seal.report.intervals import mean, sample_std
 
@@ -33,30 +33,6 @@ class CompletionSummary:
     gain_mean: float
 
 
-@dataclass(frozen=True)
-class ArticleSummary:
-    """One passage over its self-edits, unrounded."""
-
-    baseline_accuracy: float
-    adapter_mean_accuracy: float
-    adapter_std_over_completions: float
-    mean_adapter_std_within_completions: float
-    mean_gain: float
-
-
-@dataclass(frozen=True)
-class OverallSummary:
-    """A whole run over its passages, unrounded."""
-
-    baseline_mean_accuracy: float
-    baseline_std_of_article_means: float
-    adapter_mean_accuracy: float
-    adapter_std_of_article_means: float
-    mean_adapter_std_over_completions: float
-    mean_adapter_std_within_completions: float
-    mean_gain: float
-
-
 def accuracy(verdicts: Sequence[bool]) -> float:
     """Share of correct answers, rounded to 4 decimals. Raises ValueError for no verdicts.
 
@@ -75,43 +51,40 @@ def summarize_completion(repetitions: Sequence[Repetition]) -> CompletionSummary
     adapter = [accuracy(repetition.adapter) for repetition in repetitions]
     gains = [round(mean(r.adapter) - mean(r.baseline), DECIMALS) for r in repetitions]
     return CompletionSummary(
-        baseline_mean=mean(baseline),
-        baseline_std=sample_std(baseline),
-        adapter_mean=mean(adapter),
-        adapter_std=sample_std(adapter),
-        gain_mean=mean(gains),
+        mean(baseline), sample_std(baseline), mean(adapter), sample_std(adapter), mean(gains)
     )
 
 
-def summarize_article(completions: Sequence[CompletionSummary]) -> ArticleSummary:
-    """Mean over the self-edits of a passage, and how far they scatter."""
+def summarize_article(completions: Sequence[CompletionSummary]) -> dict[str, float]:
+    """One passage, unrounded: mean over its self-edits, and how far they scatter."""
     adapter = [completion.adapter_mean for completion in completions]
-    return ArticleSummary(
-        baseline_accuracy=mean([completion.baseline_mean for completion in completions]),
-        adapter_mean_accuracy=mean(adapter),
-        adapter_std_over_completions=sample_std(adapter),
-        mean_adapter_std_within_completions=mean([c.adapter_std for c in completions]),
-        mean_gain=mean([completion.gain_mean for completion in completions]),
-    )
+    return {
+        "baseline_accuracy": mean([completion.baseline_mean for completion in completions]),
+        "adapter_mean_accuracy": mean(adapter),
+        "adapter_std_over_completions": sample_std(adapter),
+        "mean_adapter_std_within_completions": mean([c.adapter_std for c in completions]),
+        "mean_gain": mean([completion.gain_mean for completion in completions]),
+    }
 
 
-def summarize_run(passages: Sequence[Sequence[CompletionSummary]]) -> OverallSummary:
-    """Mean over passages, and how far they scatter; "within" is a mean over all self-edits."""
+def summarize_run(passages: Sequence[Sequence[CompletionSummary]]) -> dict[str, float]:
+    """A run, unrounded: mean over passages, and their spread; "within" is over all self-edits."""
     articles = [summarize_article(completions) for completions in passages]
-    baselines = [article.baseline_accuracy for article in articles]
-    adapters = [article.adapter_mean_accuracy for article in articles]
+    baselines = [article["baseline_accuracy"] for article in articles]
+    adapters = [article["adapter_mean_accuracy"] for article in articles]
+    over_completions = [article["adapter_std_over_completions"] for article in articles]
     within = [completion.adapter_std for completions in passages for completion in completions]
-    return OverallSummary(
-        baseline_mean_accuracy=mean(baselines),
-        baseline_std_of_article_means=sample_std(baselines),
-        adapter_mean_accuracy=mean(adapters),
-        adapter_std_of_article_means=sample_std(adapters),
-        mean_adapter_std_over_completions=mean([a.adapter_std_over_completions for a in articles]),
-        mean_adapter_std_within_completions=mean(within),
-        mean_gain=mean(adapters) - mean(baselines),
-    )
+    return {
+        "baseline_mean_accuracy": mean(baselines),
+        "baseline_std_of_article_means": sample_std(baselines),
+        "adapter_mean_accuracy": mean(adapters),
+        "adapter_std_of_article_means": sample_std(adapters),
+        "mean_adapter_std_over_completions": mean(over_completions),
+        "mean_adapter_std_within_completions": mean(within),
+        "mean_gain": mean(adapters) - mean(baselines),
+    }
 
 
-def rounded(summary: ArticleSummary | OverallSummary) -> dict[str, float]:
-    """The fields of a summary as result files print them, to 4 decimals."""
-    return {name: round(value, DECIMALS) for name, value in asdict(summary).items()}
+def rounded(summary: Mapping[str, float]) -> dict[str, float]:
+    """A summary as result files print it, to 4 decimals."""
+    return {name: round(value, DECIMALS) for name, value in summary.items()}

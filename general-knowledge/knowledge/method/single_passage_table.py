@@ -1,39 +1,34 @@
 """Compare ways of teaching a passage: one arm per row of the paper's single-passage table."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from knowledge.data.passages import Passage
 from knowledge.method.closed_book import Outcome, Trial
 from knowledge.method.inner_loop import self_edit_texts
+from knowledge.method.scores import JudgedAnswer, Scores, score_answers
 from knowledge.settings import RewardSettings
 from seal.errors import UserError
-from seal.report.intervals import clustered_bootstrap, paired_difference
-from seal.report.tables import markdown_table, percent
+from seal.report.intervals import record_of
+from seal.report.tables import number, percent, table_of
 from seal.seeds import derive_seed
-
-Clusters = dict[str, list[float]]
 
 
 @dataclass(frozen=True)
 class Arm:
-    """A row of the table: what one arm's answers are worth, by passage."""
+    """A row of the table: what one arm's answers are worth."""
 
     label: str
-    accuracies: Clusters
-    """Passage id to the accuracies of its inner loops over the graded questions."""
-    probabilities: Clusters
-    """Passage id to the mean calibrated probabilities of its inner loops."""
-    n_answers: int
-    n_blank: int
-    n_ungraded: int
+    scores: Scores
+    calibrated: Scores
+    """The same answers by the judge's probabilities."""
 
 
 def passage_only_trials(
     passages: Sequence[Passage], settings: RewardSettings, seed: int
 ) -> list[Trial]:
-    """Inner loops on the bare passage: what a blank self-edit amounts to."""
+    """Inner loops on the bare passage: as with a blank self-edit."""
     return [
         Trial(
             id=f"{passage.id}/passage-only/{repeat}",
@@ -46,28 +41,34 @@ def passage_only_trials(
     ]
 
 
+def judged_answers(outcomes: Sequence[Outcome]) -> list[JudgedAnswer]:
+    """The answers of examinations with their grades, for `score_answers`."""
+    return [
+        JudgedAnswer(
+            trial.passage.id,
+            trial.passage.title,
+            question.question,
+            question.answer,
+            answer,
+            grade.verdict,
+            trial=trial.id,
+            probability=grade.probability,
+        )
+        for trial, outcome in ((outcome.trial, outcome) for outcome in outcomes)
+        for question, answer, grade in zip(
+            trial.passage.questions, outcome.answers, outcome.grades, strict=True
+        )
+    ]
+
+
 def arm(label: str, outcomes: Sequence[Outcome]) -> Arm:
     """Collect the outcomes of one arm; answers that could not be graded count nowhere."""
-    accuracies: Clusters = {}
-    probabilities: Clusters = {}
-    grades = [grade for outcome in outcomes for grade in outcome.grades]
-    for outcome in outcomes:
-        passage = outcome.trial.passage.id
-        graded = [grade for grade in outcome.grades if grade.verdict is not None]
-        if graded:
-            share = sum(grade.verdict for grade in graded) / len(graded)
-            accuracies.setdefault(passage, []).append(share)
-            expected = sum(grade.probability for grade in graded) / len(graded)
-            probabilities.setdefault(passage, []).append(expected)
-    answers = [answer for outcome in outcomes for answer in outcome.answers]
-    return Arm(
-        label,
-        accuracies,
-        probabilities,
-        n_answers=len(answers),
-        n_blank=sum(not answer.strip() for answer in answers),
-        n_ungraded=sum(grade.verdict is None for grade in grades),
+    answers = judged_answers(outcomes)
+    scores = (
+        score_answers(answers, "passages", "", calibrated=calibrated, exact=True)
+        for calibrated in (False, True)
     )
+    return Arm(label, *scores)
 
 
 def in_order(labels: Sequence[str], first: Sequence[str]) -> list[str]:
@@ -80,47 +81,45 @@ def in_order(labels: Sequence[str], first: Sequence[str]) -> list[str]:
 
 
 def summarize_arm(arm: Arm, previous: Arm | None, seed: int) -> dict[str, Any]:
-    """The figures of one row, as results.json holds them; fractions, not percent.
+    """The numbers of one row, as results.json holds them; fractions, not percent.
 
     Intervals are 95%, resampled over passages; the difference to the row above is paired over the
     passages that both rows have.
     """
+    change = arm.scores.minus(previous.scores, seed) if previous else None
     return {
         "label": arm.label,
-        "accuracy": _figures(arm.accuracies, seed),
-        "calibrated_accuracy": _figures(arm.probabilities, seed),
-        "difference_to_row_above": _difference(arm, previous, seed) if previous else None,
-        "n_answers": arm.n_answers,
-        "blank_answer_rate": arm.n_blank / arm.n_answers,
-        "n_ungraded": arm.n_ungraded,
+        "accuracy": record_of(arm.scores.estimate(seed)),
+        "calibrated_accuracy": record_of(arm.calibrated.estimate(seed)),
+        "difference_to_row_above": record_of(change),
+        **count_answers(arm.scores),
     }
 
 
-def _figures(clusters: Clusters, seed: int) -> dict[str, float] | None:
-    return asdict(clustered_bootstrap(clusters, seed)) if clusters else None
+def count_answers(scores: Scores) -> dict[str, Any]:
+    """How many answers a row is made of, and which of them are blank or ungraded."""
+    return {
+        "n_answers": len(scores.answers),
+        "blank_answer_rate": scores.blank_rate,
+        "n_ungraded": scores.n_ungraded,
+    }
 
 
-def _difference(arm: Arm, other: Arm, seed: int) -> dict[str, float] | None:
-    common = sorted(arm.accuracies.keys() & other.accuracies.keys())
-    if not common:
-        return None
-    mine, theirs = ({p: a.accuracies[p] for p in common} for a in (arm, other))
-    return asdict(paired_difference(mine, theirs, seed))
+SHOWN_COUNTS = {
+    "blank": lambda row: percent(row["blank_answer_rate"]),
+    "ungraded": lambda row: str(row["n_ungraded"]),
+}
+"""The columns of `count_answers` in a table that is printed."""
 
 
 def format_table(rows: Sequence[Mapping[str, Any]], seconds: Mapping[str, float]) -> str:
     """The table that a reader sees: percent ± half a 95% interval; `seconds` by label."""
-    header = ["", "accuracy", "to row above", "calibrated", "blank", "ungraded", "s/adapter"]
-    cells = [
-        [
-            row["label"],
-            percent(row["accuracy"]),
-            percent(row["difference_to_row_above"], signed=True),
-            percent(row["calibrated_accuracy"]),
-            f"{100 * row['blank_answer_rate']:.1f}",
-            str(row["n_ungraded"]),
-            f"{seconds[row['label']]:.2f}" if row["label"] in seconds else "-",
-        ]
-        for row in rows
-    ]
-    return markdown_table(header, cells)
+    columns = {
+        "": lambda row: row["label"],
+        "accuracy": lambda row: percent(row["accuracy"]),
+        "to row above": lambda row: percent(row["difference_to_row_above"], signed=True),
+        "calibrated": lambda row: percent(row["calibrated_accuracy"]),
+        **SHOWN_COUNTS,
+        "s/adapter": lambda row: number(seconds.get(row["label"]), digits=2),
+    }
+    return table_of(rows, columns)

@@ -1,22 +1,17 @@
 """The release's files as this project's records, so that its programs can take them as input."""
 
 from collections.abc import Iterator
-from dataclasses import asdict
 from pathlib import Path
 
+import numpy as np
+
 from knowledge.method.round_statistics import accuracy
-from knowledge.release.records import Dataset, Examinations, Pretraining, RatedSelfEdit, Sequences
-from knowledge.release.results import (
-    RELEASED_JUDGE,
-    System,
-    of_examinations,
-    of_pretraining,
-    pool_sequences,
-)
+from knowledge.method.scores import Scores
+from knowledge.release.records import PREFIXES, Dataset, Examinations, Pretraining, Sequences
+from knowledge.release.results import RELEASED_JUDGE, pool_sequences, scores_of
 from knowledge.release.row_of_file import identify, is_ranking, prompt_kind
 from knowledge.release.scan import Release
 from knowledge.release.verify import selected_rows
-from knowledge.tables.compare import passage_lists
 from seal.records import Record
 
 Exported = tuple[Path, list[Record]]
@@ -24,31 +19,22 @@ Exported = tuple[Path, list[Record]]
 
 
 def exported(release: Release) -> Iterator[Exported]:
-    """Every file that the release's files amount to; a path is that of its source."""
+    """Every file to write: its path, from that of its source, and its lines."""
     for dataset in release.of(Dataset):
-        if any(dataset.self_edits):
+        if any(entry.self_edits for entry in dataset.entries):
             yield _path("self_edits", dataset.path), self_edit_records(dataset)
-    for file in release.of(Examinations):
-        if is_ranking(file):
+    pools = release.passage_lists()
+    for file in [*release.of(Examinations), *release.of(Pretraining)]:
+        if isinstance(file, Examinations) and is_ranking(file):
             yield _path("rewards", file.path), reward_records(file)
-            rows = [{"prompt": prompt, "completion": text} for prompt, text in selected_rows(file)]
-            yield _path("sft", file.path), rows
-        for side in ("before", "after"):
-            yield from _answers(file.path, side, of_examinations(file, side))
-    pools = passage_lists(release)
-    for file in release.of(Pretraining):
-        for side in ("before", "after"):
-            yield from _answers(file.path, side, of_pretraining(file, side, pools))
+            yield _path("sft", file.path), [row.model_dump() for row in selected_rows(file)]
+        for stage in PREFIXES:
+            if records := answer_records(scores_of(file, stage, pools)):
+                yield _path("answers", file.path, f".{stage}"), records
 
 
-def _path(kind: str, source: Path, side: str = "") -> Path:
-    stem = f"{source.stem}.{side}" if side else source.stem
-    return Path(kind) / source.parent / f"{stem}.jsonl"
-
-
-def _answers(path: Path, side: str, system: System) -> Iterator[Exported]:
-    if system.answers:
-        yield _path("answers", path, side), answer_records(system)
+def _path(kind: str, source: Path, suffix: str = "") -> Path:
+    return Path(kind) / source.parent / f"{source.stem}{suffix}.jsonl"
 
 
 def self_edit_records(dataset: Dataset) -> list[Record]:
@@ -63,8 +49,8 @@ def self_edit_records(dataset: Dataset) -> list[Record]:
             "finish_reason": "unknown",
             "n_tokens": 0,
         }
-        for passage, texts in zip(dataset.passages, dataset.self_edits, strict=True)
-        for number, text in enumerate(texts)
+        for passage, entry in zip(dataset.passages, dataset.entries, strict=True)
+        for number, text in enumerate(entry.self_edits)
     ]
 
 
@@ -76,19 +62,14 @@ def reward_records(file: Examinations) -> list[Record]:
             "id": f"{article.passage_id}/{kind}/{number}",
             "passage_id": article.passage_id,
             "reward": self_edit.reward,
-            "accuracies": _accuracies(self_edit),
+            "accuracies": list(map(accuracy, self_edit.verdicts("after"))),
         }
         for article in file.articles
         for number, self_edit in enumerate(article.self_edits)
     ]
 
 
-def _accuracies(self_edit: RatedSelfEdit) -> list[float]:
-    after = self_edit.repetitions["after"].values()
-    return [accuracy([bool(answered.correct) for answered in answers]) for answers in after]
-
-
-def answer_records(system: System) -> list[Record]:
+def answer_records(scores: Scores) -> list[Record]:
     """Graded answers, as grade_answers.py reads and writes them."""
     return [
         {
@@ -102,16 +83,12 @@ def answer_records(system: System) -> list[Record]:
             "probability": None if answer.correct is None else float(answer.correct),
             "judge": RELEASED_JUDGE,
         }
-        for number, answer in enumerate(system.answers)
+        for number, answer in enumerate(scores.answers)
     ]
 
 
 def continual_record(release: Release) -> Record | None:
     """The pooled matrices of continual self-edits; None without runs."""
     pooled = pool_sequences(release.of(Sequences))
-    if pooled is None:
-        return None
-    return {
-        name: value if isinstance(value, int) else value.tolist()
-        for name, value in asdict(pooled[0]).items()
-    }
+    fields = vars(pooled[0]) if pooled else {}
+    return {name: np.asarray(value).tolist() for name, value in fields.items()} or None

@@ -1,138 +1,196 @@
-"""What a file of the authors' release says, as records (`knowledge.release.parse` reads them)."""
+"""What a file of the authors' release says, as records (`knowledge.release.parse` reads them).
+
+The models below are checked by pydantic: a field has its type exactly, and null counts as missing.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, NonNegativeInt, model_validator
 
 from knowledge.data.passages import Passage, Question
 
-Side = Literal["before", "after"]
+Stage = Literal["before", "after"]
 """Answers before the update, or after it: the release's baseline and adapter."""
 
-PREFIXES: dict[Side, str] = {"before": "baseline", "after": "adapter"}
+PREFIXES: dict[Stage, str] = {"before": "baseline", "after": "adapter"}
 """What names of fields begin with."""
 
+Verdict = Annotated[bool, Field(strict=False)]
+Statistics = dict[str, float | None]
+NullIsZero = Annotated[float, BeforeValidator(lambda value: 0.0 if value is None else value)]
 
-@dataclass(frozen=True)
-class Answered:
-    """A question, what was answered, and the verdict on it (None: ungraded)."""
 
-    passage_id: str
-    title: str
-    question: str
-    gold: str
-    answer: str
-    correct: bool | None
-    trial: str
-    """The same for all answers of one inner loop."""
-    probability: float | None = None
-    """What a calibrated judge gave; None from others."""
+class _Record(BaseModel):
+    model_config = ConfigDict(
+        strict=True, frozen=True, allow_inf_nan=False, populate_by_name=True, extra="ignore"
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_nulls(cls, value: Any) -> Any:
+        if not isinstance(value, Mapping):
+            return value
+        return {name: part for name, part in value.items() if part is not None}
+
+
+class Entry(_Record):
+    """What a data set has beside a passage: self-edits about it, if any, and their prompt."""
+
+    self_edits: list[str] = Field([], alias="completions")
+    prompt: str = ""
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """Passages, and the self-edits that a policy wrote about each, if any."""
+    """Passages, each with its entry."""
 
     path: Path
-    passages: tuple[Passage, ...]
-    self_edits: tuple[tuple[str, ...], ...]
-    prompts: tuple[str, ...]
-    """One per passage, "" where none is given."""
+    passages: Sequence[Passage]
+    entries: Sequence[Entry]
 
 
-@dataclass(frozen=True)
-class RatedSelfEdit:
-    """A self-edit, its reward, and the answers of its inner loops if the file has them."""
+class LoopQuestion(_Record):
+    """A question of an inner loop, with its answers and their verdicts."""
+
+    rep: NonNegativeInt = 0
+    """Which of the inner loops on one self-edit."""
+    question: str
+    answer: str
+    """The gold answer."""
+    baseline_answer: str
+    baseline_correct: Verdict
+    adapter_answer: str
+    adapter_correct: Verdict
+
+
+class RatedSelfEdit(_Record):
+    """A self-edit, its reward, and the questions of its inner loops if the file has them."""
 
     text: str
-    stats: Mapping[str, float | None]
-    """The release's statistics of this self-edit."""
-    repetitions: Mapping[Side, Mapping[int, tuple[Answered, ...]]]
-    """Side to repetition to answers; empty in files without records."""
+    stats: Statistics = {}
+    questions: list[LoopQuestion] = []
 
     @property
     def reward(self) -> float | None:
         """Mean accuracy with the adapter, or the proxy score where that was the reward."""
         return self.stats.get("proxy_mean", self.stats.get("adapter_mean"))
 
+    @property
+    def inner_loops(self) -> list[list[LoopQuestion]]:
+        """The questions of each inner loop."""
+        loops: dict[int, list[LoopQuestion]] = {}
+        for question in self.questions:
+            loops.setdefault(question.rep, []).append(question)
+        return list(loops.values())
 
-@dataclass(frozen=True)
-class Article:
+    def verdicts(self, stage: Stage) -> list[list[bool]]:
+        """The verdicts of each inner loop."""
+        name = f"{PREFIXES[stage]}_correct"
+        return [[getattr(question, name) for question in loop] for loop in self.inner_loops]
+
+
+class Article(_Record):
     """One passage of an examination file."""
 
-    passage_id: str
+    passage_id: str = ""
     title: str
     context: str
-    prompt: str
-    self_edits: tuple[RatedSelfEdit, ...]
+    prompt: str = ""
+    self_edits: list[RatedSelfEdit] = Field(alias="completions")
 
 
-@dataclass(frozen=True)
-class Examinations:
+class Examinations(_Record):
     """Inner loops on self-edits of many passages."""
 
     path: Path
-    dataset: str
-    model: str
-    k: int
-    repeats: int
-    overall: Mapping[str, float | None]
-    articles: tuple[Article, ...]
+    dataset: str = ""
+    model: str = ""
+    k: NonNegativeInt = Field(1, alias="k_completions")
+    repeats: NonNegativeInt = Field(1, alias="eval_times")
+    overall: Statistics
+    articles: list[Article]
 
     @property
     def passages(self) -> list[Passage]:
         """The passages with the questions that the first inner loop of each was asked."""
-        return [
-            Passage(
-                article.passage_id,
-                article.title,
-                article.context,
-                tuple(
-                    Question(answered.question, answered.gold)
-                    for self_edit in article.self_edits[:1]
-                    for answered in next(iter(self_edit.repetitions["after"].values()), ())
-                ),
-            )
-            for article in self.articles
-        ]
+        passages = []
+        for article in self.articles:
+            first = [loop for s in article.self_edits[:1] for loop in s.inner_loops[:1]]
+            asked = [Question(asked.question, asked.answer) for loop in first for asked in loop]
+            about = (article.passage_id, article.title, article.context)
+            passages.append(Passage(*about, tuple(asked)))
+        return passages
 
 
-@dataclass(frozen=True)
-class Pretraining:
-    """One model finetuned on all passages at once, and asked `n_questions` of their questions."""
+class Pretraining(_Record):
+    """One model finetuned on all passages at once, and asked some of their questions.
+
+    Verdicts and texts are question by question, [] for a stage that was not asked or not kept.
+    """
 
     path: Path
     version: Literal["v1", "v2"]
-    dataset: str
-    model: str
-    n_passages: int
+    dataset: str = ""
+    model: str = ""
+    n_passages: NonNegativeInt = Field(0, alias="n_articles")
     """0 if the file does not say."""
-    k: int
-    seed: int | None
-    stated: Mapping[Side, float | None]
-    verdicts: Mapping[Side, Sequence[bool]]
-    """Question by question; a side that was not asked or not kept is absent."""
-    answers: Mapping[Side, Sequence[str]]
+    k: NonNegativeInt = Field(0, alias="k_completions")
+    seed: NonNegativeInt | None = None
+    baseline_accuracy: float | None = None
+    baseline_correct: list[Verdict] = []
+    baseline_texts: list[str] = []
+    adapter_accuracy: float | None = None
+    adapter_correct: list[Verdict] = []
+    adapter_texts: list[str] = []
+
+    def of_stage(self, stage: Stage) -> tuple[float | None, list[bool], list[str]]:
+        """The accuracy that is stated, the verdicts and the answers."""
+        names = (f"{PREFIXES[stage]}_{name}" for name in ("accuracy", "correct", "texts"))
+        stated, verdicts, texts = (getattr(self, name) for name in names)
+        return stated, verdicts, texts
+
+    @model_validator(mode="after")
+    def _check_lengths(self) -> "Pretraining":
+        for _, verdicts, texts in map(self.of_stage, PREFIXES):
+            if texts and len(texts) != len(verdicts):
+                raise ValueError(f"{len(texts)} answers with {len(verdicts)} verdicts")
+        return self
 
 
-@dataclass(frozen=True)
-class Sequences:
-    """Accuracies [R, K] over several sequences of K edits (`knowledge.experiments.retention`)."""
+class Sequences(_Record):
+    """Accuracies [R, K] of sequences of K edits (see `knowledge.experiments.retention`)."""
 
     path: Path
-    mean: list[list[float]]
-    std: list[list[float]]
-    n_sequences: int
+    mean: list[list[NullIsZero]] = Field(alias="mean_over_sequences")
+    std: list[list[NullIsZero]] = Field(alias="std_over_sequences")
+    n_sequences: NonNegativeInt
+
+    @model_validator(mode="after")
+    def _check_shapes(self) -> "Sequences":
+        size = len(self.mean) - 1
+        if size < 1 or {tuple(map(len, m)) for m in (self.mean, self.std)} != {
+            (size,) * (size + 1)
+        }:
+            raise ValueError("mean and std must be matrices of one row more than columns")
+        return self
+
+
+class ReleasedRow(_Record):
+    """A row that a policy was finetuned on."""
+
+    prompt: str
+    completion: str
 
 
 @dataclass(frozen=True)
 class SftFile:
-    """Rows that a policy was finetuned on."""
+    """The rows of one finetuning."""
 
     path: Path
-    rows: tuple[tuple[str, str], ...]
-    """Prompt and completion."""
+    rows: Sequence[ReleasedRow]
 
 
 Released = Dataset | Examinations | Pretraining | Sequences | SftFile

@@ -29,12 +29,10 @@ def unfilled(prompt: str, title: str, passage: str) -> str | None:
     may hold the same word.
     """
     text = passage if passage in prompt else passage.strip()
-    before, found, after = prompt.partition(text) if text else ("", "", "")
-    if not found:
+    if not text or text not in prompt:
         return None
-    alone = re.compile(rf"^{re.escape(title)}$", re.MULTILINE)
-    wording = f"{before}\0{after}"
-    by_line = alone.sub(lambda _: "{title}", wording)
+    wording = prompt.replace(text, "\0", 1)
+    by_line = re.sub(rf"^{re.escape(title)}$", "{title}", wording, flags=re.MULTILINE)
     if by_line == wording:
         by_line = wording.replace(title, "{title}", 1)
     return by_line.replace("\0", "{passage}")
@@ -54,8 +52,8 @@ def _filled(release: Release) -> Iterator[tuple[str, str, str, str]]:
     """Kind, prompt, title and passage of every prompt in the release."""
     for dataset in release.of(Dataset):
         kind = prompt_kind(dataset.path.as_posix()) or "implications"
-        for passage, prompt in zip(dataset.passages, dataset.prompts, strict=True):
-            yield kind, prompt, passage.title, passage.context
+        for passage, entry in zip(dataset.passages, dataset.entries, strict=True):
+            yield kind, entry.prompt, passage.title, passage.context
     for file in release.of(Examinations):
         for article in file.articles:
             yield identify(file).kind, article.prompt, article.title, article.context
@@ -70,15 +68,11 @@ def export_prompts(release: Release, folder: Path) -> dict[str, str]:
     for kind, wording in prompt_wordings(release).items():
         path = folder / f"{kind}.txt"
         write_text(path, wording)
-        written[kind] = _problem(path)
+        written[kind] = ""
+        try:
+            load_prompt(path, frozenset({"title", "passage"}))
+        except UserError as error:
+            written[kind] = str(error)
     for style in ANSWER_STYLES if written else ():
         shutil.copyfile(PROMPTS / answer_file(style), folder / answer_file(style))
     return written
-
-
-def _problem(path: Path) -> str:
-    try:
-        load_prompt(path, frozenset({"title", "passage"}))
-    except UserError as error:
-        return str(error)
-    return ""

@@ -3,10 +3,13 @@
 import re
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import Literal
 
-from knowledge.release.records import Examinations, Pretraining, Side
-from knowledge.tables.paper import Place
+from knowledge.release.records import Examinations, Pretraining, Stage
+
+RowKey = tuple[str, str]
+"""Ids of a table and of a row in it."""
+Filled = list[tuple[RowKey, Stage]]
+"""Rows, each with the stage of a file that fills it."""
 
 _KINDS = {
     "long": "implications-long",
@@ -15,8 +18,8 @@ _KINDS = {
     "chain-of-thought": "implications-chain-of-thought",
 }
 _PROMPT = re.compile(r"prompt[-_](?P<kind>[a-z]+(?:-[a-z]+)*)")
-# The first that fits counts. The release also has an evaluation of answers after chain of thought,
-# a row of no table, whose data set would be taken for another writer's
+# The first that fits counts. The evaluation of answers after chain of thought is in no table; its
+# pattern comes first because its data set would be taken for another writer's
 _WRITERS = (
     ("chain-of-thought-answers", r"cot-eval"),
     ("generative-adapter", r"generative[-_]?adapter"),
@@ -33,42 +36,28 @@ _ROUNDS = {"self-edits": 0, "seal-1": 1, "seal": 2}
 
 @dataclass(frozen=True)
 class Identity:
-    """Who wrote the self-edits of a result file, how they were asked, and the model's size."""
+    """Who wrote the self-edits of a result file, and how they were asked."""
 
     writer: str | None
     """A row of the single-passage or pretraining tables; None if the names do not tell."""
     kind: str
     """The prompt, as the flag --prompt_kind calls it."""
-    size: Literal["7b", "3b"]
-    proxy: bool
 
 
 def identify(file: Examinations | Pretraining) -> Identity:
-    """Read the names of a result file, its folder, data set and model."""
+    """Read the names of a result file, its folder and data set."""
     name, dataset = _words(file.path.as_posix()), _words(file.dataset)
-    writer = "passage" if not _has_self_edits(file) else _writer(name) or _writer(dataset)
-    kind = prompt_kind(name) or prompt_kind(dataset) or "implications"
-    folders = [*PurePosixPath(name).parts, *PurePosixPath(dataset).parts]
-    sized_3b = "3b" in folders or re.search(r"\b3b\b", file.model.lower())
-    return Identity(
-        writer,
-        kind,
-        "3b" if sized_3b else "7b",
-        proxy="proxy" in PurePosixPath(name).stem,
-    )
+    writer = _writer(name) or _writer(dataset)
+    # The release's file of the Generative Adapter trains on no self-edits either
+    if isinstance(file, Pretraining) and not file.k and _writer(name) in (None, "self-edits"):
+        writer = "passage"
+    return Identity(writer, prompt_kind(name) or prompt_kind(dataset) or "implications")
 
 
 def prompt_kind(path: str) -> str | None:
     """The prompt that a file's name says, as --prompt_kind calls it; None if it says none."""
     found = _PROMPT.search(_words(path))
     return _KINDS.get(found["kind"], found["kind"]) if found else None
-
-
-def _has_self_edits(file: Examinations | Pretraining) -> bool:
-    if isinstance(file, Pretraining):
-        # the release's file of the Generative Adapter trains on no self-edits either
-        return file.k > 0 or _writer(_words(file.path.as_posix())) not in (None, "self-edits")
-    return True
 
 
 def _words(path: str) -> str:
@@ -90,50 +79,36 @@ def is_ranking(file: Examinations) -> bool:
     return asked_often or name.name.startswith("rank") or "/train/" in _words(file.dataset)
 
 
-def places_of(file: Examinations | Pretraining) -> list[tuple[Place, Side]]:
-    """The rows that a file fills, each with the side that fills it; [] for any other file."""
-    identity = identify(file)
+def rows_filled_by(file: Examinations | Pretraining) -> Filled:
+    """The rows that a file fills, each with the stage that fills it; [] for any other file."""
+    identity, name = identify(file), _words(file.path.as_posix())
+    writer, kind = identity.writer, identity.kind
     if isinstance(file, Pretraining):
-        return _pretraining_places(file, identity.writer)
+        # A file of another system need not say how many passages it learned; the paper has one
+        # number of it, of the smaller setting
+        named = re.search(r"_(\d{2,})$", file.path.stem)
+        n_passages = int(named[1]) if named else file.n_passages or 200
+        return _with_base(f"cpt-{n_passages}-{file.version}", "", writer)
     if is_ranking(file):
         scored = "mean_proxy_score" in file.overall
-        number = re.search(r"iter(\d)", _words(file.path.as_posix()))
+        number = re.search(r"iter(\d)", name)
         return [(("proxy", f"score/{number[1]}"), "after")] if scored and number else []
-    return _examination_places(identity)
-
-
-def _pretraining_places(file: Pretraining, writer: str | None) -> list[tuple[Place, Side]]:
-    if writer is None:
-        return []
-    # A file of another system need not say how many passages it learned; the paper has one figure
-    # of it, of the smaller setting
-    named = re.search(r"_(\d{2,})$", file.path.stem)
-    n_passages = int(named[1]) if named else file.n_passages or 200
-    table = f"cpt-{n_passages}-{file.version}"
-    before: list[tuple[Place, Side]] = [((table, "base"), "before")]
-    return [*(before if writer == "self-edits" else ()), ((table, writer), "after")]
-
-
-def _examination_places(identity: Identity) -> list[tuple[Place, Side]]:
-    writer, kind = identity.writer, identity.kind
-    if writer is None:
-        return []
-    if identity.proxy:
-        return [(("proxy", writer), "after")]
-    if identity.size == "3b":
+    if "proxy" in PurePosixPath(name).stem:
+        return [(("proxy", writer), "after")] if writer else []
+    folders = [*PurePosixPath(name).parts, *PurePosixPath(_words(file.dataset)).parts]
+    if "3b" in folders or re.search(r"\b3b\b", file.model.lower()):
         return _with_base("sizes", "3b/", writer) if kind == "implications" else []
-    places: list[tuple[Place, Side]] = []
+    rows: Filled = []
     if kind == "implications" or writer == "generative-adapter":
-        places += _with_base("single-passage", "", writer) + _with_base("sizes", "", writer)
+        rows += _with_base("single-passage", "", writer) + _with_base("sizes", "", writer)
     if writer in _ROUNDS:
-        places.append((("prompts", f"{kind}/{_ROUNDS[writer]}"), "after"))
+        rows.append((("prompts", f"{kind}/{_ROUNDS[writer]}"), "after"))
     if writer == "gpt-4.1":
-        places.append((("writers", kind), "after"))
-    return places
+        rows.append((("writers", kind), "after"))
+    return rows
 
 
-def _with_base(table: str, group: str, writer: str) -> list[tuple[Place, Side]]:
-    """A row, and the row without update if the file is that of the policy before RL."""
-    before: list[tuple[Place, Side]] = [((table, f"{group}base"), "before")]
-    own: tuple[Place, Side] = ((table, f"{group}{writer}"), "after")
-    return [*(before if writer == "self-edits" else ()), own]
+def _with_base(table: str, group: str, writer: str | None) -> Filled:
+    """A writer's row, and the row without update if the file is that of the policy before RL."""
+    rows: Filled = [((table, f"{group}base"), "before")] if writer == "self-edits" else []
+    return [*rows, ((table, f"{group}{writer}"), "after")] if writer else []

@@ -1,12 +1,13 @@
 """Finding the files of the authors' release, or of a part of it, in a folder of any layout."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
+from knowledge.data.passages import Passage
 from knowledge.release.parse import DEFECTS, parse_released, why
-from knowledge.release.records import Released
+from knowledge.release.records import Dataset, Examinations, Released
 from seal.errors import UserError
 from seal.records import read_json, read_jsonl
 
@@ -28,22 +29,30 @@ class Release:
         """The files of one kind, those of the newer version first, else by path."""
         return [file for file in self.files if isinstance(file, kind)]
 
+    def passage_lists(self) -> list[Sequence[Passage]]:
+        """The different lists of passages, in the order of their files."""
+        files = [*self.of(Dataset), *self.of(Examinations)]
+        lists: dict[tuple[str, ...], Sequence[Passage]] = {}
+        for passages in (file.passages for file in files):
+            lists.setdefault(tuple(passage.id for passage in passages), passages)
+        return list(lists.values())
+
 
 def read_release(folder: Path) -> Release:
     """Read every file below `folder` that is of the release's knowledge domain.
 
-    Other files are passed over. Raises UserError if `folder` is no folder.
+    Other files are passed over. Raises UserError if `folder` is not a folder.
     """
     if not folder.is_dir():
-        raise UserError(f"{folder} is no folder; name a clone of the authors' release or a part")
+        raise UserError(f"{folder} is not a folder; name a clone of the authors' release or a part")
     files: list[Released] = []
     problems: dict[Path, str] = {}
     for path in _candidates(folder):
+        relative = path.relative_to(folder)
         try:
-            content: Any = _READERS[path.suffix](path)
-            released = parse_released(path.relative_to(folder), folder, content)
+            released = parse_released(relative, folder, _READERS[path.suffix](path))
         except DEFECTS as error:
-            problems[path.relative_to(folder)] = why(error).replace(f"{folder}/", "")
+            problems[relative] = why(error).replace(f"{folder}/", "")
         else:
             files += [released] if released else []
     return Release(folder, tuple(sorted(files, key=_newer_first)), problems)

@@ -13,11 +13,9 @@ from knowledge.method.round_statistics import (
     summarize_run,
 )
 from knowledge.method.selection import select_best
-from knowledge.release.records import Examinations, RatedSelfEdit, SftFile
+from knowledge.release.records import Examinations, RatedSelfEdit, ReleasedRow, SftFile
 from knowledge.release.row_of_file import is_ranking
 from knowledge.release.scan import Release
-
-SftRows = list[tuple[str, str]]
 
 
 @dataclass(frozen=True)
@@ -34,17 +32,17 @@ class SelectionCheck:
 
 @dataclass(frozen=True)
 class StatisticsCheck:
-    """The overall figures that a file states otherwise than its records give."""
+    """The overall numbers that a file states otherwise than its records give."""
 
     file: Path
     differing: dict[str, tuple[float, float]]
     """Name to what is stated and what is computed."""
 
 
-def selected_rows(file: Examinations, k_best: int = 1) -> SftRows:
+def selected_rows(file: Examinations, k_best: int = 1) -> list[ReleasedRow]:
     """The M-step's rows: the prompt of each passage with its best self-edits."""
     return [
-        (article.prompt, text)
+        ReleasedRow(prompt=article.prompt, completion=text)
         for article in file.articles
         for text in select_best(
             [self_edit.text for self_edit in article.self_edits],
@@ -65,27 +63,27 @@ def _check_sft_file(file: SftFile, rankings: Sequence[Examinations]) -> Selectio
 
     A round's self-edits may have been rated twice, by inner loops and by proxy scores.
     """
-    k_best = max(Counter(prompt for prompt, _ in file.rows).values())
-    best = SelectionCheck(file.path, None, len(file.rows), 0)
+    k_best = max(Counter(row.prompt for row in file.rows).values())
     by_proxy = "proxy" in file.path.name
+    checks = []
     for ranking in rankings:
         if ("mean_proxy_score" in ranking.overall) == by_proxy and _offers(ranking, file):
             rows = selected_rows(ranking, k_best)
             n_equal = sum(ours == theirs for ours, theirs in zip(rows, file.rows, strict=False))
-            if best.rewards_file is None or n_equal > best.n_equal:
-                n_rows = max(len(rows), len(file.rows))
-                best = SelectionCheck(file.path, ranking.path, n_rows, n_equal)
-    return best
+            n_rows = max(len(rows), len(file.rows))
+            checks.append(SelectionCheck(file.path, ranking.path, n_rows, n_equal))
+    none = SelectionCheck(file.path, None, len(file.rows), 0)
+    return max(checks, key=lambda check: check.n_equal, default=none)
 
 
 def _offers(ranking: Examinations, file: SftFile) -> bool:
     """Whether every row is a self-edit of the ranking, under its prompt."""
     offered = {(a.prompt, s.text.strip()) for a in ranking.articles for s in a.self_edits}
-    return offered.issuperset(file.rows)
+    return offered.issuperset((row.prompt, row.completion) for row in file.rows)
 
 
 def check_statistics(release: Release) -> list[StatisticsCheck]:
-    """The overall figures of every examination file anew, from its records or self-edits."""
+    """The overall numbers of every examination file again, from its records or self-edits."""
     checks = []
     for file in release.of(Examinations):
         completions = [[_summary(s) for s in article.self_edits] for article in file.articles]
@@ -102,23 +100,13 @@ def check_statistics(release: Release) -> list[StatisticsCheck]:
 
 
 def _summary(self_edit: RatedSelfEdit) -> CompletionSummary | None:
-    """Of the records of a self-edit; where there are none, as the file states it."""
-    pairs = zip(
-        self_edit.repetitions["before"].values(),
-        self_edit.repetitions["after"].values(),
-        strict=True,
-    )
-    repetitions = [
-        Repetition([bool(a.correct) for a in before], [bool(a.correct) for a in after])
-        for before, after in pairs
-    ]
-    if repetitions:
-        return summarize_completion(repetitions)
-    stated = [
-        self_edit.stats.get(name) for name in ("baseline_mean", "adapter_mean", "adapter_std")
-    ]
-    gain = self_edit.stats.get("gain_mean")
-    if None in stated or gain is None:
+    """From the records of a self-edit; without records, as the file states it."""
+    before, after = self_edit.verdicts("before"), self_edit.verdicts("after")
+    if before:
+        return summarize_completion(list(map(Repetition, before, after)))
+    names = ("baseline_mean", "adapter_mean", "adapter_std", "gain_mean")
+    stated = [self_edit.stats.get(name) for name in names]
+    if None in stated:
         return None
-    baseline, adapter, spread = (float(value or 0) for value in stated)
-    return CompletionSummary(baseline, 0.0, adapter, spread, float(gain))
+    baseline, adapter, spread, gain = (float(value or 0) for value in stated)
+    return CompletionSummary(baseline, 0.0, adapter, spread, gain)

@@ -1,116 +1,92 @@
 """The paper's tables with all sources side by side: paper, release, this project."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from knowledge.data.passages import Passage
 from knowledge.judging.judges import Judge
-from knowledge.release.records import Dataset, Examinations, Pretraining, Sequences, Side
-from knowledge.release.results import (
-    RELEASED_JUDGE,
-    System,
-    difference,
-    estimate,
-    of_examinations,
-    of_pretraining,
-    of_sequences,
-    regraded,
-)
-from knowledge.release.row_of_file import places_of
+from knowledge.method.scores import Scores, judged_again
+from knowledge.release.records import Examinations, Pretraining, Sequences
+from knowledge.release.results import RELEASED_JUDGE, scores_of, scores_of_sequences
+from knowledge.release.row_of_file import RowKey, rows_filled_by
 from knowledge.release.scan import Release
-from knowledge.tables.our_runs import OurRun, read_systems
-from knowledge.tables.paper import VERSIONS, PaperRow, PaperTable, Place
+from knowledge.tables.our_runs import OurRun, read_scores
+from knowledge.tables.paper import PaperRow, PaperTable
 from seal.report.intervals import Estimate
 
 EQUAL_WITHIN = 0.1
-"""Points by which a figure may differ from the printed one: what rounding to 0.1 can do."""
+"""Points by which a number may differ from the printed one: what rounding to 0.1 can do."""
 
 SCALES = {"percent": 100, "points": 1}
+Source = Literal["release", "ours"]
 
 
 @dataclass(frozen=True)
 class Column:
     """What one source says by one judge."""
 
-    source: Literal["release", "ours"]
+    source: Source
     heading: str
-    systems: Mapping[Place, System]
+    scores: Mapping[RowKey, Scores]
     main: bool
     """Whether differences and blank answers are shown; not for the same answers graded again."""
 
 
-def release_column(release: Release) -> tuple[Column, dict[Place, Path]]:
+def release_column(release: Release) -> tuple[Column, dict[RowKey, Path]]:
     """Every row that the release's files fill, and the file of each.
 
     Of several files for one row the first of `Release.files` counts.
     """
-    pools = passage_lists(release)
-    systems: dict[Place, System] = {}
-    files: dict[Place, Path] = {}
+    pools = release.passage_lists()
+    scores: dict[RowKey, Scores] = {}
+    files: dict[RowKey, Path] = {}
     for file in [*release.of(Examinations), *release.of(Pretraining)]:
-        of_sides: dict[Side, System] = {}
-        for place, side in places_of(file):
-            if side not in of_sides:
-                of_sides[side] = _system(file, side, pools)
-            if place not in systems and of_sides[side].mean is not None:
-                systems[place], files[place] = of_sides[side], file.path
+        rows = rows_filled_by(file)
+        stages = dict.fromkeys(stage for _, stage in rows)
+        of_stages = {stage: scores_of(file, stage, pools) for stage in stages}
+        for key, stage in rows:
+            if key not in scores and of_stages[stage].mean is not None:
+                scores[key], files[key] = of_stages[stage], file.path
     sequences = release.of(Sequences)
-    for row, system in of_sequences(sequences).items():
-        systems["continual", row] = system
+    for row, of_row in scores_of_sequences(sequences).items():
+        scores["continual", row] = of_row
         files["continual", row] = sequences[0].path.parent
-    return Column("release", f"release, {RELEASED_JUDGE}", systems, main=True), files
-
-
-def _system(
-    file: Examinations | Pretraining, side: Side, pools: Sequence[Sequence[Passage]]
-) -> System:
-    if isinstance(file, Examinations):
-        return of_examinations(file, side)
-    return of_pretraining(file, side, pools)
-
-
-def passage_lists(release: Release) -> list[Sequence[Passage]]:
-    """The different lists of passages in the release, in the order of their files."""
-    lists = [file.passages for file in release.of(Dataset)]
-    lists += [tuple(file.passages) for file in release.of(Examinations)]
-    return list({tuple(passage.id for passage in p): p for p in reversed(lists)}.values())[::-1]
+    return Column("release", f"release, {RELEASED_JUDGE}", scores, main=True), files
 
 
 def regraded_columns(column: Column, judge: Judge, max_ungraded: float) -> list[Column]:
     """The column's answers by another judge: by its verdicts and, if calibrated, probabilities.
 
-    Raises UserError if more than `max_ungraded` of a system's answers could not be graded.
+    Raises UserError if more than `max_ungraded` of a row's answers could not be graded.
     """
-    graded: dict[int, list[System]] = {}
-    columns: dict[str, dict[Place, System]] = {}
-    for place, system in column.systems.items():
-        if id(system) not in graded:
-            graded[id(system)] = regraded(system, judge, max_ungraded)
-        for again in graded[id(system)]:
-            columns.setdefault(again.judge, {})[place] = again
-    return [
-        Column(column.source, f"{column.source}, {name}", systems, main=False)
-        for name, systems in columns.items()
-    ]
+    # A file that fills rows of several tables is graded once
+    distinct = {id(scores): scores for scores in column.scores.values()}
+    graded = {key: judged_again(scores, judge, max_ungraded) for key, scores in distinct.items()}
+    found = ((key, again) for key, own in column.scores.items() for again in graded[id(own)])
+    return _columns(column.source, found, main=False)
 
 
 def our_columns(run: OurRun, tables: Sequence[PaperTable]) -> list[Column]:
     """The columns of a run of this project, by its judge and calibrated."""
-    columns: dict[str, dict[Place, System]] = {}
-    for place, systems in read_systems(run, tables).items():
-        for system in systems:
-            columns.setdefault(system.judge, {})[place] = system
+    found = ((key, each) for key, of_row in read_scores(run, tables).items() for each in of_row)
+    return _columns("ours", found, main=True)
+
+
+def _columns(source: Source, found: Iterable[tuple[RowKey, Scores]], main: bool) -> list[Column]:
+    """A column for each judge; one of calibrated probabilities is never main."""
+    by_judge: dict[str, dict[RowKey, Scores]] = {}
+    for key, scores in found:
+        by_judge.setdefault(scores.judge, {})[key] = scores
     return [
-        Column("ours", f"ours, {judge}", systems, main="calibrated" not in judge)
-        for judge, systems in columns.items()
+        Column(source, f"{source}, {judge}", scores, main and "calibrated" not in judge)
+        for judge, scores in by_judge.items()
     ]
 
 
 @dataclass(frozen=True)
-class Figure:
-    """One figure of one source, flat, as the JSON and CSV files hold it; in percent or points."""
+class Cell:
+    """A number of one source, flat, as the JSON and CSV files hold it; in percent or points."""
 
     table: str
     row: str
@@ -138,10 +114,10 @@ class Figure:
     """What the table has above it."""
 
 
-def printed_figures(tables: Sequence[PaperTable]) -> list[Figure]:
+def printed_cells(tables: Sequence[PaperTable]) -> list[Cell]:
     """What each version of the paper prints."""
     return [
-        Figure(
+        Cell(
             table.id,
             row.id,
             f"paper-{version}",
@@ -157,87 +133,76 @@ def printed_figures(tables: Sequence[PaperTable]) -> list[Figure]:
     ]
 
 
-def figures_of(column: Column, tables: Sequence[PaperTable], seed: int = 0) -> list[Figure]:
-    """The figures of a column, with intervals and differences to the rows above."""
+def cells_of(column: Column, tables: Sequence[PaperTable], seed: int = 0) -> list[Cell]:
+    """The numbers of a column, with intervals and differences to the rows above."""
     return [
-        _figure(table, row, column, column.systems[table.id, row.id], seed)
+        _cell(table, row, table.row_above(row), column, seed)
         for table in tables
         for row in table.rows
-        if (table.id, row.id) in column.systems
+        if (table.id, row.id) in column.scores
     ]
 
 
-def _figure(table: PaperTable, row: PaperRow, column: Column, system: System, seed: int) -> Figure:
-    scale = SCALES[row.unit]
-    found = estimate(system, seed)
-    above = table.row_above(row)
-    other = column.systems.get((table.id, above.id)) if above else None
-    change = difference(system, other, seed) if other else None
-    of_questions = system.mean_over == "questions" and found
-    return Figure(
+def comparisons_of(column: Column, tables: Sequence[PaperTable], seed: int = 0) -> list[Cell]:
+    """Cells with their difference to a row that is not the one above, where that is of interest."""
+    cells = []
+    for table in tables:
+        rows = {row.id: row for row in table.rows if (table.id, row.id) in column.scores}
+        for first, second in table.comparisons:
+            if first in rows and second in rows:
+                cells.append(_cell(table, rows[first], rows[second], column, seed))
+    return [cell for cell in cells if cell.difference_to]
+
+
+def _cell(
+    table: PaperTable, row: PaperRow, other: PaperRow | None, column: Column, seed: int
+) -> Cell:
+    scale, scores = SCALES[row.unit], column.scores[table.id, row.id]
+    theirs = column.scores.get((table.id, other.id)) if other else None
+    found = scores.estimate(seed)
+    change = scores.minus(theirs, seed) if theirs else None
+    of_questions = scores.mean_over == "questions" and found
+    difference, lower, upper = _scaled(change, scale)
+    return Cell(
         table.id,
         row.id,
         column.source,
-        system.judge,
-        _scaled(system.mean, scale),
-        *_bounds(found, scale),
-        n=system.n_questions if of_questions else found.n if found else None,
+        scores.judge,
+        _rounded(scores.mean, scale),
+        *_scaled(found, scale)[1:],
+        n=scores.n_questions if of_questions else found.n if found else None,
         unit=row.unit,
         mean_over=table.mean_over,
-        n_passages=system.n_passages,
-        n_questions=system.n_questions,
-        blank_answers=_scaled(system.blank_rate, 100),
-        difference_to=above.id if above and change else None,
-        difference=_scaled(change.mean if change else None, scale),
-        difference_lower=_bounds(change, scale)[0],
-        difference_upper=_bounds(change, scale)[1],
+        n_passages=scores.n_passages,
+        n_questions=scores.n_questions,
+        blank_answers=_rounded(scores.blank_rate, 100),
+        difference_to=other.id if other and change else None,
+        difference=difference,
+        difference_lower=lower,
+        difference_upper=upper,
         column=column.heading,
     )
 
 
-def _scaled(value: float | None, scale: int) -> float | None:
+def _rounded(value: float | None, scale: int) -> float | None:
     return None if value is None else round(scale * value, 4)
 
 
-def _bounds(found: Estimate | None, scale: int) -> tuple[float | None, float | None]:
+def _scaled(found: Estimate | None, scale: int) -> tuple[float | None, float | None, float | None]:
+    """Mean, lower and upper bound."""
+    if found is None:
+        return None, None, None
     # One cluster shows no spread; its interval would look like certainty
-    if found is None or found.n == 1:
-        return None, None
-    return _scaled(found.lower, scale), _scaled(found.upper, scale)
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """The difference of two rows that are not neighbours, in points."""
-
-    table: str
-    first: str
-    second: str
-    column: str
-    difference: float
-    lower: float | None
-    upper: float | None
-
-
-def comparisons_of(column: Column, tables: Sequence[PaperTable], seed: int = 0) -> list[Comparison]:
-    """Every comparison of interest for which a column has both rows."""
-    found = []
-    for table in tables:
-        for first, second in table.comparisons:
-            ours, theirs = (column.systems.get((table.id, row)) for row in (first, second))
-            change = difference(ours, theirs, seed) if ours and theirs else None
-            if change:
-                bounds = _bounds(change, 100)
-                mean = round(100 * change.mean, 4)
-                found.append(Comparison(table.id, first, second, column.heading, mean, *bounds))
-    return found
+    bounds = (None, None) if found.n == 1 else (found.lower, found.upper)
+    mean, lower, upper = (_rounded(value, scale) for value in (found.mean, *bounds))
+    return mean, lower, upper
 
 
 @dataclass(frozen=True)
 class Mismatch:
-    """A figure of the release that is not the printed one."""
+    """A number of the release that is not the printed one."""
 
-    place: Place
+    row: RowKey
     version: str
     printed: float
     recomputed: float
@@ -245,38 +210,36 @@ class Mismatch:
 
 
 def mismatches(tables: Sequence[PaperTable], column: Column) -> list[Mismatch]:
-    """Where the recomputed figure is further from a printed one than rounding explains."""
+    """Where the recomputed number is further from a printed one than rounding explains."""
     found = []
     for table in tables:
         for row in table.rows:
-            system = column.systems.get((table.id, row.id))
-            value = _scaled(system.mean, SCALES[row.unit]) if system else None
-            for version in VERSIONS:
-                printed = row.printed.get(version)
-                if value is None or printed is None or abs(value - printed) <= EQUAL_WITHIN:
-                    continue
-                found.append(Mismatch((table.id, row.id), version, printed, value, row.note))
+            scores = column.scores.get((table.id, row.id))
+            value = _rounded(scores.mean, SCALES[row.unit]) if scores else None
+            for version, printed in row.printed.items():
+                if value is not None and abs(value - printed) > EQUAL_WITHIN:
+                    found.append(Mismatch((table.id, row.id), version, printed, value, row.note))
     return found
 
 
-def missing_rows(tables: Sequence[PaperTable], column: Column) -> list[tuple[Place, str]]:
+def missing_rows(tables: Sequence[PaperTable], column: Column) -> list[tuple[RowKey, str]]:
     """Rows that no file fills, with the release's file that would."""
     return [
         ((table.id, row.id), row.file)
         for table in tables
         for row in table.rows
-        if row.file and (table.id, row.id) not in column.systems
+        if row.file and (table.id, row.id) not in column.scores
     ]
 
 
-def misstatements(column: Column, files: Mapping[Place, Path]) -> list[str]:
+def misstatements(column: Column, files: Mapping[RowKey, Path]) -> list[str]:
     """Files whose own mean is not that of their records, to the 4 decimals that they give."""
     lines = {
-        f"{files[place]} states {system.stated}, its records give {system.mean:.4f}"
-        for place, system in column.systems.items()
-        if system.clusters
-        and system.stated is not None
-        and system.mean is not None
-        and abs(system.mean - system.stated) > 0.6e-4
+        f"{files[key]} states {scores.stated}, its records give {scores.mean:.4f}"
+        for key, scores in column.scores.items()
+        if scores.clusters
+        and scores.stated is not None
+        and scores.mean is not None
+        and abs(scores.mean - scores.stated) > 0.6e-4
     }
     return sorted(lines)

@@ -1,23 +1,19 @@
 """The paper's tables: which rows they have, what is printed, and which released file holds a row.
 
-All figures are data, in paper_figures.json beside the programs; none is in the code.
+All numbers are data, in paper_figures.json beside the programs; none is in the code.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from knowledge.method.scores import MeanOver
 from knowledge.settings import TREE
-from seal.records import Record, read_json
+from seal.records import read_json
 
-PAPER_FIGURES = TREE / "paper_figures.json"
+PAPER_NUMBERS = TREE / "paper_figures.json"
 VERSIONS = ("v1", "v2")
-"""Of the paper on arXiv, with different figures for some rows."""
-
-MeanOver = Literal["passages", "questions", "runs", "tasks"]
-Place = tuple[str, str]
-"""Ids of a table and of a row in it."""
+"""Of the paper on arXiv, with different numbers for some rows."""
 
 
 @dataclass(frozen=True)
@@ -26,23 +22,30 @@ class PaperRow:
 
     id: str
     label: str
-    printed: Mapping[str, float]
-    """Version to figure, in percent or points; without a version that does not print the row."""
-    file: str | None
+    v1: float | None = None
+    """In percent or points; None for a version that does not print the row."""
+    v2: float | None = None
+    file: str | None = None
     """In the release's tree general-knowledge/; None if no released file holds the row."""
-    note: str | None
+    note: str | None = None
     """A misprint, in words."""
-    unit: Literal["percent", "points"]
+    unit: Literal["percent", "points"] = "percent"
+
+    @property
+    def printed(self) -> dict[str, float]:
+        """Version to number."""
+        numbers = {version: getattr(self, version) for version in VERSIONS}
+        return {version: number for version, number in numbers.items() if number is not None}
 
 
 @dataclass(frozen=True)
 class PaperTable:
-    """A table, or a figure told in numbers."""
+    """A table, or a plot as numbers."""
 
     id: str
     title: str
-    number: int | None
-    """Of the table in the paper, where we know it."""
+    paper_table: int | None
+    """Its number in the paper; None if not known."""
     mean_over: MeanOver
     """What the paper's means are over: each passage alike, or each question."""
     rows: tuple[PaperRow, ...]
@@ -53,34 +56,15 @@ class PaperTable:
         """The row before, unless another group (what stands before a slash) begins with `row`."""
         index = self.rows.index(row)
         above = self.rows[index - 1] if index else None
-        return above if above and _group(above) == _group(row) else None
+        same_group = above and above.id.rpartition("/")[0] == row.id.rpartition("/")[0]
+        return above if same_group else None
 
 
-def _group(row: PaperRow) -> str:
-    return row.id.partition("/")[0] if "/" in row.id else ""
-
-
-def load_paper_tables(path: Path = PAPER_FIGURES) -> list[PaperTable]:
-    """The tables in their order. Raises UserError for a file that is missing or no JSON."""
-    return [
-        PaperTable(
-            id=record["id"],
-            title=record["title"],
-            number=record["paper_table"],
-            mean_over=record["mean_over"],
-            rows=tuple(map(_row, record["rows"])),
-            comparisons=tuple((first, second) for first, second in record["comparisons"]),
-        )
-        for record in read_json(path)["tables"]
-    ]
-
-
-def _row(record: Record) -> PaperRow:
-    return PaperRow(
-        id=record["id"],
-        label=record["label"],
-        printed={version: record[version] for version in VERSIONS if version in record},
-        file=record.get("file"),
-        note=record.get("note"),
-        unit=record.get("unit", "percent"),
-    )
+def load_paper_tables(path: Path = PAPER_NUMBERS) -> list[PaperTable]:
+    """The tables in their order. Raises UserError for a file that is missing or not JSON."""
+    tables = []
+    for record in read_json(path)["tables"]:
+        rows = tuple(PaperRow(**row) for row in record["rows"])
+        comparisons = tuple(map(tuple, record["comparisons"]))
+        tables.append(PaperTable(**record | {"rows": rows, "comparisons": comparisons}))
+    return tables

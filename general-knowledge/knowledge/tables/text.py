@@ -6,78 +6,72 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from knowledge.experiments.retention import PooledRuns
+from knowledge.experiments.retention import PooledRuns, asked_cells
 from knowledge.judging.offline_judge import CONSTANTS
-from knowledge.tables.compare import Column, Comparison, Figure, Mismatch
-from knowledge.tables.paper import VERSIONS, PaperTable, Place
+from knowledge.release.row_of_file import RowKey
+from knowledge.tables.compare import Cell, Column, Mismatch
+from knowledge.tables.paper import VERSIONS, PaperTable
 from seal.records import read_json
-from seal.report.tables import markdown_table
+from seal.report.tables import markdown_table, number, percent
 
-ABSENT = "-"
+ABSENT = number(None)
 
 
 def format_table(
     table: PaperTable,
     columns: Sequence[Column],
-    figures: Sequence[Figure],
-    comparisons: Sequence[Comparison] = (),
+    cells: Sequence[Cell],
+    comparisons: Sequence[Cell] = (),
 ) -> str:
     """One table under its heading: what is printed, then every source that has a row of it."""
-    of_table = {(f.row, f.column): f for f in figures if f.table == table.id}
+    of_table = {(cell.row, cell.column): cell for cell in cells if cell.table == table.id}
     used = [c for c in columns if any(heading == c.heading for _, heading in of_table)]
     printed = [f"paper {version}" for version in VERSIONS]
     header = ["row", *printed]
     for column in used:
         header += [column.heading, *(["to row above", "blank %", "over"] if column.main else [])]
-    cells = []
+    lines = []
     for row in table.rows:
-        cells.append([row.id, *(_value(of_table.get((row.id, name))) for name in printed)])
+        lines.append([row.id, *(_value(of_table.get((row.id, name))) for name in printed)])
         for column in used:
-            cells[-1] += _cells(of_table.get((row.id, column.heading)), column.main)
-    number = f" (paper, table {table.number})" if table.number else ""
-    lines = [f"## {table.id}: {table.title}{number}", "", markdown_table(header, cells)]
-    differences = [_compared(c) for c in comparisons if c.table == table.id]
-    return "\n".join([*lines, *(["", *differences] if differences else [])])
+            lines[-1] += _shown(of_table.get((row.id, column.heading)), column.main)
+    paper = f" (paper, table {table.paper_table})" if table.paper_table else ""
+    text = f"## {table.id}: {table.title}{paper}\n\n{markdown_table(header, lines)}"
+    differences = [
+        f"- {cell.row} minus {cell.difference_to}, {cell.column}: {_difference(cell)}"
+        for cell in comparisons
+        if cell.table == table.id
+    ]
+    return "\n".join([text, *(["", *differences] if differences else [])])
 
 
-def _cells(figure: Figure | None, main: bool) -> list[str]:
+def _shown(cell: Cell | None, main: bool) -> list[str]:
     if not main:
-        return [_value(figure)]
-    if figure is None:
+        return [_value(cell)]
+    if cell is None:
         return [ABSENT] * 4
-    bounds = (figure.difference_lower, figure.difference_upper)
-    change = _spread(figure.difference, *bounds, signed=True)
-    return [_value(figure), change, _spread(figure.blank_answers), _counts(figure)]
+    return [_value(cell), _difference(cell), number(cell.blank_answers), _counts(cell)]
 
 
-def _value(figure: Figure | None) -> str:
-    return _spread(figure.value, figure.lower, figure.upper) if figure else ABSENT
+def _value(cell: Cell | None) -> str:
+    return number(cell.value, _half(cell.lower, cell.upper)) if cell else ABSENT
 
 
-def _spread(
-    value: float | None,
-    lower: float | None = None,
-    upper: float | None = None,
-    signed: bool = False,
-) -> str:
-    """A figure with half the width of its interval: "39.7 ± 3.9"."""
-    if value is None:
-        return ABSENT
-    half = "" if lower is None or upper is None else f" ± {(upper - lower) / 2:.1f}"
-    return f"{value:+.1f}{half}" if signed else f"{value:.1f}{half}"
+def _difference(cell: Cell) -> str:
+    half = _half(cell.difference_lower, cell.difference_upper)
+    return number(cell.difference, half, signed=True)
 
 
-def _counts(figure: Figure) -> str:
+def _half(lower: float | None, upper: float | None) -> float | None:
+    return None if lower is None or upper is None else (upper - lower) / 2
+
+
+def _counts(cell: Cell) -> str:
     """Passages / questions, or runs."""
-    if figure.mean_over == "runs":
-        return ABSENT if figure.n is None else f"{figure.n} runs"
-    counts = (figure.n_passages, figure.n_questions)
+    if cell.mean_over == "runs":
+        return ABSENT if cell.n is None else f"{cell.n} runs"
+    counts = (cell.n_passages, cell.n_questions)
     return " / ".join(ABSENT if n is None else f"{n:,}" for n in counts)
-
-
-def _compared(comparison: Comparison) -> str:
-    change = _spread(comparison.difference, comparison.lower, comparison.upper, signed=True)
-    return f"- {comparison.first} minus {comparison.second}, {comparison.column}: {change}"
 
 
 def introduction(columns: Sequence[Column]) -> str:
@@ -89,13 +83,13 @@ def introduction(columns: Sequence[Column]) -> str:
         " passages / questions; - is what a source does not have.",
     ]
     if any("offline" in column.heading for column in columns):
-        figures = read_json(CONSTANTS)["figures"]["cross_validated"]
+        left_out = read_json(CONSTANTS)["figures"]["cross_validated"]
         lines.append(
             "The offline judge's constants were fitted to these very verdicts; on articles that"
             " were left out it gives the same verdict in"
-            f" {100 * figures['accuracy']:.1f}% of the answers, and its calibrated accuracies are"
-            f" off by {100 * figures['system_error_mean']:.1f} points in the mean, at most"
-            f" {100 * figures['system_error_max']:.1f}."
+            f" {percent(left_out['accuracy'])}% of the answers, and its calibrated accuracies are"
+            f" off by {percent(left_out['system_error_mean'])} points in the mean, at most"
+            f" {percent(left_out['system_error_max'])}."
         )
     return "\n\n".join(lines)
 
@@ -108,55 +102,52 @@ def format_mismatches(
     `misstated` are lines on files that say otherwise than their own records.
     """
     lines = [
-        f"- {'/'.join(m.place)}: {m.version} prints {m.printed:.1f}, the file gives"
+        f"- {'/'.join(m.row)}: {m.version} prints {m.printed:.1f}, the file gives"
         f" {m.recomputed:.2f}{f' ({m.note})' if m.note else ''}"
         for m in found
     ]
-    told = {m.place for m in found}
+    shown = {m.row for m in found}
     for table in tables:
         for row in table.rows:
-            if row.note and (table.id, row.id) not in told:
+            if row.note and (table.id, row.id) not in shown:
                 printed = ", ".join(f"{v} prints {x:.1f}" for v, x in row.printed.items())
                 lines.append(f"- {table.id}/{row.id}: {printed} ({row.note}); no file here to show")
     lines += [f"- {line}" for line in misstated]
-    return "\n".join(
-        ["## Where the files differ from what is printed", "", *(lines or ["nowhere"])]
-    )
+    return _section("Where the files differ from what is printed", lines or ["nowhere"])
 
 
-def format_missing(missing: Sequence[tuple[Place, str]], problems: Mapping[Path, str]) -> str:
-    """The rows without a file, with its name in the release, and the files that were no use."""
-    lines = [f"- {'/'.join(place)}: {file}" for place, file in missing]
+def format_missing(missing: Sequence[tuple[RowKey, str]], problems: Mapping[Path, str]) -> str:
+    """The rows without a file, by its name in the release, and files that cannot be read."""
+    lines = [f"- {'/'.join(row)}: {file}" for row, file in missing]
     lines += [f"- not read: {path}: {reason}" for path, reason in problems.items()]
-    return "\n".join(["## Files that are not there", "", *(lines or ["none"])])
+    return _section("Files that are not there", lines or ["none"])
+
+
+def _section(heading: str, lines: Sequence[str]) -> str:
+    return "\n".join([f"## {heading}", "", *lines])
 
 
 def format_deviations(pooled: PooledRuns) -> str:
     """The two deviations of continual self-edits, averaged over the cells that were asked."""
     asked = pooled.mean != 0
     pooled_std, average = (
-        100 * matrix[asked].mean() for matrix in (pooled.pooled_std, pooled.average_of_stds)
+        percent(matrix[asked].mean()) for matrix in (pooled.pooled_std, pooled.average_of_stds)
     )
     return (
         f"Continual self-edits, {pooled.n_sequences} sequences, mean over the cells of the matrix:"
-        f" pooled standard deviation {pooled_std:.1f},"
-        f" average of the runs' standard deviations {average:.1f}"
+        f" pooled standard deviation {pooled_std},"
+        f" average of the runs' standard deviations {average}"
         " (which the release's overall file calls the standard deviation)."
     )
 
 
 def matrix_rows(pooled: PooledRuns) -> list[dict[str, Any]]:
     """The matrix of continual self-edits, a record for each cell that was asked, in percent."""
+    matrices = ("mean", "pooled_std", "average_of_stds")
     return [
-        {
-            "edits": edits,
-            "passage": passage + 1,
-            "mean": round(100 * pooled.mean[edits, passage], 4),
-            "pooled_std": round(100 * pooled.pooled_std[edits, passage], 4),
-            "average_of_stds": round(100 * pooled.average_of_stds[edits, passage], 4),
-        }
-        for edits in range(len(pooled.mean))
-        for passage in range(edits or pooled.mean.shape[1])
+        {"edits": edits, "passage": passage + 1}
+        | {name: round(100 * getattr(pooled, name)[edits, passage], 4) for name in matrices}
+        for edits, passage in asked_cells(pooled.mean.shape[1])
     ]
 
 

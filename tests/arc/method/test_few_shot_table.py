@@ -88,10 +88,10 @@ def test_solved_tasks_are_those_with_a_success():
     assert solved_tasks(Arm("none", {"moth-0": [0.0]})) == []
 
 
-# Figures
+# Numbers
 
 
-def test_figures_of_a_row():
+def test_numbers_of_a_row():
     row = summarize_arm(AFTER, BEFORE, seed=5)
     assert row["success_rate"]["mean"] == 0.5
     assert row["success_rate"]["n"] == 2  # tasks, not trials

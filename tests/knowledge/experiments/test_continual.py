@@ -13,7 +13,7 @@ from knowledge.experiments.continual import SequentialSettings, cut_into_sequenc
 from knowledge.experiments.continual_table import (
     accuracy_matrix,
     format_matrix,
-    retention_figures,
+    retention_numbers,
     summarize_sequences,
 )
 from knowledge.judging.judges import Grade
@@ -256,7 +256,7 @@ def test_nothing_to_learn_leaves_a_sequence_as_it_is(tmp_path):
     assert answers[second.trial_id(1, same)] == answers[second.trial_id(2, same)]
 
 
-# Figures
+# Numbers
 
 
 def outcomes_of(sequence, verdicts, probability=0.25) -> dict[str, Outcome]:
@@ -309,8 +309,8 @@ def test_results_are_those_of_the_sequences_matrices(undisturbed):
     assert (len(one["runs"]), len(three["runs"])) == (1, 3)
     assert one["runs"][0]["mean_over_sequences"] == one["mean"]
     mean = np.array(one["mean"])
-    figures = {name: found["mean"] for name, found in one["retention"].items()}
-    assert figures == pytest.approx(
+    numbers = {name: found["mean"] for name, found in one["retention"].items()}
+    assert numbers == pytest.approx(
         {
             "before_any_edit": mean[0].mean(),
             "after_own_edit": np.diag(mean[1:]).mean(),
@@ -325,11 +325,11 @@ def test_results_are_those_of_the_sequences_matrices(undisturbed):
 
 def test_intervals_are_over_sequences():
     matrices = {f"run-0/{i}": np.full((3, 2), value) for i, value in enumerate((0.0, 0.5, 1.0))}
-    figures = retention_figures(matrices, seed=0)
-    assert set(figures) == {"before_any_edit", "after_own_edit", "after_all_edits"}
-    for figure in figures.values():
-        assert figure["mean"] == 0.5 and figure["n"] == 3
-        assert figure["lower"] < 0.5 < figure["upper"]
+    numbers = retention_numbers(matrices, seed=0)
+    assert set(numbers) == {"before_any_edit", "after_own_edit", "after_all_edits"}
+    for number in numbers.values():
+        assert number["mean"] == 0.5 and number["n"] == 3
+        assert number["lower"] < 0.5 < number["upper"]
 
 
 def test_cells_that_were_not_asked_are_blank():

@@ -1,4 +1,4 @@
-"""Retention matrices: pooling against the raw sequences, and the three figures."""
+"""Retention matrices: pooling against the raw sequences, and the three numbers."""
 
 import numpy as np
 import pytest
@@ -32,10 +32,10 @@ def test_a_single_sequence_has_no_deviation():
 
 def test_retention_reads_first_row_diagonal_and_last_row():
     matrix = [[0.1, 0.3], [0.8, 0.0], [0.2, 0.6]]
-    figures = retention(matrix)
-    assert figures.before_any_edit == pytest.approx(0.2)
-    assert figures.after_own_edit == pytest.approx(0.7)
-    assert figures.after_all_edits == pytest.approx(0.4)
+    found = retention(matrix)
+    assert found.before_any_edit == pytest.approx(0.2)
+    assert found.after_own_edit == pytest.approx(0.7)
+    assert found.after_all_edits == pytest.approx(0.4)
 
 
 @pytest.mark.parametrize("shape", [(2, 2), (3, 1), (4, 4, 3)])

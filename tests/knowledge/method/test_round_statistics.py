@@ -31,7 +31,7 @@ def test_gain_is_taken_before_rounding():
     summary = completion([YES, YES, NO], baseline=[YES, NO, NO])
     assert summary.gain_mean == 0.3333  # 0.6667 - 0.3333 would be 0.3334
     article = summarize_article([summary])
-    assert article.mean_gain == 0.3333
+    assert article["mean_gain"] == 0.3333
     assert rounded(summarize_run([[summary]]))["mean_gain"] == 0.3334  # the release's overall rule
 
 
@@ -68,7 +68,7 @@ def test_run_is_averaged_over_passages_and_within_over_self_edits():
 
 def test_passages_weigh_the_same_whatever_their_number_of_questions():
     run = summarize_run([[completion([YES])], [completion([NO] * 9)]])
-    assert run.adapter_mean_accuracy == 0.5
+    assert run["adapter_mean_accuracy"] == 0.5
 
 
 def test_refused():

@@ -30,7 +30,7 @@ def outcomes(verdicts: list[tuple[bool | None, ...]], answers=("x", "y")) -> lis
     ]
 
 
-def test_row_figures():
+def test_numbers_of_a_row():
     row = summarize_arm(
         arm("one", outcomes([(True, False), (True, True), (None, False), (None, None)], ("", " "))),
         None,

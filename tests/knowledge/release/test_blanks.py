@@ -1,4 +1,4 @@
-"""The blank-answer rates that docs/differences.md quotes, counted anew in the release's files."""
+"""The blank-answer rates that docs/differences.md quotes, counted again in the release's files."""
 
 import pytest
 

@@ -9,7 +9,7 @@ import pytest
 from knowledge.release.export import exported
 from knowledge.release.records import Dataset, Examinations, Pretraining, Sequences, SftFile
 from knowledge.release.recover_prompts import prompt_wordings
-from knowledge.release.row_of_file import identify, is_ranking, places_of
+from knowledge.release.row_of_file import identify, is_ranking, rows_filled_by
 from knowledge.release.scan import read_release
 from knowledge.release.verify import check_selection, check_statistics
 from knowledge.tables.compare import mismatches, misstatements, release_column
@@ -27,7 +27,7 @@ from tests.support.data import shared_data
 
 ENTRIES = passages()
 EXAMINED = examinations(ENTRIES)
-PLACES = {(table.id, row.id) for table in load_paper_tables() for row in table.rows}
+ROWS = {(table.id, row.id) for table in load_paper_tables() for row in table.rows}
 
 
 def test_kinds_are_told_by_content(tmp_path):
@@ -89,17 +89,25 @@ def broken(change) -> dict:
         (
             "a.json",
             broken(lambda f: f["articles"][0]["completions"][0].update(text=None)),
-            "no text",
+            "articles.0.completions.0.text: ",
         ),
         (
             "a.json",
             broken(lambda f: f["articles"][0]["completions"][0]["questions"][0].pop("answer")),
             "answer",
         ),
-        ("a.json", broken(lambda f: f["articles"].append(3)), "3 is no object"),
-        ("a.json", dataset(ENTRIES, completions=[3]), "no text"),
+        (
+            "a.json",
+            broken(lambda f: f["articles"].append(3)),
+            "articles.4: Input should be a valid dictionary",
+        ),
+        (
+            "a.json",
+            dataset(ENTRIES, completions=[3]),
+            "completions.0: Input should be a valid string",
+        ),
         ("a.json", [*dataset(ENTRIES), {"title": "T"}], "missing"),
-        ("a.json", {"metrics": {}, "per_question": 5}, "5 is no object"),
+        ("a.json", {"metrics": {}, "per_question": 5}, "5 is not an object"),
         (
             "a.json",
             {"metrics": {}, "per_question": {"adapter_texts": ["a"], "adapter_correct": []}},
@@ -123,7 +131,7 @@ def test_a_broken_file_is_named_with_the_reason(tmp_path, name, content, reason)
 
 
 def test_no_folder(tmp_path):
-    with pytest.raises(UserError, match="is no folder"):
+    with pytest.raises(UserError, match="is not a folder"):
         read_release(tmp_path / "none")
 
 
@@ -133,8 +141,7 @@ def test_the_newer_version_comes_first(tmp_path):
 
 
 def file_of(path: str, **settings) -> Examinations:
-    fields = {"dataset": "", "model": "", "k": 1, "repeats": 1, "overall": {}, **settings}
-    return Examinations(Path(path), articles=(), **fields)
+    return Examinations(path=Path(path), articles=[], **{"overall": {}, **settings})
 
 
 @pytest.mark.parametrize(
@@ -170,16 +177,16 @@ def file_of(path: str, **settings) -> Examinations:
         ("unknown.json", {}, ""),
     ],
 )
-def test_places_of_examinations(path, settings, rows):
-    places = {place for place, _ in places_of(file_of(path, **settings))}
+def test_rows_of_examinations(path, settings, rows):
+    filled = {key for key, _ in rows_filled_by(file_of(path, **settings))}
     # a writer is offered to every table that may have it
-    assert {"/".join(place) for place in places & PLACES} == set(rows.split())
+    assert {"/".join(key) for key in filled & ROWS} == set(rows.split())
 
 
-def test_the_base_is_the_side_before():
-    sides = dict(places_of(file_of("eval/base.json")))
-    assert sides["single-passage", "base"] == "before"
-    assert sides["single-passage", "self-edits"] == "after"
+def test_the_base_is_the_stage_before():
+    stages = dict(rows_filled_by(file_of("eval/base.json")))
+    assert stages["single-passage", "base"] == "before"
+    assert stages["single-passage", "self-edits"] == "after"
     assert is_ranking(file_of("a.json", k=5))
 
 
@@ -203,9 +210,9 @@ def test_the_base_is_the_side_before():
         ("cpt/gpt4_1_2067.json", 2060, 5, "v2", ["cpt-2067-v2/gpt-4.1"]),
     ],
 )
-def test_places_of_pretraining(path, n, k, version, rows):
-    file = Pretraining(Path(path), version, "", "", n, k, None, {}, {}, {})
-    assert ["/".join(place) for place, _ in places_of(file)] == rows
+def test_rows_of_pretraining(path, n, k, version, rows):
+    file = Pretraining(path=Path(path), version=version, n_passages=n, k=k)
+    assert ["/".join(key) for key, _ in rows_filled_by(file)] == rows
 
 
 def test_the_release_is_read_whole():

@@ -10,22 +10,22 @@ import pytest
 
 from knowledge.experiments.retention import PooledRuns
 from knowledge.judging.judges import Grade
-from knowledge.release.results import System
+from knowledge.method.scores import Scores
 from knowledge.release.scan import read_release
 from knowledge.tables.compare import (
     EQUAL_WITHIN,
     Column,
+    cells_of,
     comparisons_of,
-    figures_of,
     mismatches,
     missing_rows,
     misstatements,
     our_columns,
-    printed_figures,
+    printed_cells,
     regraded_columns,
     release_column,
 )
-from knowledge.tables.our_runs import parse_runs, read_systems
+from knowledge.tables.our_runs import parse_runs, read_scores
 from knowledge.tables.paper import load_paper_tables
 from knowledge.tables.text import (
     format_deviations,
@@ -71,15 +71,15 @@ def release(tmp_path_factory):
 def test_rows_come_from_the_newer_file(release):
     column, files = release_column(release)
     assert str(files["single-passage", "seal"]) == "eval/iter2.json"
-    assert column.systems["single-passage", "seal"].mean > 0.7
-    assert column.systems["single-passage", "base"].answers[0].answer  # the side before
-    assert ("single-passage", "passage") not in column.systems
-    assert ("continual", "before") in column.systems
+    assert column.scores["single-passage", "seal"].mean > 0.7
+    assert column.scores["single-passage", "base"].answers[0].answer  # the side before
+    assert ("single-passage", "passage") not in column.scores
+    assert ("continual", "before") in column.scores
 
 
 def test_records_have_equal_fields_and_all_sources(release):
     column, _ = release_column(release)
-    found = [asdict(f) for f in [*printed_figures(TABLES), *figures_of(column, TABLES)]]
+    found = [asdict(f) for f in [*printed_cells(TABLES), *cells_of(column, TABLES)]]
     required = ["table", "row", "source", "judge", "value", "lower", "upper", "n"]
     assert list(found[0])[: len(required)] == required
     assert {record["source"] for record in found} == {"paper-v1", "paper-v2", "release"}
@@ -93,7 +93,7 @@ def test_records_have_equal_fields_and_all_sources(release):
 
 def test_differences_are_to_the_row_above(release):
     column, _ = release_column(release)
-    by_row = {figure.row: figure for figure in figures_of(column, [BY_ID["sizes"]])}
+    by_row = {cell.row: cell for cell in cells_of(column, [BY_ID["sizes"]])}
     assert by_row["base"].difference_to is None
     assert by_row["seal"].difference_to == "self-edits"
     difference = by_row["seal"].value - by_row["self-edits"].value
@@ -101,11 +101,11 @@ def test_differences_are_to_the_row_above(release):
 
 
 def test_misprints_are_told_with_and_without_files():
-    place = ("single-passage", "seal-1")
+    key = ("single-passage", "seal-1")
     clusters = {"a": [0.4268], "b": [0.4268]}
-    column = Column("release", "r", {place: System("j", "passages", clusters, 2)}, True)
+    column = Column("release", "r", {key: Scores("j", "passages", clusters, 2)}, True)
     [found] = mismatches(TABLES, column)
-    assert (found.place, found.version, found.printed) == (place, "v1", 43.7)
+    assert (found.row, found.version, found.printed) == (key, "v1", 43.7)
     text = format_mismatches(TABLES, [found], ["file x"])
     assert "single-passage/seal-1: v1 prints 43.7, the file gives 42.68 (misprint" in text
     assert re.search("cpt-200-v2/base: v2 prints 32.7 .*misprint.*no file here", text)
@@ -114,8 +114,8 @@ def test_misprints_are_told_with_and_without_files():
 
 @pytest.mark.parametrize(("value", "n"), [(0.4699, 0), (0.4692, 0), (0.4687, 1), (0.4711, 1)])
 def test_rounding_is_no_misprint(value, n):
-    systems = {("sizes", "seal"): System("j", "passages", {"a": [value]}, 1)}
-    assert len(mismatches(TABLES, Column("release", "r", systems, True))) == n
+    scores = {("sizes", "seal"): Scores("j", "passages", {"a": [value]}, 1)}
+    assert len(mismatches(TABLES, Column("release", "r", scores, True))) == n
     assert EQUAL_WITHIN == 0.1
 
 
@@ -150,22 +150,22 @@ def test_answers_graded_again_have_their_own_columns(release):
     column, _ = release_column(release)
     [again] = regraded_columns(column, Sure(), max_ungraded=0.0)
     assert again.heading == "release, sure"
-    assert again.systems["single-passage", "seal"].mean == 1.0
-    assert ("continual", "before") not in again.systems
-    figures = figures_of(column, TABLES) + figures_of(again, TABLES)
-    text = format_table(BY_ID["single-passage"], [column, again], figures)
+    assert again.scores["single-passage", "seal"].mean == 1.0
+    assert ("continual", "before") not in again.scores
+    cells = cells_of(column, TABLES) + cells_of(again, TABLES)
+    text = format_table(BY_ID["single-passage"], [column, again], cells)
     assert text.count("to row above") == 1
 
 
 def test_tables_show_dashes_for_what_is_not_there(release):
     column, _ = release_column(release)
-    figures = [*printed_figures(TABLES), *figures_of(column, TABLES)]
+    cells = [*printed_cells(TABLES), *cells_of(column, TABLES)]
     for table in TABLES:
-        lines = format_table(table, [column], figures).splitlines()
+        lines = format_table(table, [column], cells).splitlines()
         rows = [line for line in lines if line.startswith("| ")][2:]
         assert [row.split("|")[1].strip() for row in rows] == [row.id for row in table.rows]
         assert len({line.count("|") for line in lines if line.startswith("|")}) == 1
-    text = format_table(BY_ID["single-passage"], [column], figures, comparisons_of(column, TABLES))
+    text = format_table(BY_ID["single-passage"], [column], cells, comparisons_of(column, TABLES))
     [line] = [line for line in text.splitlines() if line.startswith("| passage ")]
     assert [cell.strip() for cell in line.split("|")[2:-1]] == ["33.5", "33.5", "-", "-", "-", "-"]
     assert "- seal minus self-edits, release, gpt-4.1: +" in text
@@ -234,12 +234,12 @@ def test_a_run_fills_the_rows_of_its_labels(tmp_path):
     [run] = parse_runs([str(tmp_path)], TABLES)
     columns = our_columns(run, TABLES)
     assert [c.heading for c in columns] == ["ours, offline", "ours, offline, calibrated"]
-    assert columns[0].systems["single-passage", "base"].mean == 0.25
-    assert columns[0].systems["single-passage", "base"].blank_rate == 0.5
-    assert columns[0].systems["single-passage", "seal"].mean == 0.75
-    assert columns[1].systems["single-passage", "seal"].mean == 0.5
-    figures = {figure.row: figure for figure in figures_of(columns[0], TABLES)}
-    seal = figures["seal"]
+    assert columns[0].scores["single-passage", "base"].mean == 0.25
+    assert columns[0].scores["single-passage", "base"].blank_rate == 0.5
+    assert columns[0].scores["single-passage", "seal"].mean == 0.75
+    assert columns[1].scores["single-passage", "seal"].mean == 0.5
+    cells = {cell.row: cell for cell in cells_of(columns[0], TABLES)}
+    seal = cells["seal"]
     assert (seal.source, seal.judge, seal.value, seal.n) == ("ours", "offline", 75.0, 2)
 
 
@@ -257,12 +257,10 @@ def test_labels_name_tables_and_rows(tmp_path):
     write_row(tmp_path / "b", "y", [[True]])
     words = [str(tmp_path / "a"), "x=prompts/rewrite/1", str(tmp_path / "b"), "y=cpt-200-v2/seal"]
     first, second = parse_runs(words, TABLES)
-    assert first.places == {"x": ("prompts", "rewrite/1")}
-    [system] = read_systems(second, TABLES)["cpt-200-v2", "seal"]
-    assert system.mean_over == "questions"
-    assert parse_runs([words[0], "x=seal-1"], TABLES)[0].places == {
-        "x": ("single-passage", "seal-1")
-    }
+    assert first.rows == {"x": ("prompts", "rewrite/1")}
+    [scores] = read_scores(second, TABLES)["cpt-200-v2", "seal"]
+    assert scores.mean_over == "questions"
+    assert parse_runs([words[0], "x=seal-1"], TABLES)[0].rows == {"x": ("single-passage", "seal-1")}
 
 
 @pytest.mark.parametrize(
@@ -288,13 +286,13 @@ def test_an_unfinished_row_is_refused(tmp_path):
     write_jsonl(tmp_path / "seal" / "grades.jsonl", [])
     [run] = parse_runs([str(tmp_path)], TABLES)
     with pytest.raises(UserError, match="no grades"):
-        read_systems(run, TABLES)
+        read_scores(run, TABLES)
 
 
 # The release's own files
 
 
-def test_recomputed_figures_are_the_printed_ones():
+def test_recomputed_numbers_are_the_printed_ones():
     column, files = release_column(read_release(shared_data("seal-release")))
     unexplained = [m for m in mismatches(TABLES, column) if not m.note]
     assert unexplained == []

@@ -1,4 +1,4 @@
-"""The printed figures are well-formed data, and agree with what the file names promise."""
+"""The printed numbers are well-formed data, and agree with what the file names promise."""
 
 from pathlib import Path
 
@@ -6,8 +6,8 @@ import pytest
 
 from knowledge.data.prompts import SELF_EDIT_KINDS
 from knowledge.release.records import Examinations, Pretraining
-from knowledge.release.row_of_file import places_of
-from knowledge.tables.paper import PAPER_FIGURES, load_paper_tables
+from knowledge.release.row_of_file import rows_filled_by
+from knowledge.tables.paper import PAPER_NUMBERS, load_paper_tables
 from seal.records import read_json
 
 TABLES = load_paper_tables()
@@ -23,7 +23,7 @@ def test_ids_are_unique_and_comparisons_name_rows():
 
 
 @pytest.mark.parametrize(("table", "row"), ROWS, ids=NAMES)
-def test_figures_are_percent_or_points(table, row):
+def test_numbers_are_percent_or_points(table, row):
     assert row.printed or row.file
     assert set(row.printed) <= {"v1", "v2"}
     assert all(0 <= value <= 100 for value in row.printed.values())
@@ -32,7 +32,7 @@ def test_figures_are_percent_or_points(table, row):
 
 def test_no_field_is_unknown():
     known = {"id", "label", "v1", "v2", "file", "note", "unit"}
-    for table in read_json(PAPER_FIGURES)["tables"]:
+    for table in read_json(PAPER_NUMBERS)["tables"]:
         assert all(row.keys() <= known for row in table["rows"])
 
 
@@ -42,7 +42,7 @@ def test_kinds_are_those_of_the_flag():
     assert set(rows["writers"]) < set(SELF_EDIT_KINDS)
 
 
-def test_one_row_in_two_tables_has_one_figure():
+def test_one_row_in_two_tables_has_one_number():
     printed = {name: row.printed for name, (_, row) in zip(NAMES, ROWS, strict=True)}
     for kind, table in (("base", "sizes"), ("self-edits", "sizes"), ("seal", "sizes")):
         assert printed[f"{table}/{kind}"]["v2"] == printed[f"single-passage/{kind}"]["v2"]
@@ -64,12 +64,12 @@ def test_the_named_file_would_fill_the_row(table, row):
         version = table.id[-2:]
         n = int(table.id.split("-")[1])
         k = 0 if row.id == "passage" else 5
-        file = Pretraining(Path(row.file), version, "", "", n, k, 43, {}, {}, {})
+        file = Pretraining(path=Path(row.file), version=version, n_passages=n, k=k, seed=43)
     else:
         overall = {"mean_proxy_score": 16.0} if table.id == "proxy" else {}
         k = 5 if table.id == "proxy" else 1
-        file = Examinations(Path(row.file), "", "", k, 1, overall, ())
-    assert (table.id, row.id) in [place for place, _ in places_of(file)]
+        file = Examinations(path=Path(row.file), k=k, overall=overall, articles=[])
+    assert (table.id, row.id) in [key for key, _ in rows_filled_by(file)]
 
 
 def test_rows_are_compared_within_their_group():
