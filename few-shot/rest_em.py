@@ -55,6 +55,7 @@ class Config(
 ):
     """Flags of rest_em.py."""
 
+    group = "how much"
     rounds: int = arg("rounds (paper: 1)", 1, at_least=1)
 
 

@@ -20,33 +20,24 @@ from pathlib import Path
 from knowledge.data.passages import load_passages
 from knowledge.data.prompts import check_prompts
 from knowledge.data.splits import evaluation_passages
-from knowledge.experiments.continued_pretraining import (
-    FSDP_CONFIG,
-    PretrainingSettings,
-    examine,
-    format_rows,
-    pretraining_job,
-    pretraining_rows,
-    summarize_rows,
-    with_questions,
-)
 from knowledge.judging.judges import open_judge
-from knowledge.method.self_edits import read_self_edits
-from knowledge.settings import PassageSettings
-from seal.arguments import arg, run_program
+from knowledge.settings import PassageSettings, PretrainingSettings
+from seal.arguments import GROUPS, arg, run_program
 from seal.errors import UserError
 from seal.models.folders import check_model
 from seal.records import write_text
 from seal.run import Run
 from seal.settings import ModelSettings, RunSettings
-from seal.training.sft import check_processes, finetune
 
 
 @dataclass(frozen=True, kw_only=True)
 class Config(RunSettings, ModelSettings, PassageSettings, PretrainingSettings):
     """Flags of run_cpt.py."""
 
-    self_edits: str | None = arg("self_edits.jsonl of a generate_self_edits.py run", None)
+    group = "how much"
+    self_edits: str | None = arg(
+        "self_edits.jsonl of a generate_self_edits.py run", None, group=GROUPS[0]
+    )
     k: int = arg(
         "self-edits per passage, of that file; 0: the passages alone (paper: 5)", 5, at_least=0
     )
@@ -59,6 +50,19 @@ class Config(RunSettings, ModelSettings, PassageSettings, PretrainingSettings):
 
 def main(config: Config) -> None:
     """Ask, finetune, ask again; print both rows."""
+    # Heavy imports, once the flags are known to be right
+    from knowledge.experiments.continued_pretraining import (
+        FSDP_CONFIG,
+        examine,
+        format_rows,
+        pretraining_job,
+        pretraining_rows,
+        summarize_rows,
+        with_questions,
+    )
+    from knowledge.method.self_edits import read_self_edits
+    from seal.training.sft import check_processes, finetune
+
     if config.k and not config.self_edits:
         raise UserError(f"--k {config.k} needs --self_edits FILE; --k 0 is for the passages alone")
     passages = evaluation_passages(

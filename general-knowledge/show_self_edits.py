@@ -13,16 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from knowledge.data.passages import load_passages
-from knowledge.small_world.style_report import (
-    BEFORE,
-    find_example,
-    format_example,
-    format_styles,
-    format_worth,
-    read_lessons,
-    read_people,
-    read_rows,
-)
 from seal.arguments import arg, run_program
 from seal.errors import UserError
 from seal.records import write_text
@@ -39,6 +29,18 @@ class Config:
 
 def main(config: Config) -> None:
     """Write and print the tables of styles and the example."""
+    # Heavy imports, once the flags are known to be right
+    from knowledge.small_world.style_report import (
+        BEFORE,
+        find_example,
+        format_example,
+        format_styles,
+        format_worth,
+        read_lessons,
+        read_people,
+        read_rows,
+    )
+
     passages = load_passages(config.passages)
     people = read_people(passages, config.passages)
     rows = read_rows(config.table, people)

@@ -11,8 +11,8 @@ python=${PYTHON:-.venv/bin/python}
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
 folder="${RUN_DIR:-runs/demo/few-shot}"
 world="${MODEL:-few-shot/small_model}"
-small=($(cat few-shot/presets/small.args) --seed "${SEED:-0}" --model "$world/model")
-m_step=($(cat few-shot/presets/small-rest-em.args) --rounds "${ROUNDS:-1}")
+small=(--config few-shot/presets/small.yaml --seed "${SEED:-0}" --model "$world/model")
+m_step=(--config few-shot/presets/small-rest-em.yaml --rounds "${ROUNDS:-1}")
 policies=()
 
 rest_em() { # SERIES RUN FLAGS...: ReST-EM in $folder/RUN, for the rows SERIES-1, SERIES-2 and so on

@@ -17,15 +17,13 @@ from arc.method.configurations import (
 )
 from arc.method.prompts import self_edit_prompt
 from arc.puzzles.tasks import Task
-from arc.settings import OracleSettings, SelfEditSettings
+from arc.settings import ORACLE, OracleSettings, SelfEditSettings
 from seal.errors import UserError
 from seal.loop.policy import Policy
 from seal.records import Record, read_jsonl
 from seal.run import Run
 from seal.sampling import SampleRequest, SamplingParameters
 from seal.seeds import derive_seed
-
-SAMPLED, ORACLE = "sampled", "oracle"
 
 
 @dataclass(frozen=True)
