@@ -43,10 +43,6 @@ class Domain(NamedTuple):
     clusters: str
 
 
-KNOWLEDGE = Domain("general-knowledge", "accuracy", "accuracy", "passages")
-FEW_SHOT = Domain("few-shot", "success_rate", "success", "tasks")
-
-
 @dataclass(frozen=True, kw_only=True)
 class Config:
     """Flags of summarize_seeds.py."""
@@ -61,7 +57,10 @@ def main(config: Config) -> None:
     # A heavy import, once the flags are known to be right
     from seal.report.plots import plot_seeds
 
-    given = {KNOWLEDGE: config.knowledge, FEW_SHOT: config.few_shot}
+    given = {
+        Domain("general-knowledge", "accuracy", "accuracy", "passages"): config.knowledge,
+        Domain("few-shot", "success_rate", "success", "tasks"): config.few_shot,
+    }
     seeds = {domain: read_seeds(domain, folders) for domain, folders in given.items() if folders}
     if not seeds:
         raise UserError("nothing to summarize; name folders with --knowledge or --few_shot")

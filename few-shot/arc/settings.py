@@ -135,18 +135,13 @@ class InnerLoopSettings(PredictionSettings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class TableSettings(SelfEditSettings, InnerLoopSettings, OracleSettings):
-    """How a row of the few-shot table is made: self-edits, test-time training, prediction."""
-
-
-@dataclass(frozen=True, kw_only=True)
 class ArcSftSettings(SftSettings):
     """The M-step on all rewarded self-edits, with this domain's values."""
 
     group = "M-step"
     selection: Selection = arg(
-        "which self-edits are imitated (paper: rewarded); the controls ignore rewards: all that"
-        " are valid, or the same number of them at random",
+        "which self-edits are imitated (paper: rewarded); controls that take no heed of rewards:"
+        " all that are valid, or of these as many random ones as were rewarded",
         "rewarded",
     )
     sft_learning_rate: float = arg("M-step learning rate (paper: 5e-5)", 5e-5)
@@ -158,3 +153,8 @@ class ArcSftSettings(SftSettings):
     sft_target_modules: list[str] = arg(
         "layers that the M-step adapts (as the inner loop)", TARGET_MODULES
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class TableSettings(SelfEditSettings, InnerLoopSettings, OracleSettings):
+    """How a row of the few-shot table is made: self-edits, test-time training, prediction."""

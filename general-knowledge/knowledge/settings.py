@@ -218,7 +218,7 @@ class OuterLoopSettings(RewardSettings):
     )
     keep: int = arg("self-edits kept per passage (paper: the best 1 of 5)", 1, at_least=1)
     selection: Literal["best", "random"] = arg(
-        "which of them are kept (paper: best); random: a control that ignores rewards",
+        "which of them are kept (paper: best); random: a control that takes no heed of rewards",
         "best",
     )
 
