@@ -44,13 +44,7 @@ class Config(RunSettings, PolicySettings, TaskSettings, TableSettings):
 def main(config: Config) -> None:
     """Fill the table policy by policy and print it."""
     # Heavy imports, once the flags are known to be right
-    from arc.method.few_shot_table import (
-        fill_row,
-        format_table,
-        format_task_table,
-        solved_tasks,
-        summarize_arm,
-    )
+    from arc.method import few_shot_table as tables
     from arc.method.knobs import format_knobs, read_knobs
     from arc.method.self_edits import given_self_edits
     from seal.loop.inner_loops import seconds_per_adapter
@@ -71,15 +65,20 @@ def main(config: Config) -> None:
         with open_policy(policy_name, config, log, config.lora_rank, config.slots) as policy:
             for label, (model, source) in wanted.items():
                 if model == policy_name:
-                    filled[label] = fill_row(run, label, source, tasks, policy, config, config.seed)
+                    filled[label] = tables.fill_row(
+                        run, label, source, tasks, policy, config, config.seed
+                    )
     arms = [filled[label] for label in wanted]
     for arm in arms:
-        solved = "".join(f"{task}\n" for task in solved_tasks(arm))
+        solved = "".join(f"{task}\n" for task in tables.solved_tasks(arm))
         write_text(run.part(arm.label).path("solved.txt"), solved)
-    rows = [summarize_arm(arm, above, config.seed) for above, arm in pairwise([None, *arms])]
+    rows = [tables.summarize_arm(arm, above, config.seed) for above, arm in pairwise([None, *arms])]
     sampled = [label for label, (_, source) in wanted.items() if source == SAMPLED]
     knobs = {label: read_knobs(run.part(label)) for label in sampled}
-    table, by_task = format_table(rows, seconds_per_adapter(run)), format_task_table(arms)
+    table, by_task = (
+        tables.format_table(rows, seconds_per_adapter(run)),
+        tables.format_task_table(arms),
+    )
     write_text(run.path("table.md"), table + "\n")
     write_text(run.path("tasks.md"), by_task + "\n")
     run.write_results({"n_tasks": len(tasks), "k": config.k, "rows": rows, "knobs": knobs})

@@ -47,34 +47,28 @@ class Config(RunSettings):
 def main(config: Config) -> None:
     """Train the model and choose its tasks, or go on with either."""
     # Heavy imports, once the flags are known to be right
-    from arc.small_world.pretraining import (
-        SMALL_PROMPTS,
-        Lessons,
-        Plan,
-        describe_skill,
-        measure_skill,
-        model_card,
-        new_model,
-        optimizers_for,
-        small_tokenizer,
-    )
+    from arc.small_world import pretraining
     from arc.small_world.task_pools import make_pools, small_model_settings
     from seal.training.from_scratch import Curriculum, train_from_scratch
 
     run = Run.open(config.run_dir, config)
     if not run.path("results.json").exists():
-        tokenizer = small_tokenizer()
-        model = new_model(tokenizer, config.seed)
-        lessons = Lessons(Plan(config.seed, config.pretraining_steps), tokenizer, SMALL_PROMPTS)
+        tokenizer = pretraining.small_tokenizer()
+        model = pretraining.new_model(tokenizer, config.seed)
+        lessons = pretraining.Lessons(
+            pretraining.Plan(config.seed, config.pretraining_steps),
+            tokenizer,
+            pretraining.SMALL_PROMPTS,
+        )
         curriculum = Curriculum(
             steps=config.pretraining_steps,
             batches=lessons.batches,
             measure_every=config.measure_every,
-            measure=lambda: measure_skill(model, tokenizer, lessons, config.seed),
-            describe=describe_skill,
+            measure=lambda: pretraining.measure_skill(model, tokenizer, lessons, config.seed),
+            describe=pretraining.describe_skill,
         )
-        optimizers = optimizers_for(model)
-        card = partial(model_card, model, curriculum, config.seed)
+        optimizers = pretraining.optimizers_for(model)
+        card = partial(pretraining.model_card, model, curriculum, config.seed)
         skill = train_from_scratch(run, model, tokenizer, optimizers, curriculum, card)
         sizes = {
             "training": config.training_tasks,
@@ -84,7 +78,9 @@ def main(config: Config) -> None:
         pools = make_pools(run, small_model_settings(run.path("model")), sizes, config.seed)
         run.write_results({**skill, "pools": pools})
         run.path("checkpoint.pt").unlink(missing_ok=True)
-    run.say(f"{run.path('model')}: {describe_skill(read_json(run.path('results.json')))}")
+    run.say(
+        f"{run.path('model')}: {pretraining.describe_skill(read_json(run.path('results.json')))}"
+    )
 
 
 if __name__ == "__main__":

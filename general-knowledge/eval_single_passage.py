@@ -41,14 +41,8 @@ class Config(RunSettings, ModelSettings, PassageSettings, TableSettings):
 def main(config: Config) -> None:
     """Fill the table row by row, one policy after the other, and print it."""
     # Heavy imports, once the flags are known to be right
+    from knowledge.method import single_passage_table as tables
     from knowledge.method.self_edits import read_self_edits
-    from knowledge.method.single_passage_table import (
-        ROWS,
-        fill_row,
-        format_table,
-        in_order,
-        summarize_arm,
-    )
     from seal.loop.inner_loops import seconds_per_adapter
     from seal.loop.policy import open_policy
 
@@ -57,11 +51,13 @@ def main(config: Config) -> None:
     )
     files = {
         label: read_self_edits(Path(path), passages, config.k)
-        for label, path in labelled("--self_edit_files", config.self_edit_files, ROWS).items()
+        for label, path in labelled(
+            "--self_edit_files", config.self_edit_files, tables.ROWS
+        ).items()
     }
-    policies = labelled("--policies", config.policies, (*ROWS, *files))
-    models = dict.fromkeys([*ROWS, *files], config.model) | policies
-    labels = in_order(list(models), config.order)
+    policies = labelled("--policies", config.policies, (*tables.ROWS, *files))
+    models = dict.fromkeys([*tables.ROWS, *files], config.model) | policies
+    labels = tables.in_order(list(models), config.order)
     for model in models.values():
         check_model(model)
     judge = open_judge(config)
@@ -72,13 +68,15 @@ def main(config: Config) -> None:
         with open_policy(model, config, log, config.lora_rank, config.slots) as policy:
             for label in [label for label in models if models[label] == model]:
                 given = files.get(label)
-                arms[label] = fill_row(
+                arms[label] = tables.fill_row(
                     run, label, passages, given, policy, judge, config, config.seed
                 )
     ordered = [arms[label] for label in labels]
-    rows = [summarize_arm(row, above, config.seed) for above, row in pairwise([None, *ordered])]
+    rows = [
+        tables.summarize_arm(row, above, config.seed) for above, row in pairwise([None, *ordered])
+    ]
     run.write_results({"n_passages": len(passages), "judge": judge.name, "rows": rows})
-    table = format_table(rows, seconds_per_adapter(run))
+    table = tables.format_table(rows, seconds_per_adapter(run))
     write_text(run.path("table.md"), table + "\n")
     run.say(f"accuracy in percent, {len(passages)} passages, judge {judge.name}\n{table}")
 

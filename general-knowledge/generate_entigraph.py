@@ -30,19 +30,14 @@ class Config(RunSettings, RoundSettings, WriterSettings, EntiGraphSettings):
 def main(config: Config) -> None:
     """Have entities and relations written; say how many texts there are."""
     # Heavy imports, once the flags are known to be right
-    from knowledge.experiments.entigraph import (
-        check_entigraph,
-        entity_assignments,
-        relations_at_most,
-        write_entigraph,
-    )
+    from knowledge.experiments import entigraph
     from knowledge.method.writers import count_characters, open_writer
 
     passages = load_round(config)
-    check_entigraph(config, config.prompt_folder)
-    most = relations_at_most(config)
+    entigraph.check_entigraph(config, config.prompt_folder)
+    most = entigraph.relations_at_most(config)
     # A relation is asked for with the passage, as its entities are
-    characters = (1 + most) * count_characters(entity_assignments(passages), config)
+    characters = (1 + most) * count_characters(entigraph.entity_assignments(passages), config)
     estimate = estimate_writing(len(passages) * (1 + most), characters, config)
     writing = open_writer(config, config.run_dir.absolute() / "vllm.log")
     run = Run.open(config.run_dir, config)
@@ -50,7 +45,7 @@ def main(config: Config) -> None:
     if most > MAX_PIECES:
         run.say(f"inner loops will train on the first {MAX_PIECES} relations of a passage alone")
     with writing as writer:
-        self_edits, counts = write_entigraph(
+        self_edits, counts = entigraph.write_entigraph(
             run, passages, writer, config, config.seed, config.max_missing
         )
     run.write_results(

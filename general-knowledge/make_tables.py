@@ -42,63 +42,46 @@ def main(config: Config) -> None:
     from knowledge.release.records import Sequences
     from knowledge.release.results import pool_sequences
     from knowledge.release.scan import read_release
-    from knowledge.tables.compare import (
-        comparisons_of,
-        figures_of,
-        mismatches,
-        missing_rows,
-        misstatements,
-        our_columns,
-        printed_figures,
-        regraded_columns,
-        release_column,
-    )
+    from knowledge.tables import compare, text
     from knowledge.tables.our_runs import parse_runs
     from knowledge.tables.paper import load_paper_tables
-    from knowledge.tables.text import (
-        format_deviations,
-        format_mismatches,
-        format_missing,
-        format_table,
-        introduction,
-        matrix_rows,
-        to_csv,
-    )
 
     tables = load_paper_tables()
     runs = parse_runs(config.ours, tables)
     release = read_release(config.release) if config.release else None
     columns, remarks = [], []
     if release:
-        column, files = release_column(release)
+        column, files = compare.release_column(release)
         columns.append(column)
         remarks = [
-            format_mismatches(tables, mismatches(tables, column), misstatements(column, files)),
-            format_missing(missing_rows(tables, column), release.problems),
+            text.format_mismatches(
+                tables, compare.mismatches(tables, column), compare.misstatements(column, files)
+            ),
+            text.format_missing(compare.missing_rows(tables, column), release.problems),
         ]
         if config.judge:
-            columns += regraded_columns(column, open_judge(config), config.max_ungraded)
+            columns += compare.regraded_columns(column, open_judge(config), config.max_ungraded)
     for run in runs:
-        columns += our_columns(run, tables)
-    figures = printed_figures(tables)
+        columns += compare.our_columns(run, tables)
+    figures = compare.printed_figures(tables)
     comparisons = []
     for column in columns:
-        figures += figures_of(column, tables)
-        comparisons += comparisons_of(column, tables) if column.main else []
-    texts = [format_table(table, columns, figures, comparisons) for table in tables]
+        figures += compare.figures_of(column, tables)
+        comparisons += compare.comparisons_of(column, tables) if column.main else []
+    texts = [text.format_table(table, columns, figures, comparisons) for table in tables]
     pooled = pool_sequences(release.of(Sequences)) if release else None
     if pooled:
-        remarks.insert(0, format_deviations(pooled[0]))
-    text = "\n\n".join([introduction(columns), *texts, *remarks])
-    write_text(config.markdown or config.output / "tables.md", text + "\n")
+        remarks.insert(0, text.format_deviations(pooled[0]))
+    page = "\n\n".join([text.introduction(columns), *texts, *remarks])
+    write_text(config.markdown or config.output / "tables.md", page + "\n")
     write_json(config.json or config.output / "tables.json", list(map(asdict, figures)))
     csv = config.csv or config.output / "csv"
     for table in tables:
         rows = [asdict(figure) for figure in figures if figure.table == table.id]
-        write_text(csv / f"{table.id}.csv", to_csv(rows))
+        write_text(csv / f"{table.id}.csv", text.to_csv(rows))
     if pooled:
-        write_text(csv / "continual-matrix.csv", to_csv(matrix_rows(pooled[0])))
-    print(text)
+        write_text(csv / "continual-matrix.csv", text.to_csv(text.matrix_rows(pooled[0])))
+    print(page)
 
 
 if __name__ == "__main__":

@@ -57,7 +57,7 @@ def main(config: Config) -> None:
     judge = open_judge(config)
     run = Run.open(config.run_dir, config)
     run.say(f"{len(sequences)} sequences of {config.n_passages} passages, {config.slots} at a time")
-    # What the steps of a sequence add up to is one adapter
+    # The steps of a sequence add up to one adapter
     rank = config.lora_rank * config.n_passages
     with open_policy(config.model, config, run.path("vllm.log"), rank, config.slots) as policy:
         run_sequences(run, sequences, policy, judge, config, config.seed)

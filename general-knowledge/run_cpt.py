@@ -51,15 +51,7 @@ class Config(RunSettings, ModelSettings, PassageSettings, PretrainingSettings):
 def main(config: Config) -> None:
     """Ask, finetune, ask again; print both rows."""
     # Heavy imports, once the flags are known to be right
-    from knowledge.experiments.continued_pretraining import (
-        FSDP_CONFIG,
-        examine,
-        format_rows,
-        pretraining_job,
-        pretraining_rows,
-        summarize_rows,
-        with_questions,
-    )
+    from knowledge.experiments import continued_pretraining as cpt
     from knowledge.method.self_edits import read_self_edits
     from seal.training.sft import check_processes, finetune
 
@@ -69,9 +61,9 @@ def main(config: Config) -> None:
         load_passages(config.passages), config.n_passages, config.shuffle_seed
     )
     self_edits = read_self_edits(Path(config.self_edits), passages, config.k) if config.k else []
-    rows = pretraining_rows(passages, self_edits, config)
-    asked = with_questions(passages, config.n_questions)
-    job = pretraining_job(config, config, config.seed)
+    rows = cpt.pretraining_rows(passages, self_edits, config)
+    asked = cpt.with_questions(passages, config.n_questions)
+    job = cpt.pretraining_job(config, config, config.seed)
     check_model(config.model)
     check_processes(job.batch_size, config.processes)
     check_prompts(config)
@@ -84,7 +76,7 @@ def main(config: Config) -> None:
     )
     parts = {label: run.part(label) for label in ("no-update", "finetuned")}
     outcomes = {
-        "no-update": examine(parts["no-update"], asked, config.model, config, judge, config)
+        "no-update": cpt.examine(parts["no-update"], asked, config.model, config, judge, config)
     }
     start = time.perf_counter()
     model = finetune(
@@ -92,11 +84,13 @@ def main(config: Config) -> None:
         job,
         parts["finetuned"].folder,
         config.processes,
-        FSDP_CONFIG if config.method == "full" else None,
+        cpt.FSDP_CONFIG if config.method == "full" else None,
     )
     run.metric("finetuning", seconds=time.perf_counter() - start, sequences=len(rows))
-    outcomes["finetuned"] = examine(parts["finetuned"], asked, str(model), config, judge, config)
-    figures = summarize_rows(outcomes, judge, config.seed)
+    outcomes["finetuned"] = cpt.examine(
+        parts["finetuned"], asked, str(model), config, judge, config
+    )
+    figures = cpt.summarize_rows(outcomes, judge, config.seed)
     run.write_results(
         {
             "n_passages": len(passages),
@@ -107,7 +101,7 @@ def main(config: Config) -> None:
             "rows": figures,
         }
     )
-    table = format_rows(figures)
+    table = cpt.format_rows(figures)
     write_text(run.path("table.md"), table + "\n")
     run.say(f"accuracy in percent, judge {judge.name}\n{table}\nthe model: {model}")
 

@@ -2,7 +2,7 @@
 # SEAL learning on a small model of invented grid tasks: ReST-EM, the table, what self-edits choose,
 # and one task. MODEL is a folder that pretrain_small_model.py wrote; ROUNDS is how many rounds, by
 # default one as in the paper, and N_TASKS how many training tasks. Further flags go to rest_em.py.
-# CONTROLS adds rows of policies that take no heed of rewards: "random" imitates as many self-edits
+# CONTROLS adds rows of policies that ignore rewards: "random" imitates the same number of self-edits
 # drawn at random, "all" every one.
 set -euo pipefail
 cd "$(dirname "$0")/.."

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# What the few-shot settings of the small model were confirmed by: one round with a seed of its own,
+# The run that confirmed the few-shot settings of the small model: one round with a seed of its own,
 # then the validation tasks, for the shipped model and for its policy after RL.
 set -euo pipefail
 cd "$(dirname "$0")/.."

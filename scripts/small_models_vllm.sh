@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The tables of one seed on the shipped small models once more, answered by a vLLM server. To be run
-# after scripts/small_models_*.sh, whose policies it uses. VLLM_COMMAND starts the server on a CPU.
+# The tables of one seed on the shipped small models, answered by a vLLM server. Run it after
+# scripts/small_models_*.sh, as it uses their policies. VLLM_COMMAND starts the server on a CPU.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 python=${PYTHON:-.venv/bin/python}

@@ -88,11 +88,11 @@ def parse_arguments(
     typed = _read_words(words, types | {"config": list[Path]}, program)
     files = typed.pop("config", Given([], "")).words
     given = read_config_files([Path(file) for file in files], types, program) | typed
-    required = {field.name for field in dataclasses.fields(config_class) if _is_required(field)}
-    if missing := [f"--{name}" for name in types if name in required - given.keys()]:
-        raise UserError(f"required and not given: {', '.join(missing)} (--help lists all flags)")
 
     def refuse(event: tyro_errors.ParseErrorEvent) -> None:
+        if isinstance(event, tyro_errors.MissingArgs):
+            flags = ", ".join(f"--{one.arg.field.intern_name}" for one in event.missing_arguments)
+            raise UserError(f"required and not given: {flags} (--help lists all flags)")
         if isinstance(event, tyro_errors.UnrecognizedArgs):
             raise UserError(f"{' '.join(event.tokens)}: belongs to no flag (--help lists all)")
         name = event.argument.field.intern_name
@@ -109,10 +109,6 @@ def parse_arguments(
         if at_least is not None and value is not None and not value >= at_least:
             raise UserError(f"{given[field.name].place}: must be at least {at_least}")
     return config_class(**values)
-
-
-def _is_required(field: dataclasses.Field) -> bool:
-    return field.default is field.default_factory is dataclasses.MISSING
 
 
 def _grouped(config_class: type, types: dict[str, Any]) -> type:
@@ -146,7 +142,7 @@ def _grouped(config_class: type, types: dict[str, Any]) -> type:
 
 def _show_help(grouped: type, program: str, description: str) -> NoReturn:
     with contextlib.redirect_stdout(io.StringIO()) as shown, contextlib.suppress(SystemExit):
-        # Where stdout is no terminal of UTF-8, tyro draws no boxes and uses no colours
+        # Into a text buffer tyro writes without boxes and colours
         tyro.cli(grouped, args=["--help"], prog=program, description="", use_underscores=True)
     text = re.sub(
         r"^ group_(\d) options$",
@@ -202,8 +198,8 @@ def _as_line(name: str, given: Given, kind: Any) -> list[str]:
 def labelled(flag: str, values: Sequence[str], taken: Collection[str] = ()) -> dict[str, str]:
     """LABEL=VALUE words of a flag as a mapping; a label also names a folder.
 
-    Raises UserError for one without a label, a label that is no name for a folder, one given twice,
-    or one of those that are `taken`.
+    Raises UserError for a word without a label, and for a label that cannot name a folder, is given
+    twice or is `taken`.
     """
     pairs: dict[str, str] = {}
     for word in values:
@@ -225,7 +221,7 @@ def run_program(
 ) -> None:
     """Parse, run, and turn what the user can fix into one line on stderr and exit status 2.
 
-    Every other exception propagates with its traceback: it is a defect of ours.
+    Every other exception is a defect of ours and keeps its traceback.
     """
     # SIGTERM (Slurm's way to end a job) unwinds the stack, so servers are stopped and files closed
     before = signal.signal(signal.SIGTERM, _exit_on_signal)
