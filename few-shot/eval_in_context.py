@@ -10,13 +10,10 @@ Run     python few-shot/eval_in_context.py --run_dir runs/arc-in-context \\
 
 from dataclasses import dataclass
 
-from arc.method.few_shot_table import in_context_arm, solved_tasks, summarize_arm
-from arc.method.prediction import predict_in_context
 from arc.method.prompts import check_prompts
 from arc.puzzles.tasks import read_tasks, require_targets
 from arc.settings import PolicySettings, PredictionSettings, TaskSettings
 from seal.arguments import run_program
-from seal.loop.policy import open_policy
 from seal.records import write_text
 from seal.report.tables import percent
 from seal.run import Run
@@ -30,6 +27,11 @@ class Config(RunSettings, PolicySettings, TaskSettings, PredictionSettings):
 
 def main(config: Config) -> None:
     """Predict every task and print the success rate."""
+    # Heavy imports, once the flags are known to be right
+    from arc.method.few_shot_table import in_context_arm, solved_tasks, summarize_arm
+    from arc.method.prediction import predict_in_context
+    from seal.loop.policy import open_policy
+
     tasks = read_tasks(config, config.seed)
     require_targets(tasks)
     check_prompts(config)

@@ -15,34 +15,12 @@ Run     python few-shot/eval_self_edits.py --run_dir runs/arc-table \\
 
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import NamedTuple
 
 from arc.method.cost import estimate_rewards
-from arc.method.few_shot_table import (
-    Arm,
-    format_table,
-    format_task_table,
-    in_context_arm,
-    solved_tasks,
-    summarize_arm,
-    trained_arm,
-)
-from arc.method.knobs import KnobShares, format_knobs, read_knobs
-from arc.method.prediction import predict_in_context
 from arc.method.prompts import check_prompts
-from arc.method.reward import measure_rewards
-from arc.method.self_edits import ORACLE, SAMPLED, given_self_edits, sample_self_edits
-from arc.puzzles.tasks import Task, read_tasks, require_targets
-from arc.settings import (
-    InnerLoopSettings,
-    OracleSettings,
-    PolicySettings,
-    SelfEditSettings,
-    TaskSettings,
-)
+from arc.puzzles.tasks import read_tasks, require_targets
+from arc.settings import ORACLE, SAMPLED, PolicySettings, TableSettings, TaskSettings
 from seal.arguments import arg, labelled, run_program
-from seal.loop.inner_loops import seconds_per_adapter
-from seal.loop.policy import Policy, open_policy
 from seal.models.folders import check_model
 from seal.records import write_text
 from seal.run import Run
@@ -52,14 +30,7 @@ IN_CONTEXT, SELF_EDITS = "in-context", "self-edits"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config(
-    RunSettings,
-    PolicySettings,
-    TaskSettings,
-    SelfEditSettings,
-    InnerLoopSettings,
-    OracleSettings,
-):
+class Config(RunSettings, PolicySettings, TaskSettings, TableSettings):
     """Flags of eval_self_edits.py."""
 
     k: int = arg("self-edits per task (paper: 15 to train, 5 to evaluate)", 5, at_least=1)
@@ -72,77 +43,64 @@ class Config(
 
 def main(config: Config) -> None:
     """Fill the table policy by policy and print it."""
+    # Heavy imports, once the flags are known to be right
+    from arc.method import few_shot_table as tables
+    from arc.method.knobs import format_knobs, read_knobs
+    from arc.method.self_edits import given_self_edits
+    from seal.loop.inner_loops import seconds_per_adapter
+    from seal.loop.policy import open_policy
+
     tasks = read_tasks(config, config.seed)
     require_targets(tasks)
-    rows = wanted_rows(config)
-    for row in rows:
-        check_model(row.model)
-        if row.source not in (None, SAMPLED):
-            given_self_edits(row.source, tasks, config.k, config)
+    wanted = wanted_rows(config)
+    for model, source in wanted.values():
+        check_model(model)
+        if source not in (None, SAMPLED):
+            given_self_edits(source, tasks, config.k, config)
     check_prompts(config)
     run = Run.open(config.run_dir, config)
     run.say(f"each row: {estimate_rewards(tasks, config.k, config)}")
-    arms: dict[str, Arm] = {}
-    for model in dict.fromkeys(row.model for row in rows):
-        log = run.path("vllm.log")
-        with open_policy(model, config, log, config.lora_rank, config.slots) as policy:
-            for row in rows:
-                if row.model == model:
-                    arms[row.label] = fill_row(row, run.part(row.label), tasks, policy, config)
-    knobs = {row.label: read_knobs(run.part(row.label)) for row in rows if row.source == SAMPLED}
-    report(run, [arms[row.label] for row in rows], knobs, config)
-
-
-class Row(NamedTuple):
-    """A row that is asked for: a policy, and where the self-edits come from (None: no update)."""
-
-    label: str
-    model: str
-    source: str | None
-
-
-def wanted_rows(config: Config) -> list[Row]:
-    """The rows in the order of the table; raises UserError for labels that cannot be used."""
-    own = SELF_EDITS if config.self_edits != ORACLE else ORACLE
-    policies = labelled("--policies", config.policies, taken=(IN_CONTEXT, SELF_EDITS, ORACLE))
-    rows = [
-        Row(IN_CONTEXT, config.model, None),
-        Row(own, config.model, config.self_edits),
-        *(Row(label, model, SAMPLED) for label, model in policies.items()),
-    ]
-    oracle = Row(ORACLE, config.model, ORACLE)
-    return [*rows, oracle] if config.oracle and own != ORACLE else rows
-
-
-def fill_row(row: Row, part: Run, tasks: list[Task], policy: Policy, config: Config) -> Arm:
-    """Sample, train and predict what a row asks for."""
-    if row.source is None:
-        outcomes = predict_in_context(part, tasks, policy, config, config.seed)
-        return in_context_arm(row.label, outcomes)
-    if row.source == SAMPLED:
-        self_edits = sample_self_edits(part, tasks, policy, config, config.seed)
-    else:
-        self_edits = given_self_edits(row.source, tasks, config.k, config)
-    rewards, _ = measure_rewards(part, tasks, self_edits, policy, config, config.seed)
-    in_context = predict_in_context(part, tasks, policy, config, config.seed)
-    return trained_arm(row.label, rewards, in_context)
-
-
-def report(run: Run, arms: list[Arm], knobs: dict[str, KnobShares], config: Config) -> None:
-    """Write and print what each arm solved by task, what self-edits choose, and the table."""
-    rows = [summarize_arm(arm, above, config.seed) for above, arm in pairwise([None, *arms])]
+    filled, log = {}, run.path("vllm.log")
+    for policy_name in dict.fromkeys(model for model, _ in wanted.values()):
+        with open_policy(policy_name, config, log, config.lora_rank, config.slots) as policy:
+            for label, (model, source) in wanted.items():
+                if model == policy_name:
+                    filled[label] = tables.fill_row(
+                        run, label, source, tasks, policy, config, config.seed
+                    )
+    arms = [filled[label] for label in wanted]
     for arm in arms:
-        solved = "".join(f"{task}\n" for task in solved_tasks(arm))
+        solved = "".join(f"{task}\n" for task in tables.solved_tasks(arm))
         write_text(run.part(arm.label).path("solved.txt"), solved)
-    table, by_task = format_table(rows, seconds_per_adapter(run)), format_task_table(arms)
+    rows = [tables.summarize_arm(arm, above, config.seed) for above, arm in pairwise([None, *arms])]
+    sampled = [label for label, (_, source) in wanted.items() if source == SAMPLED]
+    knobs = {label: read_knobs(run.part(label)) for label in sampled}
+    table, by_task = (
+        tables.format_table(rows, seconds_per_adapter(run)),
+        tables.format_task_table(arms),
+    )
     write_text(run.path("table.md"), table + "\n")
     write_text(run.path("tasks.md"), by_task + "\n")
-    n_tasks = len(arms[0].successes)
-    run.write_results({"n_tasks": n_tasks, "k": config.k, "rows": rows, "knobs": knobs})
+    run.write_results({"n_tasks": len(tasks), "k": config.k, "rows": rows, "knobs": knobs})
     if knobs:
         write_text(run.path("knobs.md"), format_knobs(knobs) + "\n")
         run.say(f"what self-edits choose, in percent\n{format_knobs(knobs)}\n")
-    run.say(f"{by_task}\n\nsuccess in percent, {n_tasks} tasks\n{table}")
+    run.say(f"{by_task}\n\nsuccess in percent, {len(tasks)} tasks\n{table}")
+
+
+def wanted_rows(config: Config) -> dict[str, tuple[str, str | None]]:
+    """Label of each row to its policy and the source of its self-edits (None: no update).
+
+    Raises UserError for labels that cannot be used.
+    """
+    own = SELF_EDITS if config.self_edits != ORACLE else ORACLE
+    policies = labelled("--policies", config.policies, taken=(IN_CONTEXT, SELF_EDITS, ORACLE))
+    rows: dict[str, tuple[str, str | None]] = {
+        IN_CONTEXT: (config.model, None),
+        own: (config.model, config.self_edits),
+        **{label: (model, SAMPLED) for label, model in policies.items()},
+    }
+    return {**rows, ORACLE: (config.model, ORACLE)} if config.oracle else rows
 
 
 if __name__ == "__main__":

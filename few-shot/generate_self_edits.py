@@ -11,11 +11,9 @@ from dataclasses import dataclass
 
 from arc.method.configurations import Rejection
 from arc.method.prompts import check_prompts
-from arc.method.self_edits import sample_self_edits
 from arc.puzzles.tasks import read_tasks
 from arc.settings import PolicySettings, SelfEditSettings, TaskSettings
 from seal.arguments import run_program
-from seal.loop.policy import open_policy
 from seal.run import Run
 from seal.settings import RunSettings
 
@@ -27,6 +25,10 @@ class Config(RunSettings, PolicySettings, TaskSettings, SelfEditSettings):
 
 def main(config: Config) -> None:
     """Sample k self-edits for every task and say how many could be trained on."""
+    # Heavy imports, once the flags are known to be right
+    from arc.method.self_edits import sample_self_edits
+    from seal.loop.policy import open_policy
+
     tasks = read_tasks(config, config.seed)
     check_prompts(config)
     run = Run.open(config.run_dir, config)

@@ -13,7 +13,6 @@ from pathlib import Path
 from arc.method.prompts import check_prompts
 from arc.puzzles.tasks import read_tasks
 from arc.settings import PromptSettings, TaskSettings
-from arc.small_world.format_model import save_small_model
 from seal.arguments import arg, run_program
 from seal.models.folders import build_once
 
@@ -23,12 +22,17 @@ class Config(TaskSettings, PromptSettings):
     """Flags of make_small_model.py."""
 
     output: Path = arg("folder to write; an existing one is left as it is")
-    format_steps: int = arg("training steps, of 8 random self-edits each", 150, at_least=1)
+    format_steps: int = arg(
+        "training steps, of 8 random self-edits each", 150, at_least=1, group="how much"
+    )
     seed: int = arg("every random choice derives from it: weights and self-edits", 0)
 
 
 def main(config: Config) -> None:
     """Train a tokenizer on the tasks, and a random model on the form of self-edits."""
+    # Heavy imports, once the flags are known to be right
+    from arc.small_world.format_model import save_small_model
+
     tasks = read_tasks(config, config.seed)
     check_prompts(config)
     built = build_once(

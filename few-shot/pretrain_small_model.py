@@ -1,13 +1,13 @@
-"""Train a small model from nothing on invented grid tasks, so that SEAL can be seen on a CPU.
+"""Train a small model from scratch on invented grid tasks, to see SEAL learn on a CPU.
 
-The model carries out rules whose name it is told and seldom finds one by itself; at test time it
-must learn a task's rule from its demonstrations. It writes self-edits at random. What is measured
-with it shows the method at work, and says nothing about language models.
+The model carries out rules that are named to it and rarely finds one by itself; at test time it
+must learn a task's rule from its demonstrations. It writes self-edits at random. Measurements with
+it show the method at work, and say nothing about language models.
 
-Then it is given tasks: such that it fails in context, and learns at test time with the hand-made
+Then tasks are chosen that it fails in context and learns at test time with the hand-made
 configuration, under two seeds of views and of training.
 
-Reads   few-shot/presets/small.args, few-shot/small_model/oracle.json and prompts: how it is used
+Reads   few-shot/presets/small.yaml, few-shot/small_model/oracle.json and prompts: how it is used
 Writes  RUN_DIR/model          a transformers folder (Llama, 0.9 million weights, 4 MB)
         RUN_DIR/training_challenges.json, training_solutions.json     tasks for ReST-EM
         RUN_DIR/validation_challenges.json, validation_solutions.json tasks to choose settings on
@@ -20,35 +20,24 @@ Run     python few-shot/pretrain_small_model.py --run_dir runs/small-arc-model
 from dataclasses import dataclass
 from functools import partial
 
-from arc.small_world.pretraining import (
-    SMALL_PROMPTS,
-    Lessons,
-    Plan,
-    describe_skill,
-    measure_skill,
-    model_card,
-    new_model,
-    optimizers_for,
-    small_tokenizer,
-)
-from arc.small_world.task_pools import make_pools, small_model_settings
 from seal.arguments import arg, run_program
 from seal.records import read_json
 from seal.run import Run
 from seal.settings import RunSettings
-from seal.training.from_scratch import Curriculum, train_from_scratch
 
 
 @dataclass(frozen=True, kw_only=True)
 class Config(RunSettings):
     """Flags of pretrain_small_model.py."""
 
+    group = "how much"
     pretraining_steps: int = arg("steps, of about 2,600 tokens each", 2400, at_least=1)
     measure_every: int = arg(
         "steps after which its skill is shown and a checkpoint written",
         200,
         machine=True,
         at_least=1,
+        group="run",
     )
     training_tasks: int = arg("tasks for ReST-EM", 64, at_least=1)
     validation_tasks: int = arg("tasks to choose settings on", 24, at_least=1)
@@ -57,20 +46,29 @@ class Config(RunSettings):
 
 def main(config: Config) -> None:
     """Train the model and choose its tasks, or go on with either."""
+    # Heavy imports, once the flags are known to be right
+    from arc.small_world import pretraining
+    from arc.small_world.task_pools import make_pools, small_model_settings
+    from seal.training.from_scratch import Curriculum, train_from_scratch
+
     run = Run.open(config.run_dir, config)
     if not run.path("results.json").exists():
-        tokenizer = small_tokenizer()
-        model = new_model(tokenizer, config.seed)
-        lessons = Lessons(Plan(config.seed, config.pretraining_steps), tokenizer, SMALL_PROMPTS)
+        tokenizer = pretraining.small_tokenizer()
+        model = pretraining.new_model(tokenizer, config.seed)
+        lessons = pretraining.Lessons(
+            pretraining.Plan(config.seed, config.pretraining_steps),
+            tokenizer,
+            pretraining.SMALL_PROMPTS,
+        )
         curriculum = Curriculum(
             steps=config.pretraining_steps,
             batches=lessons.batches,
             measure_every=config.measure_every,
-            measure=lambda: measure_skill(model, tokenizer, lessons, config.seed),
-            describe=describe_skill,
+            measure=lambda: pretraining.measure_skill(model, tokenizer, lessons, config.seed),
+            describe=pretraining.describe_skill,
         )
-        optimizers = optimizers_for(model)
-        card = partial(model_card, model, curriculum, config.seed)
+        optimizers = pretraining.optimizers_for(model)
+        card = partial(pretraining.model_card, model, curriculum, config.seed)
         skill = train_from_scratch(run, model, tokenizer, optimizers, curriculum, card)
         sizes = {
             "training": config.training_tasks,
@@ -80,7 +78,9 @@ def main(config: Config) -> None:
         pools = make_pools(run, small_model_settings(run.path("model")), sizes, config.seed)
         run.write_results({**skill, "pools": pools})
         run.path("checkpoint.pt").unlink(missing_ok=True)
-    run.say(f"{run.path('model')}: {describe_skill(read_json(run.path('results.json')))}")
+    run.say(
+        f"{run.path('model')}: {pretraining.describe_skill(read_json(run.path('results.json')))}"
+    )
 
 
 if __name__ == "__main__":

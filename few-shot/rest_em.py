@@ -29,6 +29,7 @@ from seal.settings import RunSettings
 class Config(RunSettings, PolicySettings, TaskSettings, RestEmSettings, ArcSftSettings):
     """Flags of rest_em.py."""
 
+    group = "how much"
     rounds: int = arg("rounds (paper: 1)", 1, at_least=1)
 
 

@@ -29,7 +29,12 @@ class Config(RunSettings, PolicySettings, TaskSettings, InnerLoopSettings, Oracl
     self_edits: str = arg(
         "self_edits.jsonl of a generate_self_edits.py run, or oracle: the hand-made configuration"
     )
-    k: int = arg("self-edits per task (paper: 15 to train, 5 to evaluate)", 15, at_least=1)
+    k: int = arg(
+        "self-edits per task (paper: 15 to train, 5 to evaluate)",
+        15,
+        at_least=1,
+        group="self-edits",
+    )
 
 
 def main(config: Config) -> None:

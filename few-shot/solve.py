@@ -13,27 +13,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from arc.method.configurations import Configuration, Rejection, check_steps
-from arc.method.inner_loop import adapter_job, training_set
-from arc.method.prediction import Solution, shorten, solve
 from arc.method.prompts import check_prompts
-from arc.method.self_edits import SAMPLED, SelfEdit, given_self_edits, sample_self_edits
 from arc.puzzles.grids import Grid
 from arc.puzzles.tasks import Task, load_tasks
-from arc.settings import InnerLoopSettings, OracleSettings, PolicySettings, SelfEditSettings
-from arc.show.png import save_png
+from arc.settings import SAMPLED, PolicySettings, TableSettings
 from arc.show.terminal import Panel, task_panels, terminal_row, wants_color
 from seal.arguments import arg, run_program
 from seal.errors import UserError
-from seal.loop.policy import Policy, open_policy
-from seal.lora import train_adapters
 from seal.run import Run
-from seal.seeds import derive_seed
 from seal.settings import RunSettings
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config(RunSettings, PolicySettings, SelfEditSettings, InnerLoopSettings, OracleSettings):
+class Config(RunSettings, PolicySettings, TableSettings):
     """Flags of solve.py."""
 
     task: Path = arg("file with one ARC task, as in ARC's repository")
@@ -49,31 +41,36 @@ class Config(RunSettings, PolicySettings, SelfEditSettings, InnerLoopSettings, O
 
 def main(config: Config) -> None:
     """Try in context, train on a self-edit, try again, and show both."""
+    # Heavy imports, once the flags are known to be right
+    from arc.method.inner_loop import train_first_valid
+    from arc.method.prediction import shorten, solve
+    from arc.method.self_edits import given_self_edits, sample_self_edits
+    from arc.show.png import save_png
+    from seal.loop.policy import open_policy
+
     task = read_task(config)
     source = config.self_edits
     given = None if source == SAMPLED else given_self_edits(source, [task], config.k, config)
     check_prompts(config)
     run = Run.open(config.run_dir, config)
-    adapter = run.path("adapter")
-    with open_policy(
-        config.model, config, run.path("vllm.log"), config.lora_rank, config.slots
-    ) as policy:
+    adapter, log = run.path("adapter"), run.path("vllm.log")
+    with open_policy(config.model, config, log, config.lora_rank, config.slots) as policy:
         (before,) = solve(policy, [(task, None)], config, config.seed)
-        show("in context, before any update", task_panels(task, tries(before)))
+        show("in context, before any update", task_panels(task, tries(before.attempts)))
         self_edits = given or sample_self_edits(run, [task], policy, config, config.seed)
-        rejection = train(run, task, self_edits, policy, adapter, config)
+        rejection = train_first_valid(run, task, self_edits, policy, adapter, config, config.seed)
         after = before
         if rejection is None:
             (after,) = solve(policy, [(task, adapter)], config, config.seed)
     if rejection is None:
-        show("after training", task_panels(task, tries(after))[-1:])
+        show("after training", task_panels(task, tries(after.attempts))[-1:])
         run.say(f"{len(after.predictions)} of {after.n_views} answers could be read as a grid")
         if after.unreadable:
             run.say(f"one that could not: {shorten(after.unreadable[0])!r}")
         run.say(f"adapter kept in {adapter}")
     else:
         run.say(f"no training: {rejection.reason}")
-    save_png(run.path("task.png"), task_panels(task, tries(after)))
+    save_png(run.path("task.png"), task_panels(task, tries(after.attempts)))
     run.write_results(
         {
             "task": task.id,
@@ -96,34 +93,9 @@ def read_task(config: Config) -> Task:
     return tasks[config.test]
 
 
-def train(
-    run: Run,
-    task: Task,
-    self_edits: Sequence[SelfEdit],
-    policy: Policy,
-    adapter: Path,
-    config: Config,
-) -> Rejection | None:
-    """Train on the first self-edit that can be trained on; None if there is one, else why not."""
-    parsed = [self_edit.parsed for self_edit in self_edits]
-    chosen = next((i for i, found in enumerate(parsed) if isinstance(found, Configuration)), 0)
-    run.say(f"self-edit: {self_edits[chosen].text}")
-    configuration = parsed[chosen]
-    if isinstance(configuration, Rejection):
-        return configuration
-    seed = derive_seed(config.seed, f"{task.id}/training-set")
-    items = training_set(task, configuration.augmentations, policy, config, seed)
-    rejection = check_steps(configuration, len(items), config.max_steps)
-    if rejection is None and not adapter.exists():
-        job = adapter_job(configuration, items, config, config.seed)
-        run.say(f"{len(items)} training examples, {job.steps} steps")
-        train_adapters(policy.model, [job], [adapter], config.target_modules, slots=1)
-    return rejection
-
-
-def tries(solution: Solution) -> Sequence[Grid | None]:
+def tries(attempts: Sequence[Grid]) -> Sequence[Grid | None]:
     """The two attempts; the second only if it differs, and None for what could not be read."""
-    return tuple(dict.fromkeys(solution.attempts)) or (None,)
+    return tuple(dict.fromkeys(attempts)) or (None,)
 
 
 def show(title: str, rows: Sequence[Sequence[Panel]]) -> None:

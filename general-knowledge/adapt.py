@@ -16,14 +16,9 @@ from typing import Literal
 
 from knowledge.data.passages import Passage, Question
 from knowledge.data.prompts import check_prompts
-from knowledge.method.closed_book import Trial, ask
-from knowledge.method.inner_loop import adapter_job, self_edit_texts
-from knowledge.method.self_edits import sample_self_edits
 from knowledge.settings import InnerLoopSettings, SelfEditSettings
 from seal.arguments import arg, run_program
 from seal.errors import UserError
-from seal.loop.policy import open_policy
-from seal.lora import train_adapters
 from seal.records import read_text
 from seal.run import Run
 from seal.seeds import derive_seed
@@ -45,13 +40,18 @@ class Config(RunSettings, ModelSettings, SelfEditSettings, InnerLoopSettings):
 
 def main(config: Config) -> None:
     """Write self-edits, train one adapter on all of them, ask before and after."""
+    # Heavy imports, once the flags are known to be right
+    from knowledge.method.closed_book import Trial, ask
+    from knowledge.method.inner_loop import adapter_job, self_edit_texts
+    from knowledge.method.self_edits import sample_self_edits
+    from seal.loop.policy import open_policy
+    from seal.lora import train_adapters
+
     passage = read_passage(config)
     check_prompts(config)
     run = Run.open(config.run_dir, config)
-    adapter = run.path("adapter")
-    with open_policy(
-        config.model, config, run.path("vllm.log"), config.lora_rank, config.slots
-    ) as policy:
+    adapter, log = run.path("adapter"), run.path("vllm.log")
+    with open_policy(config.model, config, log, config.lora_rank, config.slots) as policy:
         self_edits = sample_self_edits(run, [passage], policy, config, config.seed)
         run.say("\n".join(["self-edit:", *(self_edit.text for self_edit in self_edits)]))
         texts = dict.fromkeys(

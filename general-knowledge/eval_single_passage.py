@@ -10,42 +10,27 @@ Run     python general-knowledge/eval_single_passage.py --run_dir runs/table-1 \
             --passages rajpurkar/squad:validation --policies seal=runs/rest-em/round-2/sft/model
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
-from knowledge.data.passages import Passage, load_passages
+from knowledge.data.passages import load_passages
 from knowledge.data.prompts import check_prompts
 from knowledge.data.splits import evaluation_passages
-from knowledge.judging.judges import Judge, open_judge
-from knowledge.method.inner_loop import run_trials
-from knowledge.method.reward import bare_trials, inner_loop_trials
-from knowledge.method.self_edits import SelfEdit, read_self_edits, sample_self_edits
-from knowledge.method.single_passage_table import (
-    Arm,
-    arm,
-    format_table,
-    in_order,
-    passage_only_trials,
-    summarize_arm,
-)
-from knowledge.settings import PassageSettings, RewardSettings, SelfEditSettings
+from knowledge.judging.judges import open_judge
+from knowledge.settings import PassageSettings, TableSettings
 from seal.arguments import arg, labelled, run_program
-from seal.loop.inner_loops import seconds_per_adapter
-from seal.loop.policy import Policy, open_policy
 from seal.models.folders import check_model
 from seal.records import write_text
 from seal.run import Run
 from seal.settings import ModelSettings, RunSettings
 
-ROWS = ("no-update", "passage-only", "self-edits")
-
 
 @dataclass(frozen=True, kw_only=True)
-class Config(RunSettings, ModelSettings, PassageSettings, SelfEditSettings, RewardSettings):
+class Config(RunSettings, ModelSettings, PassageSettings, TableSettings):
     """Flags of eval_single_passage.py."""
 
-    n_passages: int = arg("passages (paper: 200)", 200, at_least=1)
+    n_passages: int = arg("passages (paper: 200)", 200, at_least=1, group="how much")
     k: int = arg("self-edits per passage (release: 1)", 1, at_least=1)
     repeats: int = arg("inner loops per self-edit (release: 1)", 1, at_least=1)
     self_edit_files: list[str] = arg("LABEL=self_edits.jsonl: a row with self-edits of a file", [])
@@ -55,81 +40,45 @@ class Config(RunSettings, ModelSettings, PassageSettings, SelfEditSettings, Rewa
 
 def main(config: Config) -> None:
     """Fill the table row by row, one policy after the other, and print it."""
+    # Heavy imports, once the flags are known to be right
+    from knowledge.method import single_passage_table as tables
+    from knowledge.method.self_edits import read_self_edits
+    from seal.loop.inner_loops import seconds_per_adapter
+    from seal.loop.policy import open_policy
+
     passages = evaluation_passages(
         load_passages(config.passages), config.n_passages, config.shuffle_seed
     )
     files = {
         label: read_self_edits(Path(path), passages, config.k)
-        for label, path in labelled("--self_edit_files", config.self_edit_files, ROWS).items()
+        for label, path in labelled(
+            "--self_edit_files", config.self_edit_files, tables.ROWS
+        ).items()
     }
-    policies = labelled("--policies", config.policies, (*ROWS, *files))
-    labels = in_order([*ROWS, *files, *policies], config.order)
-    for model in [config.model, *policies.values()]:
+    policies = labelled("--policies", config.policies, (*tables.ROWS, *files))
+    models = dict.fromkeys([*tables.ROWS, *files], config.model) | policies
+    labels = tables.in_order(list(models), config.order)
+    for model in models.values():
         check_model(model)
     judge = open_judge(config)
     check_prompts(config)
     run = Run.open(config.run_dir, config)
-    arms = []
-    with open_policy(
-        config.model, config, run.path("vllm.log"), config.lora_rank, config.slots
-    ) as policy:
-        arms += base_arms(run, passages, files, policy, judge, config)
-    for label, model in policies.items():
-        with open_policy(
-            model, config, run.path("vllm.log"), config.lora_rank, config.slots
-        ) as policy:
-            arms.append(own_self_edits_arm(label, run, passages, policy, judge, config))
-    arms.sort(key=lambda arm: labels.index(arm.label))
+    arms, log = {}, run.path("vllm.log")
+    for model in dict.fromkeys(models.values()):
+        with open_policy(model, config, log, config.lora_rank, config.slots) as policy:
+            for label in [label for label in models if models[label] == model]:
+                given = files.get(label)
+                arms[label] = tables.fill_row(
+                    run, label, passages, given, policy, judge, config, config.seed
+                )
+    ordered = [arms[label] for label in labels]
     rows = [
-        summarize_arm(row, above, config.seed)
-        for row, above in zip(arms, [None, *arms[:-1]], strict=True)
+        tables.summarize_arm(row, above, config.seed) for above, row in pairwise([None, *ordered])
     ]
     run.write_results({"n_passages": len(passages), "judge": judge.name, "rows": rows})
-    table = format_table(rows, seconds_per_adapter(run))
+    table = tables.format_table(rows, seconds_per_adapter(run))
     write_text(run.path("table.md"), table + "\n")
     run.say(f"accuracy in percent, {len(passages)} passages, judge {judge.name}\n{table}")
-
-
-def base_arms(
-    run: Run,
-    passages: list[Passage],
-    files: dict[str, list[SelfEdit]],
-    policy: Policy,
-    judge: Judge,
-    config: Config,
-) -> Iterator[Arm]:
-    """The rows in which --model is updated: on nothing, the passage, its own words, files."""
-    trials = {
-        "no-update": bare_trials(passages),
-        "passage-only": passage_only_trials(passages, config, config.seed),
-    }
-    for label, of_arm in trials.items():
-        yield arm(label, run_trials(run.part(label), of_arm, policy, judge, config, label))
-    yield own_self_edits_arm("self-edits", run, passages, policy, judge, config)
-    for label, self_edits in files.items():
-        yield self_edits_arm(label, run, passages, self_edits, policy, judge, config)
-
-
-def own_self_edits_arm(
-    label: str, run: Run, passages: list[Passage], policy: Policy, judge: Judge, config: Config
-) -> Arm:
-    """A row in which the policy writes the self-edits that it is updated on."""
-    self_edits = sample_self_edits(run.part(label), passages, policy, config, config.seed)
-    return self_edits_arm(label, run, passages, self_edits, policy, judge, config)
-
-
-def self_edits_arm(
-    label: str,
-    run: Run,
-    passages: list[Passage],
-    self_edits: list[SelfEdit],
-    policy: Policy,
-    judge: Judge,
-    config: Config,
-) -> Arm:
-    """A row in which the policy is updated on the given self-edits."""
-    trials = inner_loop_trials(passages, self_edits, config, config.seed)
-    return arm(label, run_trials(run.part(label), trials, policy, judge, config, label))
 
 
 if __name__ == "__main__":

@@ -3,16 +3,14 @@
 Prints how far the judge agrees with GPT-4.1 on articles that it has not seen. Takes about a minute.
 
 Reads   GOLDEN/g6_verdicts.jsonl.gz
-Writes  --output, the constants and the figures of their agreement
+Writes  --output, the constants and how far they agree
 Run     python general-knowledge/fit_offline_judge.py --golden ../shared/golden \\
-            --output general-knowledge/knowledge/offline_judge.json
+            --output general-knowledge/knowledge/judging/offline_judge.json
 """
 
 from dataclasses import dataclass
 from pathlib import Path
 
-from knowledge.judging.agreement import load_graded_answers
-from knowledge.judging.fit_offline import fit_offline_judge
 from knowledge.judging.offline_judge import CONSTANTS
 from seal.arguments import arg, run_program
 from seal.records import to_json, write_json
@@ -27,7 +25,11 @@ class Config:
 
 
 def main(config: Config) -> None:
-    """Fit, write, and print the figures."""
+    """Fit, write, and print how far the judge agrees."""
+    # Heavy imports, once the flags are known to be right
+    from knowledge.judging.agreement import load_graded_answers
+    from knowledge.judging.fit_offline import fit_offline_judge
+
     constants = fit_offline_judge(load_graded_answers(config.golden))
     write_json(config.output, constants)
     print(to_json(constants["figures"], indent=2))

@@ -1,12 +1,12 @@
 """EntiGraph, a baseline of continued pretraining (paper v2; Yang et al. 2024).
 
-A writer lists the entities of each passage and tells how pairs, or pairs and triples, of them are
-related. The writer is the policy or, with --writer openai, a chat model.
+A writer lists the entities of each passage and describes how pairs, or pairs and triples, of them
+are related. The writer is the policy or, with --writer openai, a chat model.
 
 Reads   --passages
 Writes  RUN_DIR/entities.jsonl, relations.jsonl   what the writer wrote
         RUN_DIR/self_edits.jsonl                  one per passage: its relations
-        RUN_DIR/missing.jsonl                     why others could not be had
+        RUN_DIR/missing.jsonl                     why others are missing
 Run     python general-knowledge/generate_entigraph.py --run_dir runs/entigraph --round 0 \\
             --passages rajpurkar/squad:validation --n_passages 200 --writer openai
 """
@@ -14,15 +14,8 @@ Run     python general-knowledge/generate_entigraph.py --run_dir runs/entigraph 
 from dataclasses import dataclass
 
 from knowledge.data.splits import load_round
-from knowledge.experiments.entigraph import (
-    check_entigraph,
-    entity_assignments,
-    relations_at_most,
-    write_entigraph,
-)
 from knowledge.method.cost import estimate_writing
 from knowledge.method.training_texts import MAX_PIECES
-from knowledge.method.writers import count_characters, open_writer
 from knowledge.settings import EntiGraphSettings, RoundSettings, WriterSettings
 from seal.arguments import run_program
 from seal.run import Run
@@ -35,12 +28,16 @@ class Config(RunSettings, RoundSettings, WriterSettings, EntiGraphSettings):
 
 
 def main(config: Config) -> None:
-    """Have entities and relations written; say how many texts that made."""
+    """Have entities and relations written; say how many texts there are."""
+    # Heavy imports, once the flags are known to be right
+    from knowledge.experiments import entigraph
+    from knowledge.method.writers import count_characters, open_writer
+
     passages = load_round(config)
-    check_entigraph(config, config.prompt_folder)
-    most = relations_at_most(config)
+    entigraph.check_entigraph(config, config.prompt_folder)
+    most = entigraph.relations_at_most(config)
     # A relation is asked for with the passage, as its entities are
-    characters = (1 + most) * count_characters(entity_assignments(passages), config)
+    characters = (1 + most) * count_characters(entigraph.entity_assignments(passages), config)
     estimate = estimate_writing(len(passages) * (1 + most), characters, config)
     writing = open_writer(config, config.run_dir.absolute() / "vllm.log")
     run = Run.open(config.run_dir, config)
@@ -48,7 +45,7 @@ def main(config: Config) -> None:
     if most > MAX_PIECES:
         run.say(f"inner loops will train on the first {MAX_PIECES} relations of a passage alone")
     with writing as writer:
-        self_edits, counts = write_entigraph(
+        self_edits, counts = entigraph.write_entigraph(
             run, passages, writer, config, config.seed, config.max_missing
         )
     run.write_results(

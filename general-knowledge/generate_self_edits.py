@@ -4,7 +4,7 @@ The policy writes them or, with --writer openai, a chat model: the paper's rows 
 
 Reads   --passages
 Writes  RUN_DIR/self_edits.jsonl, one line per sample; results.json counts them
-        RUN_DIR/missing.jsonl, why others could not be had; the same command asks again for these
+        RUN_DIR/missing.jsonl, why others are missing; the same command asks again for these
 Run     python general-knowledge/generate_self_edits.py --run_dir runs/self-edits \\
             --passages rajpurkar/squad:train --n_passages 50 --k 5
 """
@@ -14,8 +14,6 @@ from dataclasses import dataclass
 from knowledge.data.prompts import check_prompts
 from knowledge.data.splits import load_round
 from knowledge.method.cost import estimate_writing
-from knowledge.method.self_edits import self_edit_assignments, write_self_edits
-from knowledge.method.writers import count_characters, open_writer, report_missing
 from knowledge.settings import RoundSettings, SelfEditSettings, WriterSettings
 from seal.arguments import run_program
 from seal.run import Run
@@ -29,6 +27,10 @@ class Config(RunSettings, RoundSettings, SelfEditSettings, WriterSettings):
 
 def main(config: Config) -> None:
     """Have k self-edits written for every passage and say how many ended by themselves."""
+    # Heavy imports, once the flags are known to be right
+    from knowledge.method.self_edits import self_edit_assignments, write_self_edits
+    from knowledge.method.writers import count_characters, open_writer, report_missing
+
     passages = load_round(config)
     check_prompts(config)
     assignments = self_edit_assignments(passages, config)

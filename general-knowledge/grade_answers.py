@@ -1,4 +1,4 @@
-"""Grade, or grade anew, any file of closed-book answers (paper, section 4.1).
+"""Grade, or grade again, any file of closed-book answers (paper, section 4.1).
 
 A killed run resumes with the same command; rows that could not be graded are then asked again. The
 output file grows while rows are graded and ends in the order of the input.

@@ -1,8 +1,8 @@
 """Read the authors' release, or a part of it, into this project's files, and check it.
 
-What a file is shows in its content; missing files are listed, and one that cannot be read is named
-with the reason and left out. With --prompts DIR the release's prompt wording is written there, so
-that every program takes it with the same flag.
+Files are recognized by their content. Missing files are listed; one that cannot be read is named
+with the reason and left out. With --prompts DIR the release's prompt wording is written there, for
+the --prompts flag of the other programs.
 
 Reads   --release, a clone of the authors' repository or a part of it
 Writes  OUTPUT/self_edits/…, answers/…, rewards/… and sft/….jsonl by the path of their source,
@@ -20,8 +20,6 @@ from knowledge.release.export import continual_record, exported
 from knowledge.release.recover_prompts import export_prompts
 from knowledge.release.scan import Release, read_release
 from knowledge.release.verify import check_selection, check_statistics
-from knowledge.tables.compare import missing_rows, release_column
-from knowledge.tables.paper import load_paper_tables
 from seal.arguments import arg, run_program
 from seal.records import write_json, write_jsonl
 
@@ -54,6 +52,9 @@ def main(config: Config) -> None:
 
 def report_on(release: Release) -> dict[str, Any]:
     """What is there, what is not, and whether the release's own arithmetic is reproduced."""
+    from knowledge.tables.compare import missing_rows, release_column
+    from knowledge.tables.paper import load_paper_tables
+
     missing = missing_rows(load_paper_tables(), release_column(release)[0])
     return {
         "found": {str(file.path): type(file).__name__ for file in release.files},

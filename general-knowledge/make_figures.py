@@ -13,12 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from knowledge.release.records import Sequences
-from knowledge.release.results import pool_sequences
-from knowledge.release.scan import read_release
-from knowledge.tables.compare import our_columns, release_column
-from knowledge.tables.our_runs import parse_runs
-from knowledge.tables.paper import load_paper_tables
-from knowledge.tables.plots import plot_continual, plot_passages, plot_prompts
 from seal.arguments import arg, run_program
 
 
@@ -33,6 +27,14 @@ class Config:
 
 def main(config: Config) -> None:
     """Draw what the sources have; the paper's figures are always there."""
+    # Heavy imports, once the flags are known to be right
+    from knowledge.release.results import pool_sequences
+    from knowledge.release.scan import read_release
+    from knowledge.tables.compare import our_columns, release_column
+    from knowledge.tables.our_runs import parse_runs
+    from knowledge.tables.paper import load_paper_tables
+    from knowledge.tables.plots import plot_continual, plot_passages, plot_prompts
+
     tables = {table.id: table for table in load_paper_tables()}
     runs = parse_runs(config.ours, list(tables.values()))
     release = read_release(config.release) if config.release else None

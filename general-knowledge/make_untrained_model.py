@@ -15,7 +15,6 @@ from knowledge.data.passages import load_passages
 from knowledge.settings import PassageSettings
 from seal.arguments import arg, run_program
 from seal.models.folders import build_once
-from seal.models.untrained import save_untrained_model
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +27,9 @@ class Config(PassageSettings):
 
 def main(config: Config) -> None:
     """Train a tokenizer on the passages and save a random model with it."""
+    # Heavy imports, once the flags are known to be right
+    from seal.models.untrained import save_untrained_model
+
     texts = [f"{passage.title}\n{passage.context}" for passage in load_passages(config.passages)]
     built = build_once(
         config.output, lambda folder: save_untrained_model(folder, texts, config.seed)

@@ -1,15 +1,15 @@
-"""Train a small model from nothing on an invented world; on it SEAL can be seen to learn on a CPU.
+"""Train a small model from scratch on an invented world, to see SEAL learn on a CPU.
 
-Nobody in that world exists. The model knows some of its people, can answer questions about them
-closed-book, and writes self-edits in several styles, useful and useless ones. What is measured with
-it shows the method at work, and says nothing about language models. 20 minutes on one CPU core.
+The world's people are fictional. The model knows some of them, can answer questions about them
+closed-book, and writes self-edits in several styles, useful and useless ones. Measurements with it
+show the method at work, and say nothing about language models. 20 minutes on one CPU core.
 
-Reads   nothing but general-knowledge/small_model/prompts, how it will be addressed
+Reads   general-knowledge/small_model/prompts, how it will be addressed
 Writes  RUN_DIR/model             a transformers folder (Llama, 1.1 million weights, 4 MB)
         RUN_DIR/training.json     passages about strangers, for ReST-EM
         RUN_DIR/evaluation.json   passages about other strangers, for the single-passage table
-        RUN_DIR/oracle.jsonl      self-edits for these that the world itself wrote: an upper bound
-        RUN_DIR/passage-repeated.jsonl   as many lines of nothing but the passage: a control
+        RUN_DIR/oracle.jsonl      self-edits for these, written by the world itself: an upper bound
+        RUN_DIR/passage-repeated.jsonl   the passage repeated for the same number of lines
         RUN_DIR/results.json      what it can do
 Run     python general-knowledge/pretrain_small_model.py --run_dir runs/small-model
 """
@@ -17,9 +17,6 @@ Run     python general-knowledge/pretrain_small_model.py --run_dir runs/small-mo
 from dataclasses import asdict, dataclass
 
 from knowledge.data.passages import load_passages
-from knowledge.small_world.people import make_world, passage_records
-from knowledge.small_world.pretraining import Plan, describe_skill, pretrain
-from knowledge.small_world.reference_self_edits import reference_self_edits
 from seal.arguments import arg, run_program
 from seal.records import read_json, write_json, write_jsonl
 from seal.run import Run
@@ -30,17 +27,24 @@ from seal.settings import RunSettings
 class Config(RunSettings):
     """Flags of pretrain_small_model.py."""
 
+    group = "how much"
     pretraining_steps: int = arg("steps, of about 1,700 tokens each", 3600, at_least=1)
     measure_every: int = arg(
         "steps after which its skill is shown and a checkpoint written",
         250,
         machine=True,
         at_least=1,
+        group="run",
     )
 
 
 def main(config: Config) -> None:
     """Make the world of the seed, write its passages, and train the model or go on training it."""
+    # Heavy imports, once the flags are known to be right
+    from knowledge.small_world.people import make_world, passage_records
+    from knowledge.small_world.pretraining import Plan, describe_skill, pretrain
+    from knowledge.small_world.reference_self_edits import reference_self_edits
+
     run = Run.open(config.run_dir, config)
     world = make_world(config.seed)
     for name, people in [("training", world.training), ("evaluation", world.evaluation)]:

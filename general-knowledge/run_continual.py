@@ -8,7 +8,7 @@ Reads   --passages (paper: SQuAD's validation split)
 Writes  RUN_DIR/self_edits.jsonl            one line per self-edit
         RUN_DIR/answers.jsonl grades.jsonl  one line per cell of a sequence's matrix
         RUN_DIR/matrix.md, results.json     accuracy by number of edits (row) and passage (column),
-                                            both standard deviations, and the three figures
+                                            both standard deviations, and the three means
 Run     python general-knowledge/run_continual.py --run_dir runs/continual \\
             --passages rajpurkar/squad:validation --model runs/rest-em/round-2/sft/model
 """
@@ -18,12 +18,9 @@ from dataclasses import dataclass
 from knowledge.data.passages import load_passages
 from knowledge.data.prompts import check_prompts
 from knowledge.data.splits import evaluation_passages
-from knowledge.experiments.continual import SequentialSettings, cut_into_sequences, run_sequences
-from knowledge.experiments.continual_table import format_matrix, summarize_sequences
 from knowledge.judging.judges import open_judge
-from knowledge.settings import PassageSettings
+from knowledge.settings import PassageSettings, SequentialSettings
 from seal.arguments import arg, run_program
-from seal.loop.policy import open_policy
 from seal.models.folders import check_model
 from seal.records import write_text
 from seal.report.tables import percent
@@ -35,6 +32,7 @@ from seal.settings import ModelSettings, RunSettings
 class Config(RunSettings, ModelSettings, PassageSettings, SequentialSettings):
     """Flags of run_continual.py."""
 
+    group = "how much"
     n_passages: int = arg("passages of a sequence (paper: 8)", 8, at_least=1)
     sequences: int = arg("sequences of a run (paper: 8)", 8, at_least=1)
     runs: int = arg("runs (paper: 8)", 8, at_least=1)
@@ -42,7 +40,12 @@ class Config(RunSettings, ModelSettings, PassageSettings, SequentialSettings):
 
 
 def main(config: Config) -> None:
-    """Go through all sequences; print the mean matrix and the three figures."""
+    """Go through all sequences; print the mean matrix and its three means."""
+    # Heavy imports, once the flags are known to be right
+    from knowledge.experiments.continual import cut_into_sequences, run_sequences
+    from knowledge.experiments.continual_table import format_matrix, summarize_sequences
+    from seal.loop.policy import open_policy
+
     passages = evaluation_passages(
         load_passages(config.passages),
         config.runs * config.sequences * config.n_passages,
@@ -54,7 +57,7 @@ def main(config: Config) -> None:
     judge = open_judge(config)
     run = Run.open(config.run_dir, config)
     run.say(f"{len(sequences)} sequences of {config.n_passages} passages, {config.slots} at a time")
-    # What the steps of a sequence add up to is one adapter
+    # The steps of a sequence add up to one adapter
     rank = config.lora_rank * config.n_passages
     with open_policy(config.model, config, run.path("vllm.log"), rank, config.slots) as policy:
         run_sequences(run, sequences, policy, judge, config, config.seed)

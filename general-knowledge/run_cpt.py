@@ -20,33 +20,24 @@ from pathlib import Path
 from knowledge.data.passages import load_passages
 from knowledge.data.prompts import check_prompts
 from knowledge.data.splits import evaluation_passages
-from knowledge.experiments.continued_pretraining import (
-    FSDP_CONFIG,
-    PretrainingSettings,
-    examine,
-    format_rows,
-    pretraining_job,
-    pretraining_rows,
-    summarize_rows,
-    with_questions,
-)
 from knowledge.judging.judges import open_judge
-from knowledge.method.self_edits import read_self_edits
-from knowledge.settings import PassageSettings
-from seal.arguments import arg, run_program
+from knowledge.settings import PassageSettings, PretrainingSettings
+from seal.arguments import GROUPS, arg, run_program
 from seal.errors import UserError
 from seal.models.folders import check_model
 from seal.records import write_text
 from seal.run import Run
 from seal.settings import ModelSettings, RunSettings
-from seal.training.sft import check_processes, finetune
 
 
 @dataclass(frozen=True, kw_only=True)
 class Config(RunSettings, ModelSettings, PassageSettings, PretrainingSettings):
     """Flags of run_cpt.py."""
 
-    self_edits: str | None = arg("self_edits.jsonl of a generate_self_edits.py run", None)
+    group = "how much"
+    self_edits: str | None = arg(
+        "self_edits.jsonl of a generate_self_edits.py run", None, group=GROUPS[0]
+    )
     k: int = arg(
         "self-edits per passage, of that file; 0: the passages alone (paper: 5)", 5, at_least=0
     )
@@ -59,15 +50,20 @@ class Config(RunSettings, ModelSettings, PassageSettings, PretrainingSettings):
 
 def main(config: Config) -> None:
     """Ask, finetune, ask again; print both rows."""
+    # Heavy imports, once the flags are known to be right
+    from knowledge.experiments import continued_pretraining as cpt
+    from knowledge.method.self_edits import read_self_edits
+    from seal.training.sft import check_processes, finetune
+
     if config.k and not config.self_edits:
         raise UserError(f"--k {config.k} needs --self_edits FILE; --k 0 is for the passages alone")
     passages = evaluation_passages(
         load_passages(config.passages), config.n_passages, config.shuffle_seed
     )
     self_edits = read_self_edits(Path(config.self_edits), passages, config.k) if config.k else []
-    rows = pretraining_rows(passages, self_edits, config)
-    asked = with_questions(passages, config.n_questions)
-    job = pretraining_job(config, config, config.seed)
+    rows = cpt.pretraining_rows(passages, self_edits, config)
+    asked = cpt.with_questions(passages, config.n_questions)
+    job = cpt.pretraining_job(config, config, config.seed)
     check_model(config.model)
     check_processes(job.batch_size, config.processes)
     check_prompts(config)
@@ -80,7 +76,7 @@ def main(config: Config) -> None:
     )
     parts = {label: run.part(label) for label in ("no-update", "finetuned")}
     outcomes = {
-        "no-update": examine(parts["no-update"], asked, config.model, config, judge, config)
+        "no-update": cpt.examine(parts["no-update"], asked, config.model, config, judge, config)
     }
     start = time.perf_counter()
     model = finetune(
@@ -88,11 +84,13 @@ def main(config: Config) -> None:
         job,
         parts["finetuned"].folder,
         config.processes,
-        FSDP_CONFIG if config.method == "full" else None,
+        cpt.FSDP_CONFIG if config.method == "full" else None,
     )
     run.metric("finetuning", seconds=time.perf_counter() - start, sequences=len(rows))
-    outcomes["finetuned"] = examine(parts["finetuned"], asked, str(model), config, judge, config)
-    figures = summarize_rows(outcomes, judge, config.seed)
+    outcomes["finetuned"] = cpt.examine(
+        parts["finetuned"], asked, str(model), config, judge, config
+    )
+    figures = cpt.summarize_rows(outcomes, judge, config.seed)
     run.write_results(
         {
             "n_passages": len(passages),
@@ -103,7 +101,7 @@ def main(config: Config) -> None:
             "rows": figures,
         }
     )
-    table = format_rows(figures)
+    table = cpt.format_rows(figures)
     write_text(run.path("table.md"), table + "\n")
     run.say(f"accuracy in percent, judge {judge.name}\n{table}\nthe model: {model}")
 

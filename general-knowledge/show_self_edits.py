@@ -1,4 +1,4 @@
-"""Show how self-edits about the invented world became better: their styles, and one example.
+"""Show how self-edits about the invented world improve: their styles, and one example.
 
 For each row of a table whose policy wrote self-edits: how often in which style, and how long. Then
 a passage about which two policies wrote, and what was answered after training on either.
@@ -13,16 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from knowledge.data.passages import load_passages
-from knowledge.small_world.style_report import (
-    BEFORE,
-    find_example,
-    format_example,
-    format_styles,
-    format_worth,
-    read_lessons,
-    read_people,
-    read_rows,
-)
 from seal.arguments import arg, run_program
 from seal.errors import UserError
 from seal.records import write_text
@@ -39,24 +29,32 @@ class Config:
 
 def main(config: Config) -> None:
     """Write and print the tables of styles and the example."""
+    # Heavy imports, once the flags are known to be right
+    from knowledge.small_world import style_report as report
+
     passages = load_passages(config.passages)
-    people = read_people(passages, config.passages)
-    rows = read_rows(config.table, people)
+    people = report.read_people(passages, config.passages)
+    rows = report.read_rows(config.table, people)
     first, last = compared([row.label for row in rows], config.compare)
-    lessons = {label: read_lessons(config.table / label) for label in (BEFORE, first, last)}
-    passage, place = find_example(passages, lessons[first], lessons[last])
+    lessons = {
+        label: report.read_lessons(config.table / label) for label in (report.BEFORE, first, last)
+    }
+    passage, place = report.find_example(passages, lessons[first], lessons[last])
     of_passage = {label: of_row[passage.id] for label, of_row in lessons.items()}
-    example = format_example(passage, place, people[passage.id], of_passage)
-    worth = (
-        f"Row {first}, by the style of its self-edits:\n\n{format_worth(lessons[first], people)}"
+    text = "\n\n".join(
+        [
+            report.format_styles(rows, people),
+            f"Row {first}, by the style of its self-edits:",
+            report.format_worth(lessons[first], people),
+            report.format_example(passage, place, people[passage.id], of_passage),
+        ]
     )
-    text = "\n\n".join([format_styles(rows, people), worth, example])
     write_text(config.table / "styles.md", text + "\n")
     print(text)
 
 
 def compared(labels: list[str], wanted: list[str]) -> tuple[str, str]:
-    """The rows of the example. Raises UserError unless two are wanted that there are, or none."""
+    """The rows of the example. Raises UserError unless none or two that exist are wanted."""
     if len(wanted) not in (0, 2):
         raise UserError(f"--compare {' '.join(wanted)}: give two rows, the earlier policy first")
     if unknown := [label for label in wanted if label not in labels]:

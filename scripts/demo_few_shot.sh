@@ -2,7 +2,7 @@
 # SEAL learning on a small model of invented grid tasks: ReST-EM, the table, what self-edits choose,
 # and one task. MODEL is a folder that pretrain_small_model.py wrote; ROUNDS is how many rounds, by
 # default one as in the paper, and N_TASKS how many training tasks. Further flags go to rest_em.py.
-# CONTROLS adds rows of policies that take no heed of rewards: "random" imitates as many self-edits
+# CONTROLS adds rows of policies that ignore rewards: "random" imitates the same number of self-edits
 # drawn at random, "all" every one.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -11,8 +11,8 @@ python=${PYTHON:-.venv/bin/python}
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
 folder="${RUN_DIR:-runs/demo/few-shot}"
 world="${MODEL:-few-shot/small_model}"
-small=($(cat few-shot/presets/small.args) --seed "${SEED:-0}" --model "$world/model")
-m_step=($(cat few-shot/presets/small-rest-em.args) --rounds "${ROUNDS:-1}")
+small=(--config few-shot/presets/small.yaml --seed "${SEED:-0}" --model "$world/model")
+m_step=(--config few-shot/presets/small-rest-em.yaml --rounds "${ROUNDS:-1}")
 policies=()
 
 rest_em() { # SERIES RUN FLAGS...: ReST-EM in $folder/RUN, for the rows SERIES-1, SERIES-2 and so on

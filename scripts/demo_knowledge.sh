@@ -2,9 +2,9 @@
 # SEAL learning on a small model of an invented world: two rounds of ReST-EM, then the table, then
 # how its self-edits became better.
 # MODEL is a folder that pretrain_small_model.py wrote. Further flags go to rest_em.py. CONTROLS adds
-# rows: "repeated" trains on the passage alone, for as many steps as on a long self-edit; "random" and
-# "all" are policies that take no heed of rewards, which imitate one self-edit per passage drawn at
-# random, or all five.
+# rows: "repeated" trains on the passage alone, for the steps of a long self-edit; "random" and
+# "all" are policies that ignore rewards: they imitate one self-edit per passage drawn at random, or
+# all five.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 python=${PYTHON:-.venv/bin/python}
@@ -12,8 +12,8 @@ python=${PYTHON:-.venv/bin/python}
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
 folder="${RUN_DIR:-runs/demo/knowledge}"
 world="${MODEL:-general-knowledge/small_model}"
-small=($(cat general-knowledge/presets/small.args) --seed "${SEED:-0}" --model "$world/model")
-m_step=($(cat general-knowledge/presets/small-rest-em.args))
+small=(--config general-knowledge/presets/small.yaml --seed "${SEED:-0}" --model "$world/model")
+m_step=(--config general-knowledge/presets/small-rest-em.yaml)
 rows=()
 policies=()
 repeated=()

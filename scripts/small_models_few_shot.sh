@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The few-shot figures of docs/small-models.md from nothing: a second model is pre-trained, then SEAL
+# The few-shot numbers of docs/small-models.md from scratch: a second model is pre-trained, then SEAL
 # runs on it and on the shipped one with five seeds each, one of them with controls. Run again, it
 # goes on where it was stopped.
 set -euo pipefail
@@ -18,7 +18,7 @@ all_seeds() { # NAME MODEL CONTROLS: five seeds in $folder/NAME/seed-N, and thei
     $python scripts/summarize_seeds.py --few_shot $folder/$1/seed-{2,3,4,5,6} --output $folder/$1
 }
 
-# Nothing is chosen on this model, so that it needs no more tasks than are drawn from
+# Nothing is chosen on this model, so it needs only the tasks that are drawn from
 $python few-shot/pretrain_small_model.py --seed 1 --run_dir $folder/pretraining-1 \
     --training_tasks 48 --validation_tasks 1 --evaluation_tasks 32
 all_seeds model-0 few-shot/small_model "random all"

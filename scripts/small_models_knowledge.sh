@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The knowledge figures of docs/small-models.md from nothing: a second model is pre-trained, then SEAL
+# The knowledge numbers of docs/small-models.md from scratch: a second model is pre-trained, then SEAL
 # runs on it and on the shipped one with five seeds each, two of them with controls. Run again, it
 # goes on where it was stopped.
 set -euo pipefail

@@ -8,7 +8,7 @@ python=${PYTHON:-.venv/bin/python}
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
 folder="${RUN_DIR:-runs/small-models/real-tasks}"
 world="${MODEL:-few-shot/small_model}"
-small=($(cat few-shot/presets/small.args) --model "$world/model")
+small=(--config few-shot/presets/small.yaml --model "$world/model")
 
 solve() { # SPLIT TASKS: all three seeds
     for seed in 2 3 4; do

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# What the few-shot settings of the small model were confirmed by: one round with a seed of its own,
+# The run that confirmed the few-shot settings of the small model: one round with a seed of its own,
 # then the validation tasks, for the shipped model and for its policy after RL.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -8,9 +8,9 @@ python=${PYTHON:-.venv/bin/python}
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
 folder="${RUN_DIR:-runs/small-models/few-shot/validation}"
 world=few-shot/small_model
-small=($(cat few-shot/presets/small.args) --seed 100)
+small=(--config few-shot/presets/small.yaml --seed 100)
 
-$python few-shot/rest_em.py "${small[@]}" $(cat few-shot/presets/small-rest-em.args) \
+$python few-shot/rest_em.py "${small[@]}" --config few-shot/presets/small-rest-em.yaml \
     --model $world/model --tasks $world/training_challenges.json --n_tasks 48 \
     --run_dir "$folder/rest-em"
 

@@ -4,7 +4,7 @@ With several seeds, errors are over seeds and differences paired over them; with
 passages or tasks. Rows that only some seeds have count where they are.
 
 Reads   FOLDER/table/results.json of each seed, FOLDER/table/metrics.jsonl and
-        FOLDER/rest-em/metrics.jsonl; the paper's figures from TREE/small_model/paper.json
+        FOLDER/rest-em/metrics.jsonl; the paper's numbers from TREE/small_model/paper.json
 Writes  OUTPUT/summary.json, summary.md, rounds-general-knowledge.png, rounds-few-shot.png
 Run     python scripts/summarize_seeds.py --output runs/small-models \\
             --knowledge runs/seed-0 runs/seed-1 --few_shot runs/arc-seed-0
@@ -18,7 +18,6 @@ from typing import Any, NamedTuple
 from seal.arguments import arg, run_program
 from seal.errors import UserError
 from seal.records import read_json, write_json, write_text
-from seal.report.plots import plot_seeds
 from seal.report.seeds import (
     OWN_SERIES,
     ArmSummary,
@@ -55,21 +54,25 @@ class Config:
 
 def main(config: Config) -> None:
     """Summarize one domain after the other, and print their tables."""
-    domains = {
+    # A heavy import, once the flags are known to be right
+    from seal.report.plots import plot_seeds
+
+    given = {
         Domain("general-knowledge", "accuracy", "accuracy", "passages"): config.knowledge,
         Domain("few-shot", "success_rate", "success", "tasks"): config.few_shot,
     }
-    seeds = {domain: read_seeds(domain, folders) for domain, folders in domains.items() if folders}
+    seeds = {domain: read_seeds(domain, folders) for domain, folders in given.items() if folders}
     if not seeds:
         raise UserError("nothing to summarize; name folders with --knowledge or --few_shot")
     summary, texts = {}, []
+    config.output.mkdir(parents=True, exist_ok=True)
     for domain, of_domain in seeds.items():
         arms = summarize_seeds(of_domain, domain.clusters)
         summary[domain.tree] = describe(arms, of_domain)
         texts.append(format_domain(domain, arms, of_domain))
-    config.output.mkdir(parents=True, exist_ok=True)
-    for domain, of_domain in seeds.items():
-        draw_rounds(domain, of_domain, config.output)
+        if curves := round_curves(of_domain):
+            path = config.output / f"rounds-{domain.tree}.png"
+            plot_seeds(curves, path, domain.measure, dashed=curves.keys() - {OWN_SERIES})
     write_text(config.output / "summary.md", "\n".join(texts))
     write_json(config.output / "summary.json", summary)
     print("\n".join(texts))
@@ -109,14 +112,6 @@ def format_domain(domain: Domain, arms: Sequence[ArmSummary], seeds: Sequence[Se
             " memory at most."
         )
     return "\n".join([*lines, ""])
-
-
-def draw_rounds(domain: Domain, seeds: Sequence[SeedRun], output: Path) -> None:
-    """The figure of a domain, if its tables have rows of policies after RL."""
-    curves = round_curves(seeds)
-    if curves:
-        controls = curves.keys() - {OWN_SERIES}
-        plot_seeds(curves, output / f"rounds-{domain.tree}.png", domain.measure, dashed=controls)
 
 
 if __name__ == "__main__":

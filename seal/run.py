@@ -49,8 +49,9 @@ PACKAGES = ("torch", "transformers", "peft", "vllm", "accelerate", "datasets", "
 class Run:
     """One run folder, held by one process.
 
-    Opening it again with the same config resumes it; with another config it is refused. Files are
-    only ever appended to or replaced whole, so a process may be killed at any moment.
+    Opening it again with the same config resumes it; with another config, or after flags were added
+    to the program or removed, it is refused. Files are only ever appended to or replaced whole, so
+    a process may be killed at any moment.
     """
 
     def __init__(self, folder: Path, whole: "Run | None" = None) -> None:
@@ -64,13 +65,13 @@ class Run:
     def open(cls, folder: Path, config: Any) -> "Run":
         """Create or resume the run in `folder` for a config dataclass.
 
-        Raises UserError when another process holds the folder, when it belongs to another config
-        (the differing keys are named), or when it holds files but is no run folder.
+        Raises UserError when another process holds the folder, when it belongs to another config or
+        version (the differing flags are named), or when it holds files but is not a run folder.
         """
         folder = folder.absolute()
         if folder.exists() and not folder.is_dir():
             raise UserError(f"--run_dir {folder} is a file; choose a folder")
-        # What a process leaves that was killed before it had written its config is no obstacle
+        # A process that was killed before it wrote its config may have left a lock and a log
         started = (folder / "config.json").exists()
         others = [path for path in folder.glob("[!.]*") if path.name not in ("lock", "log.txt")]
         if others and not started:
@@ -110,10 +111,17 @@ class Run:
         free = machine_flags(config) | {"run_dir"}
         if path.exists():
             before = read_json(path)
+            unknown = sorted((before.keys() ^ asked.keys()) - free)
+            if unknown:
+                raise UserError(
+                    f"{self.folder} holds a run of another version of the program: either it or"
+                    f" this one has no {', '.join(unknown)}; finish it with the commit that its"
+                    " environment.json names, or choose another --run_dir"
+                )
             differing = [
-                f"{key} was {before.get(key)!r}, now {asked.get(key)!r}"
-                for key in sorted((before.keys() | asked.keys()) - free)
-                if before.get(key) != asked.get(key) or (key in before) != (key in asked)
+                f"{key} was {before[key]!r}, now {asked[key]!r}"
+                for key in sorted(asked.keys() - free)
+                if before[key] != asked[key]
             ]
             if differing:
                 raise UserError(
@@ -153,7 +161,7 @@ class Run:
     def metric(self, event: str, **values: Any) -> None:
         """Note what depends on the clock or the machine; it decides nothing.
 
-        A number that is none (the loss of an adapter that diverged) is noted as null.
+        NaN and infinity (the loss of an adapter that diverged) are noted as null.
         """
         values = {name: _finite(value) for name, value in values.items()}
         values = {"time": round(time.time(), 3), "event": event, "part": self.folder.name, **values}

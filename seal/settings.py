@@ -14,25 +14,16 @@ Schedule = Literal["linear", "cosine", "constant"]
 class RunSettings:
     """Where a run lies and what its random choices derive from."""
 
+    group = "run"
     run_dir: Path = arg("run folder; the same command resumes what is in it")
     seed: int = arg("every random choice derives from it", 0)
 
 
 @dataclass(frozen=True, kw_only=True)
-class ModelSettings:
-    """The policy, and how it is sampled."""
+class SamplerSettings:
+    """Who answers the prompts: a vLLM server or this process."""
 
-    model: str = arg(
-        "the policy: a transformers folder or hub name (paper, section 4.1: Qwen2.5-7B base)",
-        "Qwen/Qwen2.5-7B",
-    )
-    dtype: Literal["bfloat16", "float32"] = arg(
-        "weights of the frozen model (paper: bf16)", "bfloat16"
-    )
-    device: str = arg(
-        "where LoRA updates run: auto = the last GPU, else the CPU", "auto", machine=True
-    )
-    trust_remote_code: bool = arg("run code that a hub model brings along", False)
+    group = "sampling server"
     sampler: Literal["vllm", "transformers"] = arg(
         "vllm: a vLLM server of its own; transformers: in this process", "vllm"
     )
@@ -51,9 +42,28 @@ class ModelSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ModelSettings(SamplerSettings):
+    """The policy, and how it is sampled."""
+
+    group = "model"
+    model: str = arg(
+        "the policy: a transformers folder or hub name (paper, section 4.1: Qwen2.5-7B base)",
+        "Qwen/Qwen2.5-7B",
+    )
+    dtype: Literal["bfloat16", "float32"] = arg(
+        "weights of the frozen model (paper: bf16)", "bfloat16"
+    )
+    device: str = arg(
+        "where LoRA updates run: auto = the last GPU, else the CPU", "auto", machine=True
+    )
+    trust_remote_code: bool = arg("run code that a hub model brings along", False)
+
+
+@dataclass(frozen=True, kw_only=True)
 class SftSettings:
     """The M-step: supervised finetuning on rewarded self-edits (paper, appendix B.4)."""
 
+    group = "M-step"
     sft_learning_rate: float = arg("M-step learning rate (paper: 3e-4)", 3e-4)
     sft_schedule: Schedule = arg("M-step learning-rate schedule (HF Trainer's default)", "linear")
     sft_epochs: int = arg("M-step epochs (paper: 2)", 2, at_least=1)

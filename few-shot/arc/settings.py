@@ -9,12 +9,15 @@ from pathlib import Path
 from typing import Literal
 
 from seal.arguments import arg
-from seal.settings import ModelSettings, SftSettings
+from seal.settings import ModelSettings, Schedule, SftSettings
 
 TREE = Path(__file__).resolve().parent.parent
 PROMPTS = TREE / "prompts"
 ORACLE_FILE = TREE / "presets" / "oracle.json"
 TARGET_MODULES = ["q_proj", "v_proj", "gate_proj", "down_proj", "up_proj"]
+
+SAMPLED, ORACLE = "sampled", "oracle"
+"""Where self-edits come from, if not from a file: the policy, or the hand-made configuration."""
 
 Selection = Literal["rewarded", "random", "shuffled", "all"]
 """Which self-edits the M-step imitates."""
@@ -45,13 +48,16 @@ class TaskSettings:
         " file of ids; default: every task",
         None,
     )
-    n_tasks: int | None = arg("so many of them, drawn by --seed; default: all", None, at_least=1)
+    n_tasks: int | None = arg(
+        "how many of them, drawn by --seed; default: all", None, at_least=1, group="how much"
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
 class PromptSettings:
     """How the policy is addressed."""
 
+    group = "model"
     prompts: Path | None = arg("folder of prompt files; default: those that ship", None)
 
     @property
@@ -64,6 +70,7 @@ class PromptSettings:
 class SelfEditSettings(PromptSettings):
     """How self-edits are sampled."""
 
+    group = "self-edits"
     k: int = arg("self-edits per task (paper: 15 to train, 5 to evaluate)", 15, at_least=1)
     max_new_tokens: int = arg("longest self-edit, in tokens (release: 128)", 128, at_least=1)
     temperature: float = arg("sampling temperature (release: 0.8)", 0.8, at_least=0)
@@ -94,6 +101,7 @@ class OracleSettings:
 class PredictionSettings(PromptSettings):
     """How a task is solved: greedily from several views, two attempts by vote (golden A5, A6)."""
 
+    group = "reward and judge"
     n_permutations: int = arg(
         "reordered copies of every leave-one-out view (release: 2)", 2, at_least=0
     )
@@ -107,8 +115,9 @@ class PredictionSettings(PromptSettings):
 
 @dataclass(frozen=True, kw_only=True)
 class InnerLoopSettings(PredictionSettings):
-    """Test-time training; what the self-edit decides is no flag."""
+    """Test-time training; what the self-edit decides is not a flag."""
 
+    group = "inner loop"
     lora_rank: int = arg("LoRA rank (paper: 128)", 128, at_least=1)
     lora_alpha: float = arg("LoRA alpha (paper: 16)", 16)
     target_modules: list[str] = arg("adapted layers (paper: q, v and MLP)", TARGET_MODULES)
@@ -117,7 +126,7 @@ class InnerLoopSettings(PredictionSettings):
     )
     max_items: int = arg("training examples per adapter (release: 250)", 250, at_least=1)
     max_length: int = arg(
-        "an example of so many tokens is left out (release: 8192)", 8192, at_least=1
+        "longer examples, in tokens, are left out (release: 8192)", 8192, at_least=1
     )
     max_steps: int = arg(
         "a self-edit that asks for more is invalid (release: 375)", 375, at_least=1
@@ -129,6 +138,7 @@ class InnerLoopSettings(PredictionSettings):
 class RestEmSettings(SelfEditSettings, InnerLoopSettings):
     """What a round needs: sampling, inner loops and selection."""
 
+    group = "M-step"
     selection: Selection = arg(
         "which self-edits are imitated (paper: rewarded); controls that ignore rewards: all that"
         " are valid, as many random ones as were rewarded, or by shuffled rewards",
@@ -140,14 +150,18 @@ class RestEmSettings(SelfEditSettings, InnerLoopSettings):
 class ArcSftSettings(SftSettings):
     """The M-step on all rewarded self-edits, with this domain's values."""
 
+    group = "M-step"
     sft_learning_rate: float = arg("M-step learning rate (paper: 5e-5)", 5e-5)
     sft_epochs: int = arg("M-step epochs (paper: 8)", 8, at_least=1)
     sft_rank: int = arg("M-step LoRA rank (paper: 16)", 16, at_least=1)
     sft_alpha: float = arg("M-step LoRA alpha (paper: 16)", 16)
     sft_batch_size: int = arg("M-step sequences per step (paper: 5)", 5, at_least=1)
-    sft_schedule: Literal["linear", "cosine", "constant"] = arg(
-        "M-step learning-rate schedule (release: cosine)", "cosine"
-    )
+    sft_schedule: Schedule = arg("M-step learning-rate schedule (release: cosine)", "cosine")
     sft_target_modules: list[str] = arg(
         "layers that the M-step adapts (as the inner loop)", TARGET_MODULES
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class TableSettings(SelfEditSettings, InnerLoopSettings, OracleSettings):
+    """How a row of the few-shot table is made: self-edits, test-time training, prediction."""

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The paper's few-shot table from nothing: ReST-EM, then all rows beside each other.
+# The paper's few-shot table from scratch: ReST-EM, then all rows beside each other.
 # Further flags go to both programs, so give here only what both have (--sampler, --slots, ...).
 set -euo pipefail
 folder="${RUN_DIR:-runs/arc-table}"

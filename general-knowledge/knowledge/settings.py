@@ -45,6 +45,7 @@ class PassageSettings:
 class RoundSettings(PassageSettings):
     """Which passages: those of one round."""
 
+    group = "how much"
     n_passages: int = arg("passages (paper: 50 in a round of RL, 200 to evaluate)", 50, at_least=1)
     round: int = arg(
         "round of RL, each has its own passages (paper: 1, 2); 0 = to evaluate", 1, at_least=0
@@ -55,6 +56,7 @@ class RoundSettings(PassageSettings):
 class PromptSettings:
     """How the policy is addressed."""
 
+    group = "model"
     prompts: Path | None = arg(
         "folder of prompt files, or the name of one in prompts/ (release, once import_release.py"
         " has written it); default: those that ship",
@@ -75,6 +77,7 @@ class PromptSettings:
 class SamplingSettings(PromptSettings):
     """How texts are sampled (paper, section 4.1)."""
 
+    group = "self-edits"
     max_new_tokens: int = arg(
         "longest self-edit, in tokens, or longest of the texts that make one (paper: 8192)",
         8192,
@@ -88,6 +91,7 @@ class SamplingSettings(PromptSettings):
 class SelfEditSettings(SamplingSettings):
     """Which self-edits are sampled (paper, section 4.1)."""
 
+    group = "self-edits"
     k: int = arg("self-edits per passage (paper: 5)", 5, at_least=1)
     prompt_kind: SelfEditKind = arg("what to ask for (paper, prompt ablation)", "implications")
 
@@ -96,6 +100,7 @@ class SelfEditSettings(SamplingSettings):
 class WriterSettings(ModelSettings, SamplingSettings):
     """Who writes: the policy, or a chat model behind an endpoint (paper: GPT-4.1's self-edits)."""
 
+    group = "self-edits"
     writer: Literal["policy", "openai"] = arg(
         "policy: --model writes; openai: a chat model as in the paper's GPT-4.1 rows", "policy"
     )
@@ -115,17 +120,16 @@ class WriterSettings(ModelSettings, SamplingSettings):
     price_output: float | None = arg(
         "its price per million tokens written, for the estimate", None, machine=True
     )
-    max_missing: float = arg(
-        "stop if a larger share of the texts could not be had", 0.02, at_least=0
-    )
+    max_missing: float = arg("stop if a larger share of the texts is missing", 0.02, at_least=0)
 
 
 @dataclass(frozen=True, kw_only=True)
 class EntiGraphSettings:
-    """What EntiGraph has written about a passage (paper v2; Yang et al. 2024)."""
+    """What EntiGraph writes about a passage (paper v2; Yang et al. 2024)."""
 
+    group = "self-edits"
     relations: Literal["pairs", "pairs+triples"] = arg(
-        "of how many entities a text tells the relation (paper v2 has both rows)", "pairs"
+        "how many entities a text relates (paper v2 has both rows)", "pairs"
     )
     # Together no more than the sequences that are trained on for one self-edit (golden rule G1)
     max_pairs: int = arg("pairs per passage, chosen at random where there are more", 15, at_least=0)
@@ -138,6 +142,7 @@ class EntiGraphSettings:
 class JudgeSettings:
     """Who grades answers."""
 
+    group = "reward and judge"
     judge: Literal["offline", "openai"] = arg(
         "offline: a calibrated rule, no key; openai: a chat model as in the paper", "offline"
     )
@@ -158,6 +163,7 @@ class JudgeSettings:
 class AnswerSettings(PromptSettings, JudgeSettings):
     """How a passage's questions are asked, closed-book and greedily (paper, section 4.1)."""
 
+    group = "reward and judge"
     answer_style: Literal["plain", "chain-of-thought"] = arg(
         "how to answer (paper: plain)", "plain"
     )
@@ -168,6 +174,7 @@ class AnswerSettings(PromptSettings, JudgeSettings):
 class InnerLoopSettings(AnswerSettings):
     """The LoRA finetune on one self-edit (paper, appendix B)."""
 
+    group = "inner loop"
     split_newlines: bool = arg("each line of a self-edit is a training sequence", True)
     add_context: bool = arg("the passage itself is one more training sequence", True)
     lora_rank: int = arg("LoRA rank (paper: 32)", 32, at_least=1)
@@ -188,15 +195,22 @@ class InnerLoopSettings(AnswerSettings):
 class RewardSettings(InnerLoopSettings):
     """How self-edits are rewarded and selected (paper, section 3.1 and 4.1)."""
 
+    group = "reward and judge"
     repeats: int = arg(
         "inner loops per self-edit, each from its own seed (paper: 3)", 3, at_least=1
     )
 
 
 @dataclass(frozen=True, kw_only=True)
+class TableSettings(SelfEditSettings, RewardSettings):
+    """How the rows of the single-passage table are made."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class OuterLoopSettings(RewardSettings):
     """What rewards self-edits in the outer loop (paper, section 3.1; v2 for the proxy)."""
 
+    group = "reward and judge"
     reward: Literal["inner-loop", "proxy"] = arg(
         "inner-loop: answers after training on a self-edit; proxy: the chat judge's marks for its"
         " text, 4 to 20 (paper v2)",
@@ -213,3 +227,43 @@ class OuterLoopSettings(RewardSettings):
 @dataclass(frozen=True, kw_only=True)
 class RestEmSettings(SelfEditSettings, OuterLoopSettings):
     """What a round needs: sampling, inner loops, reward and selection."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SequentialSettings(SelfEditSettings, InnerLoopSettings):
+    """How each step is made: as in the single-passage setting."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PretrainingSettings(AnswerSettings):
+    """The finetune on all passages at once."""
+
+    group = "inner loop"
+    method: Literal["full", "lora"] = arg(
+        "full: train every weight (paper, v2); lora: an adapter, then merged (v1)", "full"
+    )
+    passage_copies: Literal["once", "with-each"] = arg(
+        "how often a passage is trained on: once (v2), or with each of its self-edits (v1)", "once"
+    )
+    split_newlines: bool = arg("each line of a self-edit is a training sequence", False)
+    learning_rate: float = arg(
+        "learning rate, linear to 0 (paper: 7e-5 in v2; in v1 1e-3, passages only 1e-4)", 7e-5
+    )
+    warmup_ratio: float = arg(
+        "share of the steps that warm up (release: 0.03 in v2)", 0.03, at_least=0
+    )
+    epochs: int = arg("passes over the sequences (paper: 1 in v2, 3 in v1)", 1, at_least=1)
+    batch_size: int = arg("sequences computed at a time, at most (release: 4)", 4, at_least=1)
+    gradient_accumulation: int = arg("batches per update (release: 2)", 2, at_least=1)
+    max_length: int = arg("longest training sequence, in tokens (release: 2048)", 2048, at_least=2)
+    lora_rank: int = arg("LoRA rank, with --method lora (paper: 32)", 32, at_least=1)
+    lora_alpha: float = arg("LoRA alpha, with --method lora (paper: 64)", 64)
+    target_modules: list[str] = arg(
+        "adapted layers, with --method lora (PEFT's for Qwen2)", ["q_proj", "v_proj"]
+    )
+    processes: int = arg(
+        "accelerate launches the finetune on so many GPUs, which share the sequences of an update",
+        1,
+        machine=True,
+        at_least=1,
+    )

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The paper's single-passage table from nothing: ReST-EM, then all rows beside each other.
+# The paper's single-passage table from scratch: ReST-EM, then all rows beside each other.
 # Further flags go to both programs, so give here only what both have (--sampler, --judge, ...).
 set -euo pipefail
 folder="${RUN_DIR:-runs/single-passage-table}"

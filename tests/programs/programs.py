@@ -71,7 +71,7 @@ def _first_on_path(folder: Path):
 
 
 def parse_command(path: str | Path, arguments: Sequence[str]) -> Any:
-    """The Config that the program at `path` makes of `arguments`; SystemExit if it refuses them."""
+    """The Config that the program at `path` makes of `arguments`; UserError if it refuses them."""
     path = Path(path)
     return parse_arguments(load_program(str(path.parent), path.stem).Config, list(arguments))
 

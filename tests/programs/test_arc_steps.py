@@ -155,7 +155,7 @@ def test_table_with_other_policies_and_the_oracle(basics, rewards, tmp_path, cap
     labels = ["in-context", "self-edits", "again", "oracle"]
     assert [row["label"] for row in results["rows"]] == labels
     assert [row["n_trials"] for row in results["rows"]] == [3, 9, 9, 9]
-    # The same model, seed and tasks: equal rewards, whether self-edits are sampled again or read
+    # The same model, seed and tasks: equal rewards, whether self-edits are sampled or read
     expected = (rewards / "rewards.jsonl").read_bytes()
     for label in ("self-edits", "again"):
         assert (tmp_path / label / "rewards.jsonl").read_bytes() == expected

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from seal.errors import UserError
 from tests.programs.programs import (
     load_program,
     parse_command,
@@ -73,7 +74,7 @@ def _command(words: list[str]) -> Command:
 def check_command(command: Command, folder: Path) -> list[str]:
     """Refuse what would not work here, and return what was checked: programs, targets, wrappers.
 
-    `folder` is an empty one for records of wrappers. Raises SystemExit (a program's own refusal),
+    `folder` is an empty one for records of wrappers. Raises UserError (a program's own refusal),
     FileNotFoundError or ValueError. Commands of other tools (git, cd) are taken as they are.
     """
     first, *rest = command.words
@@ -278,6 +279,6 @@ def test_run_part_ends_at_a_blank_line():
     ],
 )
 def test_commands_that_would_not_work_are_found(text, tmp_path):
-    with pytest.raises((SystemExit, FileNotFoundError, ValueError)):
+    with pytest.raises((UserError, FileNotFoundError, ValueError)):
         for command in read_commands(text):
             check_command(command, tmp_path)

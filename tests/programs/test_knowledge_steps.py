@@ -83,7 +83,7 @@ def test_table_with_rows_of_files_and_other_policies(model, tmp_path, capsys):
     assert [row["difference_to_row_above"] is None for row in results["rows"]] == [True] + [
         False
     ] * 4
-    # The same model with the same words, read from a file or written anew: equal answers
+    # The same model with the same words, read from a file or written again: equal answers
     answers = [
         {
             record["id"]: record["answers"]

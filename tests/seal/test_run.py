@@ -7,7 +7,7 @@ import pytest
 
 from seal.arguments import arg
 from seal.errors import UserError
-from seal.records import read_json
+from seal.records import read_json, write_json
 from seal.run import Run
 from seal.usage import read_usage
 
@@ -45,6 +45,24 @@ def test_same_config_resumes_and_another_is_refused_by_key(config):
     close(reopen(config))
     with pytest.raises(UserError, match="k was 5, now 3"):
         reopen(replace(config, k=3))
+
+
+@pytest.mark.parametrize(
+    ("before", "named"),
+    [({"k": 5}, ["seed"]), ({"k": 5, "seed": 0, "rounds": 2, "old": 1}, ["old", "rounds"])],
+)
+def test_a_folder_of_another_version_is_refused_with_the_flags_that_changed(before, named, config):
+    @dataclass(frozen=True)
+    class Now(Config):
+        seed: int = arg("of chance", 0)
+
+    now = Now(run_dir=config.run_dir)
+    close(reopen(now))
+    write_json(config.run_dir / "config.json", {"run_dir": "runs/a", **before})
+    with pytest.raises(UserError, match=f"has no {', '.join(named)}; finish it with the commit"):
+        reopen(now)
+    write_json(config.run_dir / "config.json", {"run_dir": "runs/a", "k": 5, "seed": 0})
+    close(reopen(now))  # a machine flag may be new
 
 
 def test_machine_flags_may_change(config):

@@ -18,7 +18,7 @@ SCRIPTS = "scripts"
 """Folder of what concerns both trees; its programs know `seal` alone."""
 
 # Import names that differ from the requirement's, and those that a requirement brings along
-_IMPORT_NAMES = {"python-dotenv": "dotenv", "scikit-learn": "sklearn"}
+_IMPORT_NAMES = {"python-dotenv": "dotenv", "scikit-learn": "sklearn", "PyYAML": "yaml"}
 BROUGHT_BY = {
     "tokenizers": "transformers",
     "safetensors": "transformers",

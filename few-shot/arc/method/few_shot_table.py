@@ -5,10 +5,15 @@ from dataclasses import dataclass
 from math import comb
 from typing import Any
 
-from arc.method.prediction import Outcome
-from arc.method.reward import Reward
+from arc.method.prediction import Outcome, predict_in_context
+from arc.method.reward import Reward, measure_rewards
+from arc.method.self_edits import given_self_edits, sample_self_edits
+from arc.puzzles.tasks import Task
+from arc.settings import SAMPLED, TableSettings
+from seal.loop.policy import Policy
 from seal.report.intervals import Clusters, clustered_bootstrap, paired_difference, record_of
 from seal.report.tables import markdown_table, number, percent, table_of
+from seal.run import Run
 
 
 @dataclass(frozen=True)
@@ -108,3 +113,28 @@ def format_task_table(arms: Sequence[Arm]) -> str:
 def solved_tasks(arm: Arm) -> list[str]:
     """Ids of the tasks that at least one trial solved, sorted; a file of them is a --task_ids."""
     return sorted(task for task, values in arm.successes.items() if any(values))
+
+
+def fill_row(
+    run: Run,
+    label: str,
+    source: str | None,
+    tasks: Sequence[Task],
+    policy: Policy,
+    settings: TableSettings,
+    seed: int,
+) -> Arm:
+    """Sample, train and predict what the row `label` asks for; its records are in RUN/LABEL.
+
+    `source` says where the self-edits come from: the policy (SAMPLED), or as `given_self_edits`
+    has it; None: the policy is not updated.
+    """
+    part = run.part(label)
+    if source is None:
+        return in_context_arm(label, predict_in_context(part, tasks, policy, settings, seed))
+    if source == SAMPLED:
+        self_edits = sample_self_edits(part, tasks, policy, settings, seed)
+    else:
+        self_edits = given_self_edits(source, tasks, settings.k, settings)
+    rewards, _ = measure_rewards(part, tasks, self_edits, policy, settings, seed)
+    return trained_arm(label, rewards, predict_in_context(part, tasks, policy, settings, seed))

@@ -7,17 +7,19 @@ fast and how long. All else is equal, also the initial weights of the adapters.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 
 from arc.method.configurations import BATCH_SIZE, Configuration, Rejection, check_steps
 from arc.method.encoding import EncodedItem, encode_item
 from arc.method.prediction import Outcome, read_outcomes, record_of, solve
+from arc.method.self_edits import SelfEdit
 from arc.puzzles.augmenters import Augmentations
 from arc.puzzles.tasks import Item, Task
 from arc.puzzles.training_sets import select_items, training_items
 from arc.settings import InnerLoopSettings
 from seal.loop.inner_loops import Asked, run_inner_loops
 from seal.loop.policy import Policy
-from seal.lora import AdapterJob
+from seal.lora import AdapterJob, train_adapters
 from seal.run import Run
 from seal.seeds import derive_seed
 
@@ -134,3 +136,32 @@ def adapter_job(
         # Whatever the self-edit and the task, an adapter starts from the same weights
         seed=derive_seed(seed, "adapter", repeat),
     )
+
+
+def train_first_valid(
+    run: Run,
+    task: Task,
+    self_edits: Sequence[SelfEdit],
+    policy: Policy,
+    adapter: Path,
+    settings: InnerLoopSettings,
+    seed: int,
+) -> Rejection | None:
+    """Train an adapter on the first self-edit that is valid; if there is none, say why not.
+
+    An adapter that exists is left as it is.
+    """
+    parsed = [self_edit.parsed for self_edit in self_edits]
+    chosen = next((i for i, found in enumerate(parsed) if isinstance(found, Configuration)), 0)
+    run.say(f"self-edit: {self_edits[chosen].text}")
+    configuration = parsed[chosen]
+    if isinstance(configuration, Rejection):
+        return configuration
+    set_seed = derive_seed(seed, f"{task.id}/training-set")
+    items = training_set(task, configuration.augmentations, policy, settings, set_seed)
+    rejection = check_steps(configuration, len(items), settings.max_steps)
+    if rejection is None and not adapter.exists():
+        job = adapter_job(configuration, items, settings, seed)
+        run.say(f"{len(items)} training examples, {job.steps} steps")
+        train_adapters(policy.model, [job], [adapter], settings.target_modules, slots=1)
+    return rejection

@@ -17,14 +17,12 @@ from arc.method.configurations import (
 )
 from arc.method.prompts import self_edit_prompt
 from arc.puzzles.tasks import Task
-from arc.settings import OracleSettings, SelfEditSettings
+from arc.settings import ORACLE, OracleSettings, SelfEditSettings
 from seal.loop.policy import Policy
 from seal.loop.self_edit_files import first_self_edits
 from seal.run import Run
 from seal.sampling import SampleRequest, SamplingParameters
 from seal.seeds import derive_seed
-
-SAMPLED, ORACLE = "sampled", "oracle"
 
 
 @dataclass(frozen=True)

@@ -22,11 +22,11 @@ from arc.small_world.rules import invented_task
 from seal.arguments import parse_arguments
 from seal.errors import UserError
 from seal.loop.policy import Policy, open_policy
-from seal.records import read_text, to_json, write_text
+from seal.records import to_json, write_text
 from seal.run import Run
 from seal.seeds import derive_seed
 
-SMALL_ARGUMENTS = TREE / "presets" / "small.args"
+SMALL_PRESET = TREE / "presets" / "small.yaml"
 """How the programs ask and train small models."""
 SMALL_ORACLE = TREE / "small_model" / "oracle.json"
 """The hand-made configuration for small models."""
@@ -46,7 +46,7 @@ class SmallModelSettings(PolicySettings, InnerLoopSettings):
 
 def small_model_settings(model: Path) -> SmallModelSettings:
     """What the preset says, for the model in a folder."""
-    words = [*read_text(SMALL_ARGUMENTS).split(), "--model", str(model)]
+    words = ["--config", str(SMALL_PRESET), "--model", str(model)]
     # The preset names the folder of prompts as it is seen from the repository's root
     return replace(parse_arguments(SmallModelSettings, words), prompts=SMALL_PROMPTS.prompts)
 

@@ -18,7 +18,7 @@ from knowledge.method.closed_book import Examiner, Trial, grade_missing
 from knowledge.method.inner_loop import adapter_job, self_edit_texts
 from knowledge.method.self_edits import write_self_edits
 from knowledge.method.writers import PolicyWriter
-from knowledge.settings import InnerLoopSettings, SelfEditSettings
+from knowledge.settings import SequentialSettings
 from seal.loop.policy import Policy
 from seal.lora import AdapterJob, AdapterResult, train_adapters
 from seal.lora.chain import write_concatenated
@@ -28,11 +28,6 @@ from seal.seeds import derive_seed
 
 Adapters = Mapping[str, Path]
 """Id of a sequence, or of its passage, to the adapter of its edits so far, if any."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class SequentialSettings(SelfEditSettings, InnerLoopSettings):
-    """How each step is made: as in the single-passage setting."""
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ weight and adds the passage once: 1,200 sequences. The defaults here are v2's.
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Literal
+from dataclasses import replace
+from typing import Any
 
 from knowledge.data.passages import Passage, Question
 from knowledge.judging.judges import Judge
@@ -17,8 +17,7 @@ from knowledge.method.scores import Scores, score_answers
 from knowledge.method.self_edits import SelfEdit
 from knowledge.method.single_passage_table import SHOWN_COUNTS, count_answers, judged_answers
 from knowledge.method.training_texts import training_texts
-from knowledge.settings import SHUFFLE_SEED, TREE, AnswerSettings
-from seal.arguments import arg
+from knowledge.settings import SHUFFLE_SEED, TREE, AnswerSettings, PretrainingSettings
 from seal.errors import UserError
 from seal.loop.policy import open_policy
 from seal.report.intervals import record_of
@@ -32,40 +31,6 @@ FSDP_CONFIG = TREE / "fsdp.yaml"
 
 _PASSAGES_AT_A_TIME = 40
 """Asked in one call of the sampler: what a kill can cost, against a busy server."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class PretrainingSettings(AnswerSettings):
-    """The finetune on all passages at once."""
-
-    method: Literal["full", "lora"] = arg(
-        "full: train every weight (paper, v2); lora: an adapter, then merged (v1)", "full"
-    )
-    passage_copies: Literal["once", "with-each"] = arg(
-        "how often a passage is trained on: once (v2), or with each of its self-edits (v1)", "once"
-    )
-    split_newlines: bool = arg("each line of a self-edit is a training sequence", False)
-    learning_rate: float = arg(
-        "learning rate, linear to 0 (paper: 7e-5 in v2; in v1 1e-3, passages only 1e-4)", 7e-5
-    )
-    warmup_ratio: float = arg(
-        "share of the steps that warm up (release: 0.03 in v2)", 0.03, at_least=0
-    )
-    epochs: int = arg("passes over the sequences (paper: 1 in v2, 3 in v1)", 1, at_least=1)
-    batch_size: int = arg("sequences computed at a time, at most (release: 4)", 4, at_least=1)
-    gradient_accumulation: int = arg("batches per update (release: 2)", 2, at_least=1)
-    max_length: int = arg("longest training sequence, in tokens (release: 2048)", 2048, at_least=2)
-    lora_rank: int = arg("LoRA rank, with --method lora (paper: 32)", 32, at_least=1)
-    lora_alpha: float = arg("LoRA alpha, with --method lora (paper: 64)", 64)
-    target_modules: list[str] = arg(
-        "adapted layers, with --method lora (PEFT's for Qwen2)", ["q_proj", "v_proj"]
-    )
-    processes: int = arg(
-        "accelerate launches the finetune on so many GPUs, which share the sequences of an update",
-        1,
-        machine=True,
-        at_least=1,
-    )
 
 
 def pretraining_rows(

@@ -5,14 +5,23 @@ from dataclasses import dataclass
 from typing import Any
 
 from knowledge.data.passages import Passage
+from knowledge.judging.judges import Judge
 from knowledge.method.closed_book import Outcome, Trial
-from knowledge.method.inner_loop import self_edit_texts
+from knowledge.method.inner_loop import run_trials, self_edit_texts
+from knowledge.method.reward import bare_trials, inner_loop_trials
 from knowledge.method.scores import JudgedAnswer, Scores, score_answers
-from knowledge.settings import RewardSettings
+from knowledge.method.self_edits import SelfEdit, sample_self_edits
+from knowledge.settings import RewardSettings, TableSettings
 from seal.errors import UserError
+from seal.loop.policy import Policy
 from seal.report.intervals import record_of
 from seal.report.tables import number, percent, table_of
+from seal.run import Run
 from seal.seeds import derive_seed
+
+NO_UPDATE, PASSAGE_ONLY = "no-update", "passage-only"
+ROWS = (NO_UPDATE, PASSAGE_ONLY, "self-edits")
+"""Labels of the rows in which --model is updated: on nothing, the passage, its own self-edits."""
 
 
 @dataclass(frozen=True)
@@ -123,3 +132,30 @@ def format_table(rows: Sequence[Mapping[str, Any]], seconds: Mapping[str, float]
         "s/adapter": lambda row: number(seconds.get(row["label"]), digits=2),
     }
     return table_of(rows, columns)
+
+
+def fill_row(
+    run: Run,
+    label: str,
+    passages: Sequence[Passage],
+    self_edits: Sequence[SelfEdit] | None,
+    policy: Policy,
+    judge: Judge,
+    settings: TableSettings,
+    seed: int,
+) -> Arm:
+    """Train, ask and grade what the row `label` asks for; its records are in RUN/LABEL.
+
+    The policy is updated on nothing, on the passage alone (two of ROWS), on the given self-edits,
+    or on its own (None).
+    """
+    part = run.part(label)
+    if label == NO_UPDATE:
+        trials = bare_trials(passages)
+    elif label == PASSAGE_ONLY:
+        trials = passage_only_trials(passages, settings, seed)
+    else:
+        if self_edits is None:
+            self_edits = sample_self_edits(part, passages, policy, settings, seed)
+        trials = inner_loop_trials(passages, self_edits, settings, seed)
+    return arm(label, run_trials(part, trials, policy, judge, settings, label))

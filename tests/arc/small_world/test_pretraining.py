@@ -347,7 +347,7 @@ def test_a_program_that_is_killed_while_it_chooses_tasks_does_not_train_again(
     ],
 )
 def test_its_presets_are_flags_of_the_programs(program, names, required):
-    words = [word for name in names for word in read_text(TREE / f"presets/{name}.args").split()]
+    words = ["--config", *(str(TREE / f"presets/{name}.yaml") for name in names)]
     config_class = load_program("few-shot", program).Config
     config = parse_arguments(config_class, [*words, *required, "--run_dir", "runs/a"])
     assert (REPOSITORY / config.prompts).samefile(SMALL_PROMPTS.prompt_folder)

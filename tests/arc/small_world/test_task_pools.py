@@ -24,7 +24,6 @@ from arc.small_world.task_pools import (
 from seal.arguments import parse_arguments
 from seal.errors import UserError
 from seal.models.load import load_tokenizer
-from seal.records import read_text
 from seal.run import Run
 from seal.sampling import Completion
 from tests.arc.policies import policy_of, query_of, small_model
@@ -178,7 +177,7 @@ def test_settings_are_those_of_the_preset_from_any_folder(tmp_path, monkeypatch)
     settings = small_model_settings(Path("runs/model"))
     assert settings.model == "runs/model" and settings.sampler == "transformers"
     assert (settings.prompt_folder / "predict.txt").exists()
-    words = read_text(TREE / "presets" / "small.args").split()
+    words = ["--config", str(TREE / "presets" / "small.yaml")]
     config_class = load_program("few-shot", "rest_em").Config
     config = parse_arguments(config_class, [*words, "--run_dir", "r", "--tasks", "t"])
     for name in SmallModelSettings.__dataclass_fields__.keys() - {"model", "prompts"}:

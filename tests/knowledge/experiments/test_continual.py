@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from knowledge.data.passages import load_passages
-from knowledge.experiments.continual import SequentialSettings, cut_into_sequences, run_sequences
+from knowledge.experiments.continual import cut_into_sequences, run_sequences
 from knowledge.experiments.continual_table import (
     accuracy_matrix,
     format_matrix,
@@ -20,6 +20,7 @@ from knowledge.judging.judges import Grade
 from knowledge.method.closed_book import Outcome, Trial, ask
 from knowledge.method.inner_loop import adapter_job, self_edit_texts
 from knowledge.method.self_edits import prompt_for
+from knowledge.settings import SequentialSettings
 from seal.errors import UserError
 from seal.lora import train_adapters
 from seal.lora.files import read_adapter, weight_names

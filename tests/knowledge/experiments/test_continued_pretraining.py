@@ -7,7 +7,6 @@ import pytest
 from knowledge.data.passages import Passage, Question, load_passages
 from knowledge.data.splits import evaluation_passages
 from knowledge.experiments.continued_pretraining import (
-    PretrainingSettings,
     examine,
     format_rows,
     pretraining_job,
@@ -21,6 +20,7 @@ from knowledge.method.self_edits import SelfEdit
 from knowledge.release.parse import parse_released
 from knowledge.release.records import Pretraining
 from knowledge.release.results import questions_asked
+from knowledge.settings import PretrainingSettings
 from seal.errors import UserError
 from seal.records import read_json
 from seal.run import Run

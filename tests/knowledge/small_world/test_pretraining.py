@@ -397,7 +397,7 @@ def test_the_program_leaves_what_others_read(tmp_path, capsys):
 )
 def test_its_presets_are_flags_of_the_programs(program, names):
     presets = PROMPTS.parent.parent / "presets"
-    words = [word for name in names for word in read_text(presets / f"{name}.args").split()]
+    words = ["--config", *(str(presets / f"{name}.yaml") for name in names)]
     required = ["--passages", "a.json", "--run_dir", "runs/a"]
     config_class = load_program("general-knowledge", program).Config
     config = parse_arguments(config_class, [*words, *required])
