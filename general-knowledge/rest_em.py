@@ -31,6 +31,7 @@ from seal.settings import ModelSettings, RunSettings, SftSettings
 class Config(RunSettings, ModelSettings, PassageSettings, RestEmSettings, SftSettings):
     """Flags of rest_em.py."""
 
+    group = "how much"
     n_passages: int = arg("new passages in every round (paper: 50)", 50, at_least=1)
     rounds: int = arg("rounds (paper: 2)", 2, at_least=1)
     n_validation: int = arg(
