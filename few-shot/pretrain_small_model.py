@@ -18,25 +18,13 @@ Run     python few-shot/pretrain_small_model.py --run_dir runs/small-arc-model
 """
 
 from dataclasses import dataclass
-from functools import partial
 
-from arc.small_world.pretraining import (
-    SMALL_PROMPTS,
-    Lessons,
-    Plan,
-    describe_skill,
-    measure_skill,
-    model_card,
-    new_model,
-    optimizers_for,
-    small_tokenizer,
-)
+from arc.small_world.pretraining import Plan, describe_skill, pretrain
 from arc.small_world.task_pools import make_pools, small_model_settings
 from seal.arguments import arg, run_program
 from seal.records import read_json
 from seal.run import Run
 from seal.settings import RunSettings
-from seal.training.from_scratch import Curriculum, train_from_scratch
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,19 +47,8 @@ def main(config: Config) -> None:
     """Train the model and choose its tasks, or go on with either."""
     run = Run.open(config.run_dir, config)
     if not run.path("results.json").exists():
-        tokenizer = small_tokenizer()
-        model = new_model(tokenizer, config.seed)
-        lessons = Lessons(Plan(config.seed, config.pretraining_steps), tokenizer, SMALL_PROMPTS)
-        curriculum = Curriculum(
-            steps=config.pretraining_steps,
-            batches=lessons.batches,
-            measure_every=config.measure_every,
-            measure=lambda: measure_skill(model, tokenizer, lessons, config.seed),
-            describe=describe_skill,
-        )
-        optimizers = optimizers_for(model)
-        card = partial(model_card, model, curriculum, config.seed)
-        skill = train_from_scratch(run, model, tokenizer, optimizers, curriculum, card)
+        plan = Plan(config.seed, config.pretraining_steps)
+        skill = pretrain(run, plan, config.measure_every)
         sizes = {
             "training": config.training_tasks,
             "validation": config.validation_tasks,

@@ -1,14 +1,15 @@
 """Pre-train a small model on invented grid tasks, from nothing, so that SEAL can be seen to learn.
 
-Most sequences begin with the name of their rule, which is never shown later: so the model learns to
-carry out rules rather than to find them, and which rule a task has it must learn at test time. It
-also learns how self-edits look, choosing at random.
+Most sequences begin with the name of their rule, which is never shown later. So the model learns to
+carry out rules rather than to find them; it must learn a task's rule at test time. It also learns
+the form of self-edits, with random choices.
 """
 
 import random
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,46 +21,53 @@ from arc.method.configurations import to_json
 from arc.method.prompts import self_edit_prompt
 from arc.puzzles.grids import COLORS
 from arc.settings import TREE, PromptSettings
-from arc.small_world.format_model import END_OF_TURN, ROLE_TOKENS, random_configuration
+from arc.small_world.format_model import random_configuration
 from arc.small_world.rules import RULE_WORDS, Grids, Rule, draw_grids, draw_rule, invented_task
-from arc.small_world.tokenizer import ARROW, CANVAS, END, cell_token, grid_tokenizer
+from arc.small_world.tokenizer import (
+    ARROW,
+    CANVAS,
+    END,
+    END_OF_TURN,
+    ROLE_TOKENS,
+    cell_token,
+    grid_tokenizer,
+)
 from seal.lora.jobs import IGNORED_LABEL, TokenSequence
-from seal.report.tables import markdown_table
+from seal.run import Run
 from seal.samplers.in_process import TransformersSampler
-from seal.sampling import SampleRequest, SamplingParameters
 from seal.seeds import derive_seed
 from seal.training.from_scratch import (
     Curriculum,
+    ModelCard,
+    Skill,
     WeightedBatch,
-    format_card,
     new_llama,
-    training_facts,
+    share_right,
+    train_from_scratch,
 )
 from seal.training.sft import SftRow, encode_example
 
 LEARNING_RATES = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5)
 EPOCHS = (1, 2, 3, 4)
-"""What self-edits choose among, each as often as another before any reward."""
+"""What self-edits choose among, each equally often before any reward."""
 MODE = "self-edit"
 """The system message of the prompt for a self-edit, a single word."""
 
-# Heads of 32: the narrowest that vLLM serves on a CPU
-SIZE = {
-    "hidden_size": 128,
+SMALL_PROMPTS = PromptSettings(prompts=TREE / "small_model" / "prompts")
+"""How small models are addressed; programs get the folder with --prompts."""
+
+_SIZE = {
     "intermediate_size": 384,
-    "num_hidden_layers": 4,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 4,
     "max_position_embeddings": 1024,
     "rope_parameters": {"rope_type": "default", "rope_theta": 1000.0},
-    "tie_word_embeddings": True,
 }
-SMALL_PROMPTS = PromptSettings(prompts=TREE / "small_model" / "prompts")
-"""How small models are addressed; the programs are given the folder with --prompts."""
-
 _SPREAD = 0.02
 _SELF_EDIT_WEIGHT = 0.3
 _MEASURED = 100
+_CARD_LINES = {
+    "named": "solved, given the name of the rule",
+    "unnamed": "solved, from the demonstrations alone",
+}
 
 
 @dataclass(frozen=True)
@@ -102,7 +110,7 @@ class Lessons:
             yield _SELF_EDIT_WEIGHT, self._self_edits(rng, random.Random(seed))
 
     def _puzzles(self, rng: np.random.Generator) -> list[TokenSequence]:
-        """As many puzzles of one size, and of as many demonstrations, as the step has room for."""
+        """Puzzles of one size and number of demonstrations, until the step's tokens are used up."""
         height = width = 3
         if rng.random() < self._plan.other_sizes:
             height, width = map(int, rng.integers(2, CANVAS + 1, size=2))
@@ -174,11 +182,11 @@ class Lessons:
 
 
 def new_model(tokenizer: PreTrainedTokenizerFast, seed: int, **size: Any) -> PreTrainedModel:
-    """A Llama of 0.9 million random weights; `size` overrides entries of SIZE.
+    """A Llama of 0.9 million random weights; `size` overrides fields of its config.
 
     The embeddings of cells begin as the sum of what they share: row, column and colour.
     """
-    model = new_llama(tokenizer, seed, **SIZE | size)
+    model = new_llama(tokenizer, seed, **_SIZE | size)
     generator = torch.Generator().manual_seed(seed)
     embeddings = model.get_input_embeddings().weight.data
     shape = (CANVAS, CANVAS, COLORS)
@@ -190,7 +198,7 @@ def new_model(tokenizer: PreTrainedTokenizerFast, seed: int, **size: Any) -> Pre
 
 
 def optimizers_for(model: PreTrainedModel) -> list[torch.optim.Optimizer]:
-    """Muon for the matrices between embedding and head, AdamW for all else."""
+    """Muon for the matrices between embedding and head, AdamW for all other weights."""
     matrices, others = [], []
     for name, weights in model.named_parameters():
         matrix = weights.ndim == 2 and "embed" not in name
@@ -203,80 +211,57 @@ def optimizers_for(model: PreTrainedModel) -> list[torch.optim.Optimizer]:
     ]
 
 
+def pretrain(run: Run, plan: Plan, measure_every: int, **size: Any) -> Skill:
+    """Train, or go on where the run was stopped; writes RUN/model and returns the final skill.
+
+    How it resumes: see `seal.training.from_scratch.train_from_scratch`.
+    """
+    tokenizer = small_tokenizer()
+    model = new_model(tokenizer, plan.seed, **size)
+    curriculum = new_curriculum(model, tokenizer, plan, measure_every)
+    return train_from_scratch(run, model, tokenizer, optimizers_for(model), curriculum)
+
+
+def new_curriculum(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, plan: Plan, measure_every: int
+) -> Curriculum:
+    """What `model` is trained on by a plan, and how its progress is measured."""
+    lessons = Lessons(plan, tokenizer, SMALL_PROMPTS)
+    return Curriculum(
+        seed=plan.seed,
+        steps=plan.steps,
+        batches=lessons.batches,
+        measure_every=measure_every,
+        measure=lambda: measure_skill(model, tokenizer, lessons, plan.seed),
+        describe=describe_skill,
+        card=ModelCard(
+            template=Path(__file__).with_name("model_card.md"),
+            numbers={"puzzles": _MEASURED},
+            shares=lambda skill: {line: skill[kind] for kind, line in _CARD_LINES.items()},
+        ),
+    )
+
+
 def measure_skill(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, lessons: Lessons, seed: int
-) -> dict[str, Any]:
+) -> Skill:
     """Share of new 3 x 3 puzzles solved, with and without the rule's name."""
     sampler = TransformersSampler(model, tokenizer)
     rng = np.random.default_rng(derive_seed(seed, "skill"))
+    assistant = tokenizer.convert_tokens_to_ids(ROLE_TOKENS[-1])
     solved = {}
-    for kind, named in [("named", True), ("unnamed", False)]:
-        puzzles = []
+    for kind in ("named", "unnamed"):
+        asked = []
         for _ in range(_MEASURED):
             rule = draw_rule(rng)
-            puzzles.append(lessons.puzzle(rule, draw_grids(rule, 4, 3, 3, rng), named=named))
-        solved[kind] = _share_solved(sampler, tokenizer, puzzles)
+            ids, _ = lessons.puzzle(rule, draw_grids(rule, 4, 3, 3, rng), named=kind == "named")
+            border = ids.index(assistant) + 1
+            answer = tokenizer.decode(ids[border:-1], clean_up_tokenization_spaces=False)
+            asked.append((ids[:border], answer))
+        solved[kind] = share_right(sampler, asked, max_new_tokens=CANVAS * CANVAS + 2)
     return solved
 
 
-def _share_solved(
-    sampler: TransformersSampler,
-    tokenizer: PreTrainedTokenizerFast,
-    puzzles: Sequence[TokenSequence],
-) -> float:
-    """How many answers are given as they are in the puzzles."""
-    assistant = tokenizer.convert_tokens_to_ids(ROLE_TOKENS[-1])
-    borders = [ids.index(assistant) + 1 for ids, _ in puzzles]
-    requests = [
-        SampleRequest(list(ids[:border])) for (ids, _), border in zip(puzzles, borders, strict=True)
-    ]
-    wanted = [
-        tokenizer.decode(ids[border:-1], clean_up_tokenization_spaces=False)
-        for (ids, _), border in zip(puzzles, borders, strict=True)
-    ]
-    given = sampler.complete(requests, SamplingParameters(max_new_tokens=CANVAS * CANVAS + 2))
-    right = [text.text == answer for text, answer in zip(given, wanted, strict=True)]
-    return sum(right) / len(right)
-
-
-def describe_skill(skill: dict[str, Any]) -> str:
+def describe_skill(skill: Skill) -> str:
     """One line: how many puzzles are solved."""
     return f"new puzzles solved: rule named {skill['named']:.2f}, unnamed {skill['unnamed']:.2f}"
-
-
-_MADE_OF = """\
-The program itself makes every grid, from that seed,
-with one rule for each task: flips and turns, recolourings, shifts, painted cells. It has also seen
-self-edits, which choose at random. No ARC task is among them, nor anybody else's data."""
-_CAN = """\
-Measured when training had ended, on {puzzles} new puzzles of a kind, of 3 x 3 cells with three
-demonstrations:
-
-{skill}
-
-Which rule a task has it seldom finds by itself: that it must learn from the demonstrations, at test
-time."""
-_CANNOT = """\
-Its tokens are the cells of a canvas of 6 x 6 in ten colours, the names of those rules and the parts
-of a self-edit; it knows no other, and larger grids have no place in it. It is to be addressed as in
-`few-shot/small_model/prompts`. It is an instrument: what is measured with it shows the method at
-work, and says nothing about language models. See `docs/small-models.md`."""
-_KINDS = {
-    "named": "solved, the rule's name being told",
-    "unnamed": "solved, from the demonstrations alone",
-}
-
-
-def model_card(
-    model: PreTrainedModel, curriculum: Curriculum, seed: int, skill: dict[str, Any]
-) -> str:
-    """What becomes README.md of a model after training; `skill` is its final one."""
-    rows = [[name, f"{skill[kind]:.0%}"] for kind, name in _KINDS.items()]
-    return format_card(
-        "A small model of grid tasks",
-        "few-shot/pretrain_small_model.py",
-        training_facts(model, curriculum) | {"seed": str(seed)},
-        made_of=_MADE_OF,
-        can=_CAN.format(puzzles=_MEASURED, skill=markdown_table(["", "share"], rows)),
-        cannot=_CANNOT,
-    )

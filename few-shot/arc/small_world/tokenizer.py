@@ -16,7 +16,15 @@ from transformers import PreTrainedTokenizerFast
 from arc.method.configurations import Configuration, to_json
 from arc.puzzles.augmenters import Augmentations
 from arc.puzzles.grids import COLORS
-from arc.small_world.format_model import CHAT_TEMPLATE, END_OF_TURN, ROLE_TOKENS
+
+END_OF_TURN = "<|end_of_turn|>"
+ROLE_TOKENS = tuple(f"<|{role}|>" for role in ("system", "user", "assistant"))
+CHAT_TEMPLATE = (
+    "{% for message in messages %}<|{{ message.role }}|>{{ message.content }}"
+    f"{END_OF_TURN}"
+    "{% endfor %}{% if add_generation_prompt %}<|assistant|>{% endif %}"
+)
+"""How every small model of this domain is chatted with: a token for each role, one for the end."""
 
 CANVAS = 6
 """Rows and columns whose cells have tokens of their own; other tokens say the colour alone."""

@@ -1,7 +1,6 @@
 """Pre-training the small model: puzzles are examples of the inner loop, it learns and resumes."""
 
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +13,6 @@ from arc.method.encoding import encode_item
 from arc.puzzles.grids import COLORS, as_grid
 from arc.puzzles.tasks import Item, Pair, load_tasks
 from arc.small_world import pretraining as arc_pretraining
-from arc.small_world.format_model import ROLE_TOKENS
 from arc.small_world.pretraining import (
     EPOCHS,
     LEARNING_RATES,
@@ -23,21 +21,22 @@ from arc.small_world.pretraining import (
     Plan,
     describe_skill,
     measure_skill,
-    model_card,
+    new_curriculum,
     new_model,
     optimizers_for,
+    pretrain,
     small_tokenizer,
 )
 from arc.small_world.rules import RULE_WORDS, Grids, Rule, draw_grids, draw_rule
 from arc.small_world.task_pools import SMALL_ORACLE, small_model_settings
-from arc.small_world.tokenizer import CANVAS, cell_token
+from arc.small_world.tokenizer import CANVAS, ROLE_TOKENS, cell_token
 from seal.arguments import parse_arguments
 from seal.lora.jobs import IGNORED_LABEL
 from seal.models.load import load_model, load_tokenizer
 from seal.records import read_json, read_jsonl, read_text
 from seal.run import Run
 from seal.training import from_scratch as pretraining
-from seal.training.from_scratch import Curriculum, train_from_scratch
+from seal.training.from_scratch import format_card
 from tests.programs.programs import load_program
 from tests.support.data import REPOSITORY
 from tests.support.killed_pretraining import Killed, kill_before
@@ -215,19 +214,15 @@ def test_every_weight_has_one_optimizer():
 # Training
 
 
+@pytest.fixture
+def known_skill(monkeypatch):
+    """Measuring takes no time."""
+    monkeypatch.setattr(arc_pretraining, "measure_skill", lambda *_: SKILL)
+
+
 def trained(folder: Path, steps: int, seed: int = 0, **plan: float) -> Path:
-    model = new_model(TOKENIZER, seed, **NARROW)
-    of_plan = lessons(Plan(seed, steps, **{"tokens": 200} | plan))
-    curriculum = Curriculum(
-        steps=steps,
-        batches=of_plan.batches,
-        measure_every=2,
-        measure=lambda: SKILL,
-        describe=describe_skill,
-    )
-    run = Run.open(folder, Flags(seed))
-    card = partial(model_card, model, curriculum, seed)
-    train_from_scratch(run, model, TOKENIZER, optimizers_for(model), curriculum, card)
+    of_size = Plan(seed, steps, **{"tokens": 200} | plan)
+    pretrain(Run.open(folder, Flags(seed)), of_size, measure_every=2, **NARROW)
     return folder / "model"
 
 
@@ -236,7 +231,7 @@ def equal(one: Path, other: Path) -> bool:
     return first.keys() == second.keys() and all(first[k].equal(second[k]) for k in first)
 
 
-def test_a_killed_run_resumes_exactly(tmp_path, monkeypatch):
+def test_a_killed_run_resumes_exactly(tmp_path, monkeypatch, known_skill):
     whole = trained(tmp_path / "whole", steps=5)
     steps = kill_before(monkeypatch, 3)
     with pytest.raises(Killed):
@@ -249,7 +244,7 @@ def test_a_killed_run_resumes_exactly(tmp_path, monkeypatch):
     assert not equal(whole, trained(tmp_path / "other", steps=5, seed=1))
 
 
-def test_the_folder_is_what_programs_load(tmp_path):
+def test_the_folder_is_what_programs_load(tmp_path, known_skill):
     folder = trained(tmp_path / "run", steps=1)
     tokenizer, model = load_tokenizer(str(folder)), load_model(str(folder), "float32", "cpu")
     assert tokenizer.get_vocab() == TOKENIZER.get_vocab()
@@ -262,7 +257,7 @@ def test_the_folder_is_what_programs_load(tmp_path):
     assert "--seed 0 --pretraining_steps 1" in card and "93%" in card and "7%" in card
 
 
-def test_it_learns(tmp_path, monkeypatch):
+def test_it_learns(tmp_path, monkeypatch, known_skill):
     monkeypatch.setattr(pretraining, "_WARMUP", 10)
     trained(tmp_path / "run", steps=120, tokens=600, other_sizes=0, self_edits=6)
     losses = [record["losses"] for record in read_jsonl(tmp_path / "run/metrics.jsonl")]
@@ -286,9 +281,8 @@ def test_skill_is_the_share_of_right_answers(monkeypatch):
 # The program, its presets, and what it made
 
 
-def test_the_program_leaves_what_others_read(tmp_path, capsys, monkeypatch):
+def test_the_program_leaves_what_others_read(tmp_path, capsys, monkeypatch, known_skill):
     program = load_program("few-shot", "pretrain_small_model")
-    monkeypatch.setattr(program, "measure_skill", lambda *_: SKILL)
     asked = []
 
     def make_pools(run, settings, sizes, seed):
@@ -317,14 +311,13 @@ def test_the_program_leaves_what_others_read(tmp_path, capsys, monkeypatch):
 
 
 def test_a_program_that_is_killed_while_it_chooses_tasks_does_not_train_again(
-    tmp_path, monkeypatch
+    tmp_path, monkeypatch, known_skill
 ):
     program = load_program("few-shot", "pretrain_small_model")
-    monkeypatch.setattr(program, "measure_skill", lambda *_: SKILL)
     steps = []
-    step_of = pretraining._train_step
+    backward_of = pretraining._backward
     monkeypatch.setattr(
-        pretraining, "_train_step", lambda *rest: steps.append(rest[3]) or step_of(*rest)
+        pretraining, "_backward", lambda *rest: steps.append(rest[2]) or backward_of(*rest)
     )
 
     def killed(*_):
@@ -371,9 +364,8 @@ def test_the_shipped_model_carries_out_rules_and_has_tasks():
     # Told the rule it can, from demonstrations alone it cannot: so there is something to learn
     assert skill["named"] > 0.8 and skill["unnamed"] < 0.2
     wanted = load_program("few-shot", "pretrain_small_model").Config(run_dir=SHIPPED)
-    steps = wanted.pretraining_steps
-    made = Curriculum(steps, lessons(Plan(0, steps)).batches, 1, dict, str)
-    assert read_text(SHIPPED / "model/README.md") == model_card(model, made, 0, skill)
+    made = new_curriculum(model, tokenizer, Plan(0, wanted.pretraining_steps), 1)
+    assert read_text(SHIPPED / "model/README.md") == format_card(model, made, skill)
     pools = [
         load_tasks(SHIPPED / f"{name}_challenges.json")
         for name in ("training", "validation", "evaluation")

@@ -3,7 +3,7 @@
 import random
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -31,7 +31,6 @@ from knowledge.small_world.pretraining import (
     LONGEST_SELF_EDIT,
     Plan,
     measure_skill,
-    model_card,
     new_curriculum,
     new_model,
     pretrain,
@@ -50,7 +49,7 @@ from seal.lora.jobs import IGNORED_LABEL
 from seal.models.load import load_model, load_tokenizer
 from seal.records import read_json, read_text, write_json
 from seal.run import Run
-from seal.training.from_scratch import Curriculum, learning_rate_factor, training_facts
+from seal.training.from_scratch import format_card, learning_rate_factor, training_facts
 from tests.programs.programs import load_program, parse_command
 from tests.support.data import REPOSITORY
 from tests.support.killed_pretraining import Killed, kill_before
@@ -209,8 +208,8 @@ def small_world() -> World:
     return make_world(0, n_known=3, n_unasked=1, n_evaluation=1, n_training=2)
 
 
-def trained(folder: Path, steps: int, seed: int = 0, world: World = WORLD) -> Path:
-    plan = Plan(seed, steps, **BRIEF)
+def trained(folder: Path, steps: int, seed: int = 0) -> Path:
+    plan, world = Plan(seed, steps, **BRIEF), small_world()
     pretrain(Run.open(folder, Flags(seed)), world, plan, measure_every=2, **NARROW)
     return folder / "model"
 
@@ -283,8 +282,8 @@ def card_table(card: str) -> list[tuple[str, str]]:
 def expected_table(skill: dict) -> list[tuple[str, str]]:
     said = "right answers, closed-book: on people"
     return [
-        (f"{said} whom it was asked about in training", f"{skill['known']['asked']:.0%}"),
-        (f"{said} of whom it has only read", f"{skill['known']['unasked']:.0%}"),
+        (f"{said} with questions in training", f"{skill['known']['asked']:.0%}"),
+        (f"{said} without questions in training", f"{skill['known']['unasked']:.0%}"),
         *(
             (f"self-edits in the style {style}", f"{share:.0%}")
             for style, share in skill["styles"].items()
@@ -299,12 +298,9 @@ def test_training_facts_are_of_this_model_and_training():
     model = new_model(TOKENIZER, 0, **NARROW)
     weights = sum(weight.numel() for weight in model.parameters())
     for steps, tokens in [(1, 100), (3, 300 + 0 + 1 + 2), (20, 2000 + 190), (999, 99900 + 498501)]:
-        curriculum = Curriculum(
-            steps=steps,
+        curriculum = replace(
+            new_curriculum(model, TOKENIZER, WORLD, Plan(0, steps), 1),
             batches=lambda step: [(1.0, sequences(step)[:1]), (0.5, sequences(step)[1:])],
-            measure_every=1,
-            measure=dict,
-            describe=str,
         )
         facts = training_facts(model, curriculum)
         assert facts.keys() == {"weights", "steps", "tokens"} and facts["steps"] == str(steps)
@@ -318,7 +314,7 @@ def test_a_card_says_what_this_model_can_do():
     curriculum = new_curriculum(model, TOKENIZER, WORLD, plan, 1)
     shares = dict(zip(STYLES, (0.5, 0.2, 0.15, 0.1, 0.05, 0.0), strict=True))
     skill = {"known": {"asked": 0.984, "unasked": 0.371}, "styles": shares}
-    card = model_card(model, curriculum, plan.seed, skill)
+    card = format_card(model, curriculum, skill)
     assert card_table(card) == expected_table(skill)
     facts = training_facts(model, curriculum)
     assert f"{facts['weights']} weights" in card and f"{facts['tokens']} tokens" in card
@@ -422,7 +418,7 @@ def test_the_shipped_model_knows_its_world():
     steps = load_program("general-knowledge", "pretrain_small_model").Config(run_dir=Path())
     plan = Plan(seed=0, steps=steps.pretraining_steps)
     curriculum = new_curriculum(model, tokenizer, WORLD, plan, measure_every=1)
-    expected = model_card(model, curriculum, plan.seed, skill)
+    expected = format_card(model, curriculum, skill)
     card = read_text(folder / "model/README.md")
     # Sampled: where arithmetic rounds otherwise, a share may be another by a self-edit or two
     shares = [[int(n) for n in re.findall(r" (\d+)%", text)] for text in (card, expected)]
