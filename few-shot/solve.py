@@ -21,7 +21,7 @@ from arc.method.self_edits import SAMPLED, SelfEdit, given_self_edits, sample_se
 from arc.puzzles.grids import Grid
 from arc.puzzles.tasks import Task, load_tasks
 from arc.settings import InnerLoopSettings, OracleSettings, PolicySettings, SelfEditSettings
-from arc.show.png import save_png
+from arc.show.png import draw_panels
 from arc.show.terminal import Panel, task_panels, terminal_row, wants_color
 from seal.arguments import arg, run_program
 from seal.errors import UserError
@@ -73,7 +73,7 @@ def main(config: Config) -> None:
         run.say(f"adapter kept in {adapter}")
     else:
         run.say(f"no training: {rejection.reason}")
-    save_png(run.path("task.png"), task_panels(task, tries(after)))
+    draw_panels(task_panels(task, tries(after)), run.path("task.png"))
     run.write_results(
         {
             "task": task.id,
