@@ -21,6 +21,7 @@ from seal.records import read_text, write_text
 from seal.report.tables import markdown_table
 from seal.run import Run
 from seal.sampling import Sampler, SampleRequest, SamplingParameters
+from seal.training.sft import SftRow, encode_example
 
 WeightedBatch = tuple[float, Sequence[TokenSequence]]
 """The weight of a batch's mean loss in the step's loss, and the sequences of its forward pass."""
@@ -122,6 +123,12 @@ def train_from_scratch(
 
     build_once(run.path("model"), write)
     return skill
+
+
+def encode_rows(tokenizer: PreTrainedTokenizerBase, rows: Iterable[SftRow]) -> list[TokenSequence]:
+    """Each row as the M-step has it, with the loss on its completion."""
+    examples = [encode_example(tokenizer, row) for row in rows]
+    return [(example["input_ids"], example["labels"]) for example in examples]
 
 
 def share_right(

@@ -8,21 +8,29 @@ the form of self-edits, with random choices.
 import random
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from arc.method.configurations import to_json
+from arc.method.encoding import encode_item
 from arc.method.prompts import self_edit_prompt
 from arc.puzzles.grids import COLORS
+from arc.puzzles.tasks import Item
 from arc.settings import TREE, PromptSettings
 from arc.small_world.format_model import random_configuration
-from arc.small_world.rules import RULE_WORDS, Grids, Rule, draw_grids, draw_rule, invented_task
+from arc.small_world.rules import (
+    RULE_WORDS,
+    Grids,
+    Rule,
+    draw_grids,
+    draw_rule,
+    invented_task,
+    solved,
+)
 from arc.small_world.tokenizer import (
     ARROW,
     CANVAS,
@@ -41,11 +49,12 @@ from seal.training.from_scratch import (
     ModelCard,
     Skill,
     WeightedBatch,
+    encode_rows,
     new_llama,
     share_right,
     train_from_scratch,
 )
-from seal.training.sft import SftRow, encode_example
+from seal.training.sft import SftRow
 
 LEARNING_RATES = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5)
 EPOCHS = (1, 2, 3, 4)
@@ -128,28 +137,25 @@ class Lessons:
     def puzzle(self, rule: Rule, inputs: Grids, *, named: bool) -> TokenSequence:
         """Demonstrations and the answer as test-time training writes them, labels on all outputs.
 
-        `inputs` [grids, height, width], the last of which is the test input. A named rule's name
-        stands before the demonstrations.
+        `inputs` [grids, height, width] end with the test input. A named rule's name stands before
+        the demonstrations.
         """
-        questions, answers = self._cells(inputs), self._cells(rule.apply(inputs))
-        arrow, end = self._column(ARROW, len(inputs)), self._column(END, len(inputs))
-        pairs = np.hstack([questions, arrow, answers, end])
-        wanted = np.zeros(pairs.shape, bool)
-        wanted[:, questions.shape[1] + 1 :] = True
-        system, user, assistant = self._ids(ROLE_TOKENS)
-        (turn,) = self._ids([END_OF_TURN])
+        *demonstrations, test = solved(rule, inputs)
+        item = Item(tuple(demonstrations), test)
+        ids = encode_item(item, self._tokenizer, self._prompts).input_ids
+        arrow, end, *chat = self._ids([ARROW, END, END_OF_TURN, *ROLE_TOKENS])
+        # Outputs stand between an arrow and an end; the last one has the end of the turn as well
+        begun = np.cumsum(ids == arrow) > np.cumsum(ids == end)
+        learned = np.append(False, begun[:-1]) & ~np.isin(ids, chat)
+        learned[-1] = True
+        labels = np.where(learned, ids, IGNORED_LABEL)
+        system, *rest = ids.tolist()
         name = self._ids(rule.name) if named else []
-        parts = [
-            ([system, *name], False),
-            (pairs[:-1].ravel(), wanted[:-1].ravel()),
-            ([turn, user], False),
-            ([*questions[-1], arrow[-1, 0]], False),
-            ([turn, assistant], False),
-            ([*answers[-1], end[-1, 0], turn], True),
-        ]
-        input_ids = np.concatenate([ids for ids, _ in parts])
-        learned = np.concatenate([np.broadcast_to(mask, len(ids)) for ids, mask in parts])
-        return input_ids.tolist(), np.where(learned, input_ids, IGNORED_LABEL).tolist()
+        unlearned = [IGNORED_LABEL] * (1 + len(name))
+        return [system, *name, *rest], [*unlearned, *labels[1:].tolist()]
+
+    def _ids(self, tokens: Iterable[str]) -> list[int]:
+        return self._tokenizer.convert_tokens_to_ids([*tokens])
 
     def _self_edits(self, rng: np.random.Generator, choice: random.Random) -> list[TokenSequence]:
         rows = [
@@ -159,26 +165,7 @@ class Lessons:
             )
             for _ in range(self._plan.self_edits)
         ]
-        examples = [encode_example(self._tokenizer, row) for row in rows]
-        return [(example["input_ids"], example["labels"]) for example in examples]
-
-    def _cells(self, grids: Grids) -> NDArray[np.int64]:
-        """Token ids of each grid's cells, [grids, cells]."""
-        _, height, width = grids.shape
-        rows, columns = np.ogrid[:height, :width]
-        return self._cell_ids[rows, columns, grids].reshape(len(grids), -1)
-
-    @cached_property
-    def _cell_ids(self) -> NDArray[np.int64]:
-        """Token ids by row, column and colour."""
-        shape = (CANVAS, CANVAS, COLORS)
-        return np.array(self._ids(cell_token(*place) for place in np.ndindex(shape))).reshape(shape)
-
-    def _column(self, token: str, n: int) -> NDArray[np.int64]:
-        return np.full((n, 1), *self._ids([token]))
-
-    def _ids(self, tokens: Iterable[str]) -> list[int]:
-        return self._tokenizer.convert_tokens_to_ids([*tokens])
+        return encode_rows(self._tokenizer, rows)
 
 
 def new_model(tokenizer: PreTrainedTokenizerFast, seed: int, **size: Any) -> PreTrainedModel:
@@ -249,7 +236,7 @@ def measure_skill(
     sampler = TransformersSampler(model, tokenizer)
     rng = np.random.default_rng(derive_seed(seed, "skill"))
     assistant = tokenizer.convert_tokens_to_ids(ROLE_TOKENS[-1])
-    solved = {}
+    shares = {}
     for kind in ("named", "unnamed"):
         asked = []
         for _ in range(_MEASURED):
@@ -258,8 +245,8 @@ def measure_skill(
             border = ids.index(assistant) + 1
             answer = tokenizer.decode(ids[border:-1], clean_up_tokenization_spaces=False)
             asked.append((ids[:border], answer))
-        solved[kind] = share_right(sampler, asked, max_new_tokens=CANVAS * CANVAS + 2)
-    return solved
+        shares[kind] = share_right(sampler, asked, max_new_tokens=CANVAS * CANVAS + 2)
+    return shares
 
 
 def describe_skill(skill: Skill) -> str:

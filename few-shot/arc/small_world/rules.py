@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from arc.puzzles.grids import COLORS, Grid
+from arc.puzzles.grids import COLORS, as_grid
 from arc.puzzles.tasks import Pair, Task
 
 Grids = NDArray[np.int64]
@@ -117,10 +117,11 @@ def draw_grids(rule: Rule, n: int, height: int, width: int, rng: np.random.Gener
 def invented_task(id: str, rng: np.random.Generator, n: int = 3, size: int = 3) -> Task:
     """A task with `n` demonstrations on grids of `size` x `size`."""
     rule = draw_rule(rng)
-    inputs = draw_grids(rule, n + 1, size, size, rng)
-    *demonstrations, test = map(Pair, map(_grid, inputs), map(_grid, rule.apply(inputs)))
+    *demonstrations, test = solved(rule, draw_grids(rule, n + 1, size, size, rng))
     return Task(id, tuple(demonstrations), test.input, test.output)
 
 
-def _grid(cells: Grids) -> Grid:
-    return tuple(map(tuple, cells.tolist()))
+def solved(rule: Rule, inputs: Grids) -> list[Pair]:
+    """Each of the input grids [grids, height, width] with its output."""
+    pairs = zip(inputs.tolist(), rule.apply(inputs).tolist(), strict=True)
+    return [Pair(as_grid(given), as_grid(told)) for given, told in pairs]

@@ -38,11 +38,12 @@ from seal.training.from_scratch import (
     ModelCard,
     Skill,
     WeightedBatch,
+    encode_rows,
     new_llama,
     share_right,
     train_from_scratch,
 )
-from seal.training.sft import SftRow, encode_example
+from seal.training.sft import SftRow
 
 LONGEST_SELF_EDIT = 110
 """Tokens; those in pre-training have at most 80."""
@@ -79,8 +80,7 @@ def step_batches(
     """
     rng = random.Random(derive_seed(plan.seed, "step", step))
     rows = [_demonstration(world, rng) for _ in range(plan.demonstrations)]
-    examples = [encode_example(tokenizer, row) for row in rows]
-    yield 1.0, [(example["input_ids"], example["labels"]) for example in examples]
+    yield 1.0, encode_rows(tokenizer, rows)
     passages = [_known_passage(world, rng) for _ in range(plan.passages)]
     yield _PASSAGE_WEIGHT, training_sequences(passages, tokenizer)
     documents = [_document(world, rng) for _ in range(plan.documents)]

@@ -10,8 +10,8 @@ from safetensors.torch import load_file
 
 from arc.method.configurations import Configuration, check_steps, load_oracle, parse_self_edit
 from arc.method.encoding import encode_item
-from arc.puzzles.grids import COLORS, as_grid
-from arc.puzzles.tasks import Item, Pair, load_tasks
+from arc.puzzles.grids import COLORS
+from arc.puzzles.tasks import Item, load_tasks
 from arc.small_world import pretraining as arc_pretraining
 from arc.small_world.pretraining import (
     EPOCHS,
@@ -27,7 +27,7 @@ from arc.small_world.pretraining import (
     pretrain,
     small_tokenizer,
 )
-from arc.small_world.rules import RULE_WORDS, Grids, Rule, draw_grids, draw_rule
+from arc.small_world.rules import RULE_WORDS, Grids, Rule, draw_grids, draw_rule, solved
 from arc.small_world.task_pools import SMALL_ORACLE, small_model_settings
 from arc.small_world.tokenizer import CANVAS, ROLE_TOKENS, cell_token
 from seal.arguments import parse_arguments
@@ -68,8 +68,7 @@ def lessons(plan: Plan) -> Lessons:
 
 def item_of(rule: Rule, inputs: Grids) -> Item:
     """The same puzzle as a training example of the inner loop."""
-    pairs = zip(inputs.tolist(), rule.apply(inputs).tolist(), strict=True)
-    *demonstrations, test = (Pair(as_grid(given), as_grid(told)) for given, told in pairs)
+    *demonstrations, test = solved(rule, inputs)
     return Item(tuple(demonstrations), test)
 
 
