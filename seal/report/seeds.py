@@ -26,16 +26,16 @@ _AFTER_ROUND = re.compile(r"(.+)-([1-9]\d*)")
 
 @dataclass(frozen=True)
 class TableKind:
-    """What a tree's tables measure; see `small_model/table.json` in either tree."""
+    """What a tree's tables measure: the contents of `small_model/table.json`.
+
+    A row's `field` holds its estimate of a `measure`, over `clusters`; `paper` has the paper's
+    numbers by arm, in percent.
+    """
 
     field: str
-    """The field of a row that holds the estimate."""
     measure: str
-    """Its name for readers."""
     clusters: str
-    """What an estimate of a single seed is over."""
     paper: Mapping[str, float]
-    """The paper's numbers by arm, in percent."""
 
 
 @dataclass(frozen=True)
@@ -132,16 +132,17 @@ def summarize_seeds(seeds: Sequence[SeedRun], clusters: str) -> list[ArmSummary]
     labels = _common_order(seeds)
     arms = []
     for place, label in enumerate(labels):
-        rows = [seed.rows.get(label) for seed in seeds]
-        found = [row.value for row in rows if row]
-        value = _of_one_seed(found[0], clusters)
-        if len(found) > 1:
-            value = _over_seeds([estimate.mean for estimate in found])
+        by_seed = tuple(_means(seed, [label])[0] for seed in seeds)
+        found = [seed.rows[label].value for seed in seeds if label in seed.rows]
+        value = _average([each.mean for each in found], found[0], clusters)
         reference = _reference(label, labels[:place])
         difference = _difference(label, reference, seeds, clusters) if reference else None
-        by_seed = tuple(row and row.value.mean for row in rows)
         arms.append(ArmSummary(label, value, reference, difference, by_seed))
     return arms
+
+
+def _means(seed: SeedRun, labels: Sequence[str]) -> list[float | None]:
+    return [seed.rows[label].value.mean if label in seed.rows else None for label in labels]
 
 
 def _reference(label: str, above: Sequence[str]) -> str | None:
@@ -176,22 +177,23 @@ def _difference(
     label: str, reference: str, seeds: Sequence[SeedRun], clusters: str
 ) -> Average | None:
     both = [seed.rows for seed in seeds if label in seed.rows and reference in seed.rows]
-    if not both:
+    neighbours = bool(both) and both[0][label].above == reference
+    own = both[0][label].difference if neighbours else None
+    # Neighbours without a difference have no cluster in common
+    if not both or (len(both) == 1 and neighbours and not own):
         return None
-    if len(both) == 1 and both[0][label].above == reference:
-        own = both[0][label].difference
-        return own and _of_one_seed(own, clusters)
-    return _over_seeds([rows[label].value.mean - rows[reference].value.mean for rows in both])
+    values = [rows[label].value.mean - rows[reference].value.mean for rows in both]
+    return _average(values, own, clusters)
 
 
-def _of_one_seed(estimate: Estimate, clusters: str) -> Average:
-    return Average(estimate.mean, estimate.standard_error, estimate.n, clusters)
-
-
-def _over_seeds(values: Sequence[float]) -> Average:
+def _average(values: Sequence[float], own: Estimate | None, clusters: str) -> Average:
+    """Over seeds; over clusters where there is a single seed that has its `own` estimate."""
+    if len(values) > 1:
+        return Average(mean(values), standard_error(values), len(values), SEEDS)
+    if own:
+        return Average(own.mean, own.standard_error, own.n, clusters)
     # A single value shows no spread, and a zero would look like certainty
-    spread = standard_error(values) if len(values) > 1 else None
-    return Average(mean(values), spread, len(values), SEEDS)
+    return Average(values[0], None, 1, SEEDS)
 
 
 # What a reader sees
@@ -242,7 +244,6 @@ def round_curves(seeds: Sequence[SeedRun]) -> dict[str, list[list[float | None]]
     curves = {}
     for series, n in n_rounds.items():
         labels = [BEFORE_RL, *(f"{series}-{number}" for number in range(1, n + 1))]
-        rows = [[seed.rows.get(label) for label in labels] for seed in seeds]
-        of_seeds = [[row and row.value.mean for row in of_seed] for of_seed in rows]
+        of_seeds = [_means(seed, labels) for seed in seeds]
         curves[series] = [curve for curve in of_seeds if any(v is not None for v in curve[1:])]
     return curves

@@ -41,18 +41,6 @@ _STEPS_COUNTED = 20
 
 
 @dataclass(frozen=True)
-class ModelCard:
-    """What a domain says about its small model."""
-
-    template: Path
-    """A Jinja template that extends `model_card.md` beside this module."""
-    numbers: Mapping[str, int]
-    """How much was measured, by the names in the template."""
-    shares: Callable[[Skill], Mapping[str, float]]
-    """The lines of the table `skill` in the template."""
-
-
-@dataclass(frozen=True)
 class Curriculum:
     """What a small model is trained on, how its progress is measured, and what is said of it."""
 
@@ -65,7 +53,12 @@ class Curriculum:
     measure: Callable[[], Skill]
     describe: Callable[[Skill], str]
     """The skill in one line."""
-    card: ModelCard
+    card: Path
+    """A Jinja template that extends `model_card.md` beside this module."""
+    card_numbers: Mapping[str, int]
+    """How much was measured, by the names in the template."""
+    card_shares: Callable[[Skill], Mapping[str, float]]
+    """The lines of the table `skill` in the template."""
 
 
 def new_llama(
@@ -164,16 +157,15 @@ def format_card(model: PreTrainedModel, curriculum: Curriculum, skill: Skill) ->
     """The README.md of a small model, with a hub's front matter; `skill` is its final one."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-    card = curriculum.card
-    shares = [[name, f"{share:.0%}"] for name, share in card.shares(skill).items()]
+    shares = [[name, f"{share:.0%}"] for name, share in curriculum.card_shares(skill).items()]
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         undefined=StrictUndefined,
         keep_trailing_newline=True,
     )
-    return environment.from_string(read_text(card.template)).render(
+    return environment.from_string(read_text(curriculum.card)).render(
         **training_facts(model, curriculum),
-        **card.numbers,
+        **curriculum.card_numbers,
         seed=curriculum.seed,
         skill=markdown_table(["", "share"], shares),
     )

@@ -46,7 +46,6 @@ from seal.samplers.in_process import TransformersSampler
 from seal.seeds import derive_seed
 from seal.training.from_scratch import (
     Curriculum,
-    ModelCard,
     Skill,
     WeightedBatch,
     encode_rows,
@@ -100,28 +99,25 @@ def small_tokenizer() -> PreTrainedTokenizerFast:
     return grid_tokenizer([MODE, *RULE_WORDS], LEARNING_RATES, EPOCHS)
 
 
+@dataclass(frozen=True)
 class Lessons:
     """The sequences that a model is trained on; each step's depend on the plan and the step."""
 
-    def __init__(
-        self, plan: Plan, tokenizer: PreTrainedTokenizerFast, prompts: PromptSettings
-    ) -> None:
-        self._plan = plan
-        self._tokenizer = tokenizer
-        self._prompts = prompts
+    plan: Plan
+    tokenizer: PreTrainedTokenizerFast
 
     def batches(self, step: int) -> Iterator[WeightedBatch]:
         """Puzzles and, in the second half, self-edits."""
-        seed = derive_seed(self._plan.seed, "step", step)
+        seed = derive_seed(self.plan.seed, "step", step)
         rng = np.random.default_rng(seed)
         yield 1.0, self._puzzles(rng)
-        if 2 * step >= self._plan.steps:
+        if 2 * step >= self.plan.steps:
             yield _SELF_EDIT_WEIGHT, self._self_edits(rng, random.Random(seed))
 
     def _puzzles(self, rng: np.random.Generator) -> list[TokenSequence]:
         """Puzzles of one size and number of demonstrations, until the step's tokens are used up."""
         height = width = 3
-        if rng.random() < self._plan.other_sizes:
+        if rng.random() < self.plan.other_sizes:
             height, width = map(int, rng.integers(2, CANVAS + 1, size=2))
         n = int(rng.integers(1, 4))
         n_tokens = (n + 1) * (2 * height * width + 2)
@@ -129,9 +125,9 @@ class Lessons:
             self.puzzle(
                 rule := draw_rule(rng),
                 draw_grids(rule, n + 1, height, width, rng),
-                named=rng.random() < self._plan.named,
+                named=rng.random() < self.plan.named,
             )
-            for _ in range(max(2, self._plan.tokens // n_tokens))
+            for _ in range(max(2, self.plan.tokens // n_tokens))
         ]
 
     def puzzle(self, rule: Rule, inputs: Grids, *, named: bool) -> TokenSequence:
@@ -142,7 +138,7 @@ class Lessons:
         """
         *demonstrations, test = solved(rule, inputs)
         item = Item(tuple(demonstrations), test)
-        ids = encode_item(item, self._tokenizer, self._prompts).input_ids
+        ids = encode_item(item, self.tokenizer, SMALL_PROMPTS).input_ids
         arrow, end, *chat = self._ids([ARROW, END, END_OF_TURN, *ROLE_TOKENS])
         # Outputs stand between an arrow and an end; the last one has the end of the turn as well
         begun = np.cumsum(ids == arrow) > np.cumsum(ids == end)
@@ -155,17 +151,17 @@ class Lessons:
         return [system, *name, *rest], [*unlearned, *labels[1:].tolist()]
 
     def _ids(self, tokens: Iterable[str]) -> list[int]:
-        return self._tokenizer.convert_tokens_to_ids([*tokens])
+        return self.tokenizer.convert_tokens_to_ids([*tokens])
 
     def _self_edits(self, rng: np.random.Generator, choice: random.Random) -> list[TokenSequence]:
         rows = [
             SftRow(
-                self_edit_prompt(invented_task("", rng), self._prompts, self._tokenizer),
+                self_edit_prompt(invented_task("", rng), SMALL_PROMPTS, self.tokenizer),
                 to_json(random_configuration(choice, LEARNING_RATES, EPOCHS)),
             )
-            for _ in range(self._plan.self_edits)
+            for _ in range(self.plan.self_edits)
         ]
-        return encode_rows(self._tokenizer, rows)
+        return encode_rows(self.tokenizer, rows)
 
 
 def new_model(tokenizer: PreTrainedTokenizerFast, seed: int, **size: Any) -> PreTrainedModel:
@@ -213,7 +209,7 @@ def new_curriculum(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, plan: Plan, measure_every: int
 ) -> Curriculum:
     """What `model` is trained on by a plan, and how its progress is measured."""
-    lessons = Lessons(plan, tokenizer, SMALL_PROMPTS)
+    lessons = Lessons(plan, tokenizer)
     return Curriculum(
         seed=plan.seed,
         steps=plan.steps,
@@ -221,11 +217,9 @@ def new_curriculum(
         measure_every=measure_every,
         measure=lambda: measure_skill(model, tokenizer, lessons, plan.seed),
         describe=describe_skill,
-        card=ModelCard(
-            template=Path(__file__).with_name("model_card.md"),
-            numbers={"puzzles": _MEASURED},
-            shares=lambda skill: {line: skill[kind] for kind, line in _CARD_LINES.items()},
-        ),
+        card=Path(__file__).with_name("model_card.md"),
+        card_numbers={"puzzles": _MEASURED},
+        card_shares=lambda skill: {line: skill[kind] for kind, line in _CARD_LINES.items()},
     )
 
 

@@ -35,7 +35,6 @@ from seal.sampling import SampleRequest, SamplingParameters
 from seal.seeds import derive_seed
 from seal.training.from_scratch import (
     Curriculum,
-    ModelCard,
     Skill,
     WeightedBatch,
     encode_rows,
@@ -155,11 +154,9 @@ def new_curriculum(
         measure_every=measure_every,
         measure=lambda: measure_skill(model, tokenizer, world, plan.seed),
         describe=describe_skill,
-        card=ModelCard(
-            template=Path(__file__).with_name("model_card.md"),
-            numbers={"people": _PEOPLE_ASKED_ABOUT, "self_edits": _SELF_EDITS_SEEN},
-            shares=_card_shares,
-        ),
+        card=Path(__file__).with_name("model_card.md"),
+        card_numbers={"people": _PEOPLE_ASKED_ABOUT, "self_edits": _SELF_EDITS_SEEN},
+        card_shares=_card_shares,
     )
 
 

@@ -63,7 +63,7 @@ class Flags:
 
 
 def lessons(plan: Plan) -> Lessons:
-    return Lessons(plan, TOKENIZER, SMALL_PROMPTS)
+    return Lessons(plan, TOKENIZER)
 
 
 def item_of(rule: Rule, inputs: Grids) -> Item:
