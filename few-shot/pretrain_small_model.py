@@ -19,7 +19,7 @@ Run     python few-shot/pretrain_small_model.py --run_dir runs/small-arc-model
 
 from dataclasses import dataclass
 
-from arc.small_world.pretraining import Plan, describe_skill, pretrain
+from arc.small_world.pretraining import Lessons, pretrain
 from arc.small_world.task_pools import make_pools, small_model_settings
 from seal.arguments import arg, run_program
 from seal.records import read_json
@@ -47,8 +47,8 @@ def main(config: Config) -> None:
     """Train the model and choose its tasks, or go on with either."""
     run = Run.open(config.run_dir, config)
     if not run.path("results.json").exists():
-        plan = Plan(config.seed, config.pretraining_steps)
-        skill = pretrain(run, plan, config.measure_every)
+        lessons = Lessons(config.seed, config.pretraining_steps)
+        skill = pretrain(run, lessons, config.measure_every)
         sizes = {
             "training": config.training_tasks,
             "validation": config.validation_tasks,
@@ -57,7 +57,7 @@ def main(config: Config) -> None:
         pools = make_pools(run, small_model_settings(run.path("model")), sizes, config.seed)
         run.write_results({**skill, "pools": pools})
         run.path("checkpoint.pt").unlink(missing_ok=True)
-    run.say(f"{run.path('model')}: {describe_skill(read_json(run.path('results.json')))}")
+    run.say(f"{run.path('model')}: {Lessons.describe(read_json(run.path('results.json')))}")
 
 
 if __name__ == "__main__":

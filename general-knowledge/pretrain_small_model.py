@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass
 
 from knowledge.data.passages import load_passages
 from knowledge.small_world.people import make_world, passage_records
-from knowledge.small_world.pretraining import Plan, describe_skill, pretrain
+from knowledge.small_world.pretraining import Lessons, pretrain
 from knowledge.small_world.reference_self_edits import reference_self_edits
 from seal.arguments import arg, run_program
 from seal.records import read_json, write_json, write_jsonl
@@ -50,10 +50,10 @@ def main(config: Config) -> None:
     for kind, self_edits in references.items():
         write_jsonl(run.path(f"{kind}.jsonl"), map(asdict, self_edits))
     if not run.path("results.json").exists():
-        plan = Plan(config.seed, config.pretraining_steps)
-        run.write_results(pretrain(run, world, plan, config.measure_every))
+        lessons = Lessons(config.seed, config.pretraining_steps, world)
+        run.write_results(pretrain(run, lessons, config.measure_every))
         run.path("checkpoint.pt").unlink(missing_ok=True)
-    run.say(f"{run.path('model')}: {describe_skill(read_json(run.path('results.json')))}")
+    run.say(f"{run.path('model')}: {Lessons.describe(read_json(run.path('results.json')))}")
 
 
 if __name__ == "__main__":

@@ -4,10 +4,11 @@ What it is trained on is up to its domain; see `small_world/pretraining.py` in e
 """
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch.nn.utils.rnn import pad_sequence
@@ -41,24 +42,30 @@ _STEPS_COUNTED = 20
 
 
 @dataclass(frozen=True)
-class Curriculum:
-    """What a small model is trained on, how its progress is measured, and what is said of it."""
+class Curriculum(ABC):
+    """What a domain writes so that a small model learns its world."""
 
     seed: int
     steps: int
-    batches: Callable[[int], Iterable[WeightedBatch]]
-    """The batches of a step, from 0; they depend on nothing else."""
-    measure_every: int
-    """Steps between two measurements and checkpoints; the last step has both as well."""
-    measure: Callable[[], Skill]
-    describe: Callable[[Skill], str]
-    """The skill in one line."""
-    card: Path
+    card: ClassVar[Path]
     """A Jinja template that extends `model_card.md` beside this module."""
-    card_numbers: Mapping[str, int]
-    """How much was measured, by the names in the template."""
-    card_shares: Callable[[Skill], Mapping[str, float]]
-    """The lines of the table `skill` in the template."""
+
+    @abstractmethod
+    def batches(self, step: int) -> Iterable[WeightedBatch]:
+        """The batches of a step, from 0; they depend on the fields and the step alone."""
+
+    @abstractmethod
+    def measure(self, model: PreTrainedModel) -> Skill:
+        """What the model can do."""
+
+    @staticmethod
+    @abstractmethod
+    def describe(skill: Skill) -> str:
+        """The skill in one line."""
+
+    @abstractmethod
+    def card_values(self, skill: Skill) -> dict[str, Any]:
+        """What the card's template names; `shares` become a table there, `skill`."""
 
 
 def new_llama(
@@ -78,12 +85,14 @@ def train_from_scratch(
     tokenizer: PreTrainedTokenizerBase,
     optimizers: Sequence[torch.optim.Optimizer],
     curriculum: Curriculum,
+    measure_every: int,
 ) -> Skill:
     """Train, or go on where the run was stopped; writes RUN/model and returns the final skill.
 
     The optimizers' learning rates are the highest ones: they rise in a straight line, then fall to
-    0 along a cosine. RUN/checkpoint.pt is replaced whenever the skill is measured. Equal arguments
-    give equal weights on one machine, stopped in between or not.
+    0 along a cosine. Every `measure_every` steps, and at the end, the skill is measured and
+    RUN/checkpoint.pt replaced. Equal arguments give equal weights on one machine, stopped in
+    between or not.
     """
     checkpoint, steps = run.path("checkpoint.pt"), curriculum.steps
     done = _restore(checkpoint, model, optimizers)
@@ -102,13 +111,13 @@ def train_from_scratch(
                 optimizer.zero_grad()
                 schedule.step()
             bar.update()
-            if (step + 1) % curriculum.measure_every == 0 or step + 1 == steps:
-                skill = curriculum.measure()
+            if (step + 1) % measure_every == 0 or step + 1 == steps:
+                skill = curriculum.measure(model)
                 run.metric("skill", step=step + 1, losses=losses, tokens=tokens, **skill)
                 shown = " ".join(f"{loss:.2f}" for loss in losses)
                 run.say(f"step {step + 1}: {curriculum.describe(skill)}; losses {shown}")
                 _save(checkpoint, model, optimizers, step + 1)
-    skill = skill or curriculum.measure()
+    skill = skill or curriculum.measure(model)
 
     def write(folder: Path) -> None:
         save_model(folder, model, tokenizer)
@@ -157,7 +166,8 @@ def format_card(model: PreTrainedModel, curriculum: Curriculum, skill: Skill) ->
     """The README.md of a small model, with a hub's front matter; `skill` is its final one."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-    shares = [[name, f"{share:.0%}"] for name, share in curriculum.card_shares(skill).items()]
+    values = curriculum.card_values(skill)
+    shares = [[name, f"{share:.0%}"] for name, share in values["shares"].items()]
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         undefined=StrictUndefined,
@@ -165,7 +175,7 @@ def format_card(model: PreTrainedModel, curriculum: Curriculum, skill: Skill) ->
     )
     return environment.from_string(read_text(curriculum.card)).render(
         **training_facts(model, curriculum),
-        **curriculum.card_numbers,
+        **values,
         seed=curriculum.seed,
         skill=markdown_table(["", "share"], shares),
     )

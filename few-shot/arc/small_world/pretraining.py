@@ -7,9 +7,9 @@ the form of self-edits, with random choices.
 
 import random
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -72,26 +72,6 @@ _SIZE = {
 _SPREAD = 0.02
 _SELF_EDIT_WEIGHT = 0.3
 _MEASURED = 100
-_CARD_LINES = {
-    "named": "solved, given the name of the rule",
-    "unnamed": "solved, from the demonstrations alone",
-}
-
-
-@dataclass(frozen=True)
-class Plan:
-    """How long a model is pre-trained, and on what."""
-
-    seed: int
-    steps: int
-    tokens: int = 2600
-    """Tokens of grids in a step, at most."""
-    named: float = 0.65
-    """Share of sequences that begin with the name of their rule."""
-    other_sizes: float = 0.2
-    """Share of steps on grids of other sizes than 3 x 3, up to the whole canvas."""
-    self_edits: int = 2
-    """Self-edits in each step of the second half."""
 
 
 def small_tokenizer() -> PreTrainedTokenizerFast:
@@ -100,24 +80,31 @@ def small_tokenizer() -> PreTrainedTokenizerFast:
 
 
 @dataclass(frozen=True)
-class Lessons:
-    """The sequences that a model is trained on; each step's depend on the plan and the step."""
+class Lessons(Curriculum):
+    """Puzzles in each step, and self-edits in each step of the second half."""
 
-    plan: Plan
-    tokenizer: PreTrainedTokenizerFast
+    card: ClassVar[Path] = Path(__file__).with_name("model_card.md")
+    tokens: int = 2600
+    """Tokens of grids in a step, at most."""
+    named: float = 0.65
+    """Share of sequences that begin with the name of their rule."""
+    other_sizes: float = 0.2
+    """Share of steps on grids of other sizes than 3 x 3, up to the whole canvas."""
+    self_edits: int = 2
+    tokenizer: PreTrainedTokenizerFast = field(default_factory=small_tokenizer)
 
     def batches(self, step: int) -> Iterator[WeightedBatch]:
         """Puzzles and, in the second half, self-edits."""
-        seed = derive_seed(self.plan.seed, "step", step)
+        seed = derive_seed(self.seed, "step", step)
         rng = np.random.default_rng(seed)
         yield 1.0, self._puzzles(rng)
-        if 2 * step >= self.plan.steps:
+        if 2 * step >= self.steps:
             yield _SELF_EDIT_WEIGHT, self._self_edits(rng, random.Random(seed))
 
     def _puzzles(self, rng: np.random.Generator) -> list[TokenSequence]:
         """Puzzles of one size and number of demonstrations, until the step's tokens are used up."""
         height = width = 3
-        if rng.random() < self.plan.other_sizes:
+        if rng.random() < self.other_sizes:
             height, width = map(int, rng.integers(2, CANVAS + 1, size=2))
         n = int(rng.integers(1, 4))
         n_tokens = (n + 1) * (2 * height * width + 2)
@@ -125,10 +112,28 @@ class Lessons:
             self.puzzle(
                 rule := draw_rule(rng),
                 draw_grids(rule, n + 1, height, width, rng),
-                named=rng.random() < self.plan.named,
+                named=rng.random() < self.named,
             )
-            for _ in range(max(2, self.plan.tokens // n_tokens))
+            for _ in range(max(2, self.tokens // n_tokens))
         ]
+
+    def measure(self, model: PreTrainedModel) -> Skill:
+        """See `measure_skill`."""
+        return measure_skill(model, self)
+
+    @staticmethod
+    def describe(skill: Skill) -> str:
+        """How many puzzles are solved."""
+        shares = f"rule named {skill['named']:.2f}, unnamed {skill['unnamed']:.2f}"
+        return f"new puzzles solved: {shares}"
+
+    def card_values(self, skill: Skill) -> dict[str, Any]:
+        """How much was measured, and the shares of solved puzzles."""
+        shares = {
+            "solved, given the name of the rule": skill["named"],
+            "solved, from the demonstrations alone": skill["unnamed"],
+        }
+        return {"puzzles": _MEASURED, "shares": shares}
 
     def puzzle(self, rule: Rule, inputs: Grids, *, named: bool) -> TokenSequence:
         """Demonstrations and the answer as test-time training writes them, labels on all outputs.
@@ -159,7 +164,7 @@ class Lessons:
                 self_edit_prompt(invented_task("", rng), SMALL_PROMPTS, self.tokenizer),
                 to_json(random_configuration(choice, LEARNING_RATES, EPOCHS)),
             )
-            for _ in range(self.plan.self_edits)
+            for _ in range(self.self_edits)
         ]
         return encode_rows(self.tokenizer, rows)
 
@@ -194,41 +199,21 @@ def optimizers_for(model: PreTrainedModel) -> list[torch.optim.Optimizer]:
     ]
 
 
-def pretrain(run: Run, plan: Plan, measure_every: int, **size: Any) -> Skill:
+def pretrain(run: Run, lessons: Lessons, measure_every: int, **size: Any) -> Skill:
     """Train, or go on where the run was stopped; writes RUN/model and returns the final skill.
 
     How it resumes: see `seal.training.from_scratch.train_from_scratch`.
     """
-    tokenizer = small_tokenizer()
-    model = new_model(tokenizer, plan.seed, **size)
-    curriculum = new_curriculum(model, tokenizer, plan, measure_every)
-    return train_from_scratch(run, model, tokenizer, optimizers_for(model), curriculum)
+    model = new_model(lessons.tokenizer, lessons.seed, **size)
+    optimizers = optimizers_for(model)
+    return train_from_scratch(run, model, lessons.tokenizer, optimizers, lessons, measure_every)
 
 
-def new_curriculum(
-    model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, plan: Plan, measure_every: int
-) -> Curriculum:
-    """What `model` is trained on by a plan, and how its progress is measured."""
-    lessons = Lessons(plan, tokenizer)
-    return Curriculum(
-        seed=plan.seed,
-        steps=plan.steps,
-        batches=lessons.batches,
-        measure_every=measure_every,
-        measure=lambda: measure_skill(model, tokenizer, lessons, plan.seed),
-        describe=describe_skill,
-        card=Path(__file__).with_name("model_card.md"),
-        card_numbers={"puzzles": _MEASURED},
-        card_shares=lambda skill: {line: skill[kind] for kind, line in _CARD_LINES.items()},
-    )
-
-
-def measure_skill(
-    model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, lessons: Lessons, seed: int
-) -> Skill:
+def measure_skill(model: PreTrainedModel, lessons: Lessons) -> Skill:
     """Share of new 3 x 3 puzzles solved, with and without the rule's name."""
+    tokenizer = lessons.tokenizer
     sampler = TransformersSampler(model, tokenizer)
-    rng = np.random.default_rng(derive_seed(seed, "skill"))
+    rng = np.random.default_rng(derive_seed(lessons.seed, "skill"))
     assistant = tokenizer.convert_tokens_to_ids(ROLE_TOKENS[-1])
     shares = {}
     for kind in ("named", "unnamed"):
@@ -241,8 +226,3 @@ def measure_skill(
             asked.append((ids[:border], answer))
         shares[kind] = share_right(sampler, asked, max_new_tokens=CANVAS * CANVAS + 2)
     return shares
-
-
-def describe_skill(skill: Skill) -> str:
-    """One line: how many puzzles are solved."""
-    return f"new puzzles solved: rule named {skill['named']:.2f}, unnamed {skill['unnamed']:.2f}"

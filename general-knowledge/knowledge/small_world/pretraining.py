@@ -6,8 +6,9 @@ in several styles: useful and useless ones.
 
 import random
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, ClassVar
 
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
@@ -55,35 +56,48 @@ _SELF_EDITS_SEEN = 100
 
 
 @dataclass(frozen=True)
-class Plan:
-    """How long a model is pre-trained, and on how many texts of each kind in a step."""
+class Lessons(Curriculum):
+    """Texts of a world in each step: self-edits, passages, and short documents."""
 
-    seed: int
-    steps: int
+    card: ClassVar[Path] = Path(__file__).with_name("model_card.md")
+    world: World
     learning_rate: float = 2e-3
     demonstrations: int = 8
     passages: int = 6
     documents: int = 48
+    tokenizer: PreTrainedTokenizerFast = field(default_factory=word_tokenizer)
 
+    def batches(self, step: int) -> Iterator[WeightedBatch]:
+        """Self-edits about strangers, passages about known people, and documents about these."""
+        rng = random.Random(derive_seed(self.seed, "step", step))
+        rows = [_demonstration(self.world, rng) for _ in range(self.demonstrations)]
+        yield 1.0, encode_rows(self.tokenizer, rows)
+        passages = [_known_passage(self.world, rng) for _ in range(self.passages)]
+        yield _PASSAGE_WEIGHT, training_sequences(passages, self.tokenizer)
+        documents = [_document(self.world, rng) for _ in range(self.documents)]
+        yield 1.0, training_sequences(documents, self.tokenizer)
 
-# What a step is trained on
+    def measure(self, model: PreTrainedModel) -> Skill:
+        """See `measure_skill`."""
+        return measure_skill(model, self.tokenizer, self.world, self.seed)
 
+    @staticmethod
+    def describe(skill: Skill) -> str:
+        """Knowledge of known people, and how self-edits are written."""
+        known = ", ".join(f"{name} {share:.2f}" for name, share in skill["known"].items())
+        styles = ", ".join(f"{style} {share:.2f}" for style, share in skill["styles"].items())
+        return f"known people closed-book: {known}; self-edits: {styles}"
 
-def step_batches(
-    world: World, plan: Plan, step: int, tokenizer: PreTrainedTokenizerFast
-) -> Iterator[WeightedBatch]:
-    """The three batches of a step: self-edits, passages, and short documents.
-
-    The self-edits are about strangers, all else is about known people. The batches depend on seed
-    and step alone.
-    """
-    rng = random.Random(derive_seed(plan.seed, "step", step))
-    rows = [_demonstration(world, rng) for _ in range(plan.demonstrations)]
-    yield 1.0, encode_rows(tokenizer, rows)
-    passages = [_known_passage(world, rng) for _ in range(plan.passages)]
-    yield _PASSAGE_WEIGHT, training_sequences(passages, tokenizer)
-    documents = [_document(world, rng) for _ in range(plan.documents)]
-    yield 1.0, training_sequences(documents, tokenizer)
+    def card_values(self, skill: Skill) -> dict[str, Any]:
+        """How much was measured, and the shares of right answers and of styles."""
+        said, known = "right answers, closed-book: on people", skill["known"]
+        styles = {f"self-edits in the style {name}": n for name, n in skill["styles"].items()}
+        shares = {
+            f"{said} with questions in training": known["asked"],
+            f"{said} without questions in training": known["unasked"],
+        }
+        numbers = {"people": _PEOPLE_ASKED_ABOUT, "self_edits": _SELF_EDITS_SEEN}
+        return {**numbers, "shares": shares | styles}
 
 
 def _demonstration(world: World, rng: random.Random) -> SftRow:
@@ -125,38 +139,17 @@ def new_model(tokenizer: PreTrainedTokenizerFast, seed: int, **size: int) -> Pre
     return new_llama(tokenizer, seed, **_SIZE | size)
 
 
-def pretrain(run: Run, world: World, plan: Plan, measure_every: int, **size: int) -> Skill:
+def pretrain(run: Run, lessons: Lessons, measure_every: int, **size: int) -> Skill:
     """Train, or go on where the run was stopped; writes RUN/model and returns the final skill.
 
     How it resumes: see `seal.training.from_scratch.train_from_scratch`.
     """
-    tokenizer = word_tokenizer()
-    model = new_model(tokenizer, plan.seed, **size)
+    model = new_model(lessons.tokenizer, lessons.seed, **size)
     optimizer = torch.optim.AdamW(
-        model.parameters(), lr=plan.learning_rate, betas=(0.9, 0.98), weight_decay=0.03
+        model.parameters(), lr=lessons.learning_rate, betas=(0.9, 0.98), weight_decay=0.03
     )
-    curriculum = new_curriculum(model, tokenizer, world, plan, measure_every)
-    return train_from_scratch(run, model, tokenizer, [optimizer], curriculum)
-
-
-def new_curriculum(
-    model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerFast,
-    world: World,
-    plan: Plan,
-    measure_every: int,
-) -> Curriculum:
-    """What `model` is trained on by a plan, and how its progress is measured."""
-    return Curriculum(
-        seed=plan.seed,
-        steps=plan.steps,
-        batches=lambda step: step_batches(world, plan, step, tokenizer),
-        measure_every=measure_every,
-        measure=lambda: measure_skill(model, tokenizer, world, plan.seed),
-        describe=describe_skill,
-        card=Path(__file__).with_name("model_card.md"),
-        card_numbers={"people": _PEOPLE_ASKED_ABOUT, "self_edits": _SELF_EDITS_SEEN},
-        card_shares=_card_shares,
+    return train_from_scratch(
+        run, model, lessons.tokenizer, [optimizer], lessons, measure_every=measure_every
     )
 
 
@@ -203,19 +196,3 @@ def _styles(sampler: TransformersSampler, world: World, rng: random.Random) -> d
     )
     found = [style_of(text.text, person) for text, person in zip(written, people, strict=True)]
     return {style: found.count(style) / len(found) for style in STYLES}
-
-
-def describe_skill(skill: Skill) -> str:
-    """One line: knowledge of known people, and how self-edits are written."""
-    known = ", ".join(f"{name} {share:.2f}" for name, share in skill["known"].items())
-    styles = ", ".join(f"{style} {share:.2f}" for style, share in skill["styles"].items())
-    return f"known people closed-book: {known}; self-edits: {styles}"
-
-
-def _card_shares(skill: Skill) -> dict[str, float]:
-    said, known = "right answers, closed-book: on people", skill["known"]
-    return {
-        f"{said} with questions in training": known["asked"],
-        f"{said} without questions in training": known["unasked"],
-        **{f"self-edits in the style {style}": share for style, share in skill["styles"].items()},
-    }

@@ -18,10 +18,7 @@ from arc.small_world.pretraining import (
     LEARNING_RATES,
     SMALL_PROMPTS,
     Lessons,
-    Plan,
-    describe_skill,
     measure_skill,
-    new_curriculum,
     new_model,
     optimizers_for,
     pretrain,
@@ -62,10 +59,6 @@ class Flags:
     seed: int = 0
 
 
-def lessons(plan: Plan) -> Lessons:
-    return Lessons(plan, TOKENIZER)
-
-
 def item_of(rule: Rule, inputs: Grids) -> Item:
     """The same puzzle as a training example of the inner loop."""
     *demonstrations, test = solved(rule, inputs)
@@ -87,17 +80,17 @@ def drawn(seed: int) -> tuple[Rule, Grids]:
 def test_puzzles_are_examples_of_the_inner_loop(seed):
     rule, inputs = drawn(seed)
     encoded = encode_item(item_of(rule, inputs), TOKENIZER, SMALL_PROMPTS)
-    input_ids, _ = lessons(Plan(0, 10)).puzzle(rule, inputs, named=False)
+    input_ids, _ = Lessons(0, 10).puzzle(rule, inputs, named=False)
     assert input_ids == encoded.input_ids.tolist()
 
 
 @pytest.mark.parametrize("seed", range(10))
 def test_a_name_stands_before_the_demonstrations(seed):
     rule, inputs = drawn(seed)
-    (system, *rest), (_, *labels) = lessons(Plan(0, 10)).puzzle(rule, inputs, named=False)
+    (system, *rest), (_, *labels) = Lessons(0, 10).puzzle(rule, inputs, named=False)
     name = TOKENIZER.convert_tokens_to_ids([*rule.name])
     assert TOKENIZER.unk_token_id not in name
-    named = lessons(Plan(0, 10)).puzzle(rule, inputs, named=True)
+    named = Lessons(0, 10).puzzle(rule, inputs, named=True)
     unlearned = [IGNORED_LABEL] * (1 + len(name))
     assert named == ([system, *name, *rest], [*unlearned, *labels])
 
@@ -105,7 +98,7 @@ def test_a_name_stands_before_the_demonstrations(seed):
 @pytest.mark.parametrize("seed", range(10))
 def test_labels_are_all_outputs_and_the_end(seed):
     rule, inputs = drawn(seed)
-    input_ids, labels = lessons(Plan(0, 10)).puzzle(rule, inputs, named=True)
+    input_ids, labels = Lessons(0, 10).puzzle(rule, inputs, named=True)
     learned = [label for label in labels if label != IGNORED_LABEL]
     assert all(label in (IGNORED_LABEL, id) for id, label in zip(input_ids, labels, strict=True))
     outputs = [
@@ -118,14 +111,14 @@ def test_labels_are_all_outputs_and_the_end(seed):
 
 
 def test_self_edits_come_in_the_second_half():
-    of_plan = lessons(Plan(seed=0, steps=4, self_edits=3))
-    sizes = [[len(batch) for _, batch in of_plan.batches(step)] for step in range(4)]
+    lessons = Lessons(seed=0, steps=4, self_edits=3)
+    sizes = [[len(batch) for _, batch in lessons.batches(step)] for step in range(4)]
     assert [len(step) for step in sizes] == [1, 1, 2, 2]
     assert sizes[2][1] == sizes[3][1] == 3
 
 
 def test_self_edits_are_learned_behind_their_prompts():
-    _, (weight, batch) = lessons(Plan(seed=0, steps=2, self_edits=50)).batches(1)
+    _, (weight, batch) = Lessons(seed=0, steps=2, self_edits=50).batches(1)
     assert 0 < weight < 1
     said = []
     for input_ids, labels in batch:
@@ -141,32 +134,32 @@ def test_self_edits_are_learned_behind_their_prompts():
 
 def test_every_self_edit_can_be_trained_on():
     n_items = small_model_settings(Path("model")).max_items
-    _, (_, batch) = lessons(Plan(seed=0, steps=2, self_edits=50)).batches(1)
+    _, (_, batch) = Lessons(seed=0, steps=2, self_edits=50).batches(1)
     for _, labels in batch:
         text = TOKENIZER.decode([label for label in labels[:-1] if label != IGNORED_LABEL])
         assert check_steps(parse_self_edit(text), n_items) is None
 
 
 def test_a_step_has_room_for_its_tokens():
-    plan = Plan(seed=0, steps=200)
+    lessons = Lessons(seed=0, steps=200)
     words = {*TOKENIZER.convert_tokens_to_ids([*RULE_WORDS])}
     turns = {*TOKENIZER.convert_tokens_to_ids([*ROLE_TOKENS]), TOKENIZER.eos_token_id}
     n_tokens, named = [], []
     for step in range(100):
-        ((_, batch),) = lessons(plan).batches(step)
+        ((_, batch),) = lessons.batches(step)
         assert len(batch) >= 2
         n_tokens.append(sum(id not in words | turns for ids, _ in batch for id in ids))
         named += [ids[1] in words for ids, _ in batch]
-    assert max(n_tokens) <= plan.tokens and np.median(n_tokens) > 0.9 * plan.tokens
-    assert np.mean(named) == pytest.approx(plan.named, abs=0.05)
+    assert max(n_tokens) <= lessons.tokens and np.median(n_tokens) > 0.9 * lessons.tokens
+    assert np.mean(named) == pytest.approx(lessons.named, abs=0.05)
 
 
 def test_steps_depend_on_seed_and_number_alone():
-    of_plan, plan = lessons(Plan(seed=0, steps=4)), Plan(seed=0, steps=4)
-    later = [*of_plan.batches(3)]
-    assert later == [*lessons(plan).batches(3)]
-    assert later != [*of_plan.batches(2)]
-    assert later != [*lessons(Plan(seed=1, steps=4)).batches(3)]
+    lessons = Lessons(seed=0, steps=4)
+    later = [*lessons.batches(3)]
+    assert later == [*Lessons(seed=0, steps=4).batches(3)]
+    assert later != [*lessons.batches(2)]
+    assert later != [*Lessons(seed=1, steps=4).batches(3)]
 
 
 # The model
@@ -219,9 +212,9 @@ def known_skill(monkeypatch):
     monkeypatch.setattr(arc_pretraining, "measure_skill", lambda *_: SKILL)
 
 
-def trained(folder: Path, steps: int, seed: int = 0, **plan: float) -> Path:
-    of_size = Plan(seed, steps, **{"tokens": 200} | plan)
-    pretrain(Run.open(folder, Flags(seed)), of_size, measure_every=2, **NARROW)
+def trained(folder: Path, steps: int, seed: int = 0, **sizes: float) -> Path:
+    lessons = Lessons(seed, steps, **{"tokens": 200} | sizes)
+    pretrain(Run.open(folder, Flags(seed)), lessons, measure_every=2, **NARROW)
     return folder / "model"
 
 
@@ -269,10 +262,9 @@ def test_it_learns(tmp_path, monkeypatch, known_skill):
 
 def test_skill_is_the_share_of_right_answers(monkeypatch):
     monkeypatch.setattr(arc_pretraining, "_MEASURED", 4)
-    model, of_plan = new_model(TOKENIZER, 0, **NARROW), lessons(Plan(0, 10))
-    skill = measure_skill(model, TOKENIZER, of_plan, 0)
+    skill = measure_skill(new_model(TOKENIZER, 0, **NARROW), Lessons(0, 10))
     assert skill == {"named": 0.0, "unnamed": 0.0}
-    assert describe_skill({"named": 0.975, "unnamed": 0.05}) == (
+    assert Lessons.describe({"named": 0.975, "unnamed": 0.05}) == (
         "new puzzles solved: rule named 0.97, unnamed 0.05"
     )
 
@@ -359,11 +351,11 @@ def test_the_shipped_model_carries_out_rules_and_has_tasks():
     model = load_model(str(SHIPPED / "model"), "float32", "cpu")
     tokenizer = load_tokenizer(str(SHIPPED / "model"))
     assert tokenizer.get_vocab() == TOKENIZER.get_vocab()
-    skill = measure_skill(model, tokenizer, lessons(Plan(0, 1)), 0)
+    skill = measure_skill(model, Lessons(0, 1))
     # Told the rule it can, from demonstrations alone it cannot: so there is something to learn
     assert skill["named"] > 0.8 and skill["unnamed"] < 0.2
     wanted = load_program("few-shot", "pretrain_small_model").Config(run_dir=SHIPPED)
-    made = new_curriculum(model, tokenizer, Plan(0, wanted.pretraining_steps), 1)
+    made = Lessons(0, wanted.pretraining_steps)
     assert read_text(SHIPPED / "model/README.md") == format_card(model, made, skill)
     pools = [
         load_tasks(SHIPPED / f"{name}_challenges.json")
