@@ -118,8 +118,21 @@ class Lessons(Curriculum):
         ]
 
     def measure(self, model: PreTrainedModel) -> Skill:
-        """See `measure_skill`."""
-        return measure_skill(model, self)
+        """Share of new 3 x 3 puzzles solved, with and without the rule's name."""
+        sampler = TransformersSampler(model, self.tokenizer)
+        rng = np.random.default_rng(derive_seed(self.seed, "skill"))
+        assistant = self.tokenizer.convert_tokens_to_ids(ROLE_TOKENS[-1])
+        shares = {}
+        for kind in ("named", "unnamed"):
+            asked = []
+            for _ in range(_MEASURED):
+                rule = draw_rule(rng)
+                ids, _ = self.puzzle(rule, draw_grids(rule, 4, 3, 3, rng), named=kind == "named")
+                border = ids.index(assistant) + 1
+                answer = self.tokenizer.decode(ids[border:-1], clean_up_tokenization_spaces=False)
+                asked.append((ids[:border], answer))
+            shares[kind] = share_right(sampler, asked, max_new_tokens=CANVAS * CANVAS + 2)
+        return shares
 
     @staticmethod
     def describe(skill: Skill) -> str:
@@ -207,22 +220,3 @@ def pretrain(run: Run, lessons: Lessons, measure_every: int, **size: Any) -> Ski
     model = new_model(lessons.tokenizer, lessons.seed, **size)
     optimizers = optimizers_for(model)
     return train_from_scratch(run, model, lessons.tokenizer, optimizers, lessons, measure_every)
-
-
-def measure_skill(model: PreTrainedModel, lessons: Lessons) -> Skill:
-    """Share of new 3 x 3 puzzles solved, with and without the rule's name."""
-    tokenizer = lessons.tokenizer
-    sampler = TransformersSampler(model, tokenizer)
-    rng = np.random.default_rng(derive_seed(lessons.seed, "skill"))
-    assistant = tokenizer.convert_tokens_to_ids(ROLE_TOKENS[-1])
-    shares = {}
-    for kind in ("named", "unnamed"):
-        asked = []
-        for _ in range(_MEASURED):
-            rule = draw_rule(rng)
-            ids, _ = lessons.puzzle(rule, draw_grids(rule, 4, 3, 3, rng), named=kind == "named")
-            border = ids.index(assistant) + 1
-            answer = tokenizer.decode(ids[border:-1], clean_up_tokenization_spaces=False)
-            asked.append((ids[:border], answer))
-        shares[kind] = share_right(sampler, asked, max_new_tokens=CANVAS * CANVAS + 2)
-    return shares

@@ -78,8 +78,18 @@ class Lessons(Curriculum):
         yield 1.0, training_sequences(documents, self.tokenizer)
 
     def measure(self, model: PreTrainedModel) -> Skill:
-        """See `measure_skill`."""
-        return measure_skill(model, self.tokenizer, self.world, self.seed)
+        """Share of closed-book questions answered rightly, and of self-edits in each style.
+
+        The questions are about known people, counted apart: "asked" people had questions in
+        training, "unasked" ones only passages and statements.
+        """
+        sampler = TransformersSampler(model, self.tokenizer, max_batch=_ASKED_AT_ONCE)
+        rng = random.Random(derive_seed(self.seed, "skill"))
+        known = {}
+        for name, people in [("asked", self.world.asked), ("unasked", self.world.unasked)]:
+            sample = rng.sample(people, min(len(people), _PEOPLE_ASKED_ABOUT))
+            known[name] = share_right(sampler, _questions(sample, rng), max_new_tokens=4)
+        return {"known": known, "styles": _styles(sampler, self.world, rng)}
 
     @staticmethod
     def describe(skill: Skill) -> str:
@@ -153,24 +163,7 @@ def pretrain(run: Run, lessons: Lessons, measure_every: int, **size: int) -> Ski
     )
 
 
-# What it can do
-
-
-def measure_skill(
-    model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, world: World, seed: int
-) -> Skill:
-    """Share of closed-book questions answered rightly, and of self-edits written in each style.
-
-    The questions are about known people, counted apart: "asked" people had questions in training,
-    "unasked" ones only passages and statements.
-    """
-    sampler = TransformersSampler(model, tokenizer, max_batch=_ASKED_AT_ONCE)
-    rng = random.Random(derive_seed(seed, "skill"))
-    known = {}
-    for name, people in [("asked", world.asked), ("unasked", world.unasked)]:
-        sample = rng.sample(people, min(len(people), _PEOPLE_ASKED_ABOUT))
-        known[name] = share_right(sampler, _questions(sample, rng), max_new_tokens=4)
-    return {"known": known, "styles": _styles(sampler, world, rng)}
+# How its skill is measured
 
 
 def _questions(people: Sequence[Person], rng: random.Random) -> list[tuple[str, str]]:

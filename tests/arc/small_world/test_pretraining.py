@@ -18,7 +18,6 @@ from arc.small_world.pretraining import (
     LEARNING_RATES,
     SMALL_PROMPTS,
     Lessons,
-    measure_skill,
     new_model,
     optimizers_for,
     pretrain,
@@ -209,7 +208,7 @@ def test_every_weight_has_one_optimizer():
 @pytest.fixture
 def known_skill(monkeypatch):
     """Measuring takes no time."""
-    monkeypatch.setattr(arc_pretraining, "measure_skill", lambda *_: SKILL)
+    monkeypatch.setattr(Lessons, "measure", lambda *_: SKILL)
 
 
 def trained(folder: Path, steps: int, seed: int = 0, **sizes: float) -> Path:
@@ -262,7 +261,7 @@ def test_it_learns(tmp_path, monkeypatch, known_skill):
 
 def test_skill_is_the_share_of_right_answers(monkeypatch):
     monkeypatch.setattr(arc_pretraining, "_MEASURED", 4)
-    skill = measure_skill(new_model(TOKENIZER, 0, **NARROW), Lessons(0, 10))
+    skill = Lessons(0, 10).measure(new_model(TOKENIZER, 0, **NARROW))
     assert skill == {"named": 0.0, "unnamed": 0.0}
     assert Lessons.describe({"named": 0.975, "unnamed": 0.05}) == (
         "new puzzles solved: rule named 0.97, unnamed 0.05"
@@ -351,7 +350,7 @@ def test_the_shipped_model_carries_out_rules_and_has_tasks():
     model = load_model(str(SHIPPED / "model"), "float32", "cpu")
     tokenizer = load_tokenizer(str(SHIPPED / "model"))
     assert tokenizer.get_vocab() == TOKENIZER.get_vocab()
-    skill = measure_skill(model, Lessons(0, 1))
+    skill = Lessons(0, 1).measure(model)
     # Told the rule it can, from demonstrations alone it cannot: so there is something to learn
     assert skill["named"] > 0.8 and skill["unnamed"] < 0.2
     wanted = load_program("few-shot", "pretrain_small_model").Config(run_dir=SHIPPED)

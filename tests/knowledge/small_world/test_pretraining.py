@@ -30,7 +30,6 @@ from knowledge.small_world.people import (
 from knowledge.small_world.pretraining import (
     LONGEST_SELF_EDIT,
     Lessons,
-    measure_skill,
     new_model,
     pretrain,
     self_edit_request,
@@ -253,7 +252,7 @@ def test_it_learns(tmp_path):
     world = small_world()
     sizes = {"demonstrations": 2, "passages": 2, "documents": 24}
     lessons = Lessons(0, 200, world, learning_rate=1e-2, **sizes)
-    before = measure_skill(new_model(TOKENIZER, 0, **NARROW), TOKENIZER, world, 0)
+    before = lessons.measure(new_model(TOKENIZER, 0, **NARROW))
     run = Run.open(tmp_path / "run", Flags())
     after = pretrain(run, lessons, measure_every=lessons.steps, **NARROW)
     assert before["known"]["asked"] == 0
@@ -402,12 +401,13 @@ def test_the_shipped_model_knows_its_world():
     model = load_model(str(folder / "model"), "float32", "cpu")
     tokenizer = load_tokenizer(str(folder / "model"))
     assert tokenizer.get_vocab() == TOKENIZER.get_vocab()
-    skill = measure_skill(model, tokenizer, WORLD, 0)
+    program = load_program("general-knowledge", "pretrain_small_model")
+    lessons = Lessons(0, program.Config(run_dir=Path()).pretraining_steps, WORLD)
+    skill = lessons.measure(model)
     assert skill["known"]["asked"] > 0.95 and skill["known"]["unasked"] > 0.9
     # Left to itself it writes useful self-edits and useless ones
     assert skill["styles"]["filler"] > 0.1 and skill["styles"]["full"] < 0.3
-    steps = load_program("general-knowledge", "pretrain_small_model").Config(run_dir=Path())
-    expected = format_card(model, Lessons(0, steps.pretraining_steps, WORLD), skill)
+    expected = format_card(model, lessons, skill)
     card = read_text(folder / "model/README.md")
     # Sampled: where arithmetic rounds otherwise, a share may be another by a self-edit or two
     shares = [[int(n) for n in re.findall(r" (\d+)%", text)] for text in (card, expected)]
