@@ -18,7 +18,6 @@ Run     python few-shot/pretrain_small_model.py --run_dir runs/small-arc-model
 """
 
 from dataclasses import dataclass
-from functools import partial
 
 from seal.arguments import arg, run_program
 from seal.records import read_json
@@ -47,29 +46,13 @@ class Config(RunSettings):
 def main(config: Config) -> None:
     """Train the model and choose its tasks, or go on with either."""
     # Heavy imports, once the flags are known to be right
-    from arc.small_world import pretraining
+    from arc.small_world.pretraining import Lessons, pretrain
     from arc.small_world.task_pools import make_pools, small_model_settings
-    from seal.training.from_scratch import Curriculum, train_from_scratch
 
     run = Run.open(config.run_dir, config)
     if not run.path("results.json").exists():
-        tokenizer = pretraining.small_tokenizer()
-        model = pretraining.new_model(tokenizer, config.seed)
-        lessons = pretraining.Lessons(
-            pretraining.Plan(config.seed, config.pretraining_steps),
-            tokenizer,
-            pretraining.SMALL_PROMPTS,
-        )
-        curriculum = Curriculum(
-            steps=config.pretraining_steps,
-            batches=lessons.batches,
-            measure_every=config.measure_every,
-            measure=lambda: pretraining.measure_skill(model, tokenizer, lessons, config.seed),
-            describe=pretraining.describe_skill,
-        )
-        optimizers = pretraining.optimizers_for(model)
-        card = partial(pretraining.model_card, model, curriculum, config.seed)
-        skill = train_from_scratch(run, model, tokenizer, optimizers, curriculum, card)
+        lessons = Lessons(config.seed, config.pretraining_steps)
+        skill = pretrain(run, lessons, config.measure_every)
         sizes = {
             "training": config.training_tasks,
             "validation": config.validation_tasks,
@@ -78,9 +61,7 @@ def main(config: Config) -> None:
         pools = make_pools(run, small_model_settings(run.path("model")), sizes, config.seed)
         run.write_results({**skill, "pools": pools})
         run.path("checkpoint.pt").unlink(missing_ok=True)
-    run.say(
-        f"{run.path('model')}: {pretraining.describe_skill(read_json(run.path('results.json')))}"
-    )
+    run.say(f"{run.path('model')}: {Lessons.describe(read_json(run.path('results.json')))}")
 
 
 if __name__ == "__main__":

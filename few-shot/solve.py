@@ -45,7 +45,7 @@ def main(config: Config) -> None:
     from arc.method.inner_loop import train_first_valid
     from arc.method.prediction import shorten, solve
     from arc.method.self_edits import given_self_edits, sample_self_edits
-    from arc.show.png import save_png
+    from arc.show.png import draw_panels
     from seal.loop.policy import open_policy
 
     task = read_task(config)
@@ -70,7 +70,7 @@ def main(config: Config) -> None:
         run.say(f"adapter kept in {adapter}")
     else:
         run.say(f"no training: {rejection.reason}")
-    save_png(run.path("task.png"), task_panels(task, tries(after.attempts)))
+    draw_panels(task_panels(task, tries(after.attempts)), run.path("task.png"))
     run.write_results(
         {
             "task": task.id,

@@ -42,7 +42,7 @@ def main(config: Config) -> None:
     """Make the world of the seed, write its passages, and train the model or go on training it."""
     # Heavy imports, once the flags are known to be right
     from knowledge.small_world.people import make_world, passage_records
-    from knowledge.small_world.pretraining import Plan, describe_skill, pretrain
+    from knowledge.small_world.pretraining import Lessons, pretrain
     from knowledge.small_world.reference_self_edits import reference_self_edits
 
     run = Run.open(config.run_dir, config)
@@ -54,10 +54,10 @@ def main(config: Config) -> None:
     for kind, self_edits in references.items():
         write_jsonl(run.path(f"{kind}.jsonl"), map(asdict, self_edits))
     if not run.path("results.json").exists():
-        plan = Plan(config.seed, config.pretraining_steps)
-        run.write_results(pretrain(run, world, plan, config.measure_every))
+        lessons = Lessons(config.seed, config.pretraining_steps, world)
+        run.write_results(pretrain(run, lessons, config.measure_every))
         run.path("checkpoint.pt").unlink(missing_ok=True)
-    run.say(f"{run.path('model')}: {describe_skill(read_json(run.path('results.json')))}")
+    run.say(f"{run.path('model')}: {Lessons.describe(read_json(run.path('results.json')))}")
 
 
 if __name__ == "__main__":

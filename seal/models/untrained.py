@@ -6,13 +6,15 @@ how well.
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import (
     GenerationConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
     PreTrainedTokenizerFast,
-    Qwen2Config,
     Qwen2ForCausalLM,
 )
 
@@ -45,8 +47,8 @@ def train_tokenizer(
 ) -> PreTrainedTokenizerFast:
     """A byte-level BPE tokenizer trained on `texts`: any text survives encoding and decoding.
 
-    `end_of_text` ends a text and pads; there may be further `special_tokens`. A `pre_tokenizer` of
-    one's own, which decides what no token spans, must end in bytes (ByteLevel).
+    `end_of_text` ends a text and pads. A `pre_tokenizer` decides what no token spans; it must end
+    in bytes (ByteLevel).
     """
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizer or pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -68,24 +70,40 @@ def train_tokenizer(
     )
 
 
-def save_untrained_model(
-    folder: Path, texts: Iterable[str], seed: int = 0, vocab_size: int = 512, **size: int
-) -> Path:
-    """Write a Qwen2 with random weights and a tokenizer trained on `texts` as a model folder.
+def random_model(
+    architecture: type[PreTrainedModel],
+    tokenizer: PreTrainedTokenizerBase,
+    seed: int,
+    **configuration: Any,
+) -> PreTrainedModel:
+    """A model with random weights for the tokenizer's vocabulary and its end-of-text token.
 
-    `size` overrides entries of SIZE. Equal arguments give equal folders.
+    `configuration` are fields of the architecture's config.
     """
-    tokenizer = train_tokenizer(texts, vocab_size)
     end = tokenizer.eos_token_id
-    config = Qwen2Config(
-        **SIZE | {"vocab_size": len(tokenizer), "eos_token_id": end, "pad_token_id": end} | size,
-        bos_token_id=None,
-    )
+    special = {"vocab_size": len(tokenizer), "eos_token_id": end, "pad_token_id": end}
+    config = architecture.config_class(**special | configuration, bos_token_id=None)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = Qwen2ForCausalLM(config)
-    hide_progress_in_logs()
+        model = architecture(config)
     model.generation_config = GenerationConfig(eos_token_id=end, pad_token_id=end)
+    return model
+
+
+def save_model(folder: Path, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> Path:
+    """Write a folder that `from_pretrained` reads; returns it."""
+    hide_progress_in_logs()
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
+
+
+def save_untrained_model(
+    folder: Path, texts: Iterable[str], seed: int = 0, vocab_size: int = 512
+) -> Path:
+    """Write a Qwen2 with random weights and a tokenizer trained on `texts` as a model folder.
+
+    Equal arguments give equal folders.
+    """
+    tokenizer = train_tokenizer(texts, vocab_size)
+    return save_model(folder, random_model(Qwen2ForCausalLM, tokenizer, seed, **SIZE), tokenizer)

@@ -1,7 +1,7 @@
 """What several seeds of one experiment found together: means, paired differences, curves.
 
-An arm is a row of a domain's table (`eval_single_passage.py`, `eval_self_edits.py`). Over several
-seeds, a seed is the unit; for what one seed alone has measured, its own clusters are.
+An arm is a row of a tree's table (`eval_single_passage.py`, `eval_self_edits.py`). Errors are over
+seeds; an arm of a single seed has the error over that seed's passages or tasks.
 """
 
 import re
@@ -25,8 +25,22 @@ _AFTER_ROUND = re.compile(r"(.+)-([1-9]\d*)")
 
 
 @dataclass(frozen=True)
+class TableKind:
+    """What a tree's tables measure: the contents of `small_model/table.json`.
+
+    A row's `field` holds its estimate of a `measure`, over `clusters`; `paper` has the paper's
+    numbers by arm, in percent.
+    """
+
+    field: str
+    measure: str
+    clusters: str
+    paper: Mapping[str, float]
+
+
+@dataclass(frozen=True)
 class Row:
-    """An arm as one seed's table has it; the difference is to the row `above` it there."""
+    """An arm in one seed's table; the difference is to the row `above` it there."""
 
     value: Estimate
     difference: Estimate | None
@@ -43,10 +57,11 @@ class SeedRun:
 
 
 @dataclass(frozen=True)
-class Figure:
-    """A mean of `n` values, over seeds, or over clusters such as passages where one seed has it.
+class Average:
+    """A mean of `n` values, over seeds or over the clusters of a single seed.
 
-    A difference of rows that stand apart in the only table that has both has no standard error.
+    There is no standard error of the difference of two rows that only one seed has, if they are not
+    neighbours in its table.
     """
 
     mean: float
@@ -60,17 +75,17 @@ class ArmSummary:
     """An arm over the seeds that have it; the difference to `reference` is over common seeds."""
 
     label: str
-    value: Figure
+    value: Average
     reference: str | None
-    difference: Figure | None
+    difference: Average | None
     by_seed: tuple[float | None, ...]
 
 
 def read_seed(folder: Path, field: str) -> SeedRun:
     """A seed's run: `folder`/table/results.json, and metrics of `folder`/table and /rest-em.
 
-    `field` is the figure of a row; rows without it (nothing could be graded) are left out. Raises
-    UserError for what is missing or no such table.
+    `field` of a row holds its estimate; rows in which it is null are left out (nothing could be
+    graded). Raises UserError for a missing folder or file, or a table of another kind.
     """
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder; name one that holds table/ and rest-em/")
@@ -80,15 +95,11 @@ def read_seed(folder: Path, field: str) -> SeedRun:
         rows = _rows(results["rows"], field)
     except (KeyError, TypeError) as error:
         raise UserError(
-            f"{path} is no table with rows of {field} ({error}); name a seed's run of this domain"
+            f"{path} is not a table with rows of {field} ({error}); name a seed's run of this"
+            " domain"
         ) from None
-    return SeedRun(folder.name, rows, _usage([folder / "rest-em", folder / "table"]))
-
-
-def _usage(run_dirs: Sequence[Path]) -> Usage | None:
-    """What all of them took; None if one has not noted it, for the others are not the whole."""
-    noted = [usage for run_dir in run_dirs if (usage := read_usage(run_dir))]
-    return total_usage(noted) if len(noted) == len(run_dirs) else None
+    noted = [read_usage(folder / program) for program in ("rest-em", "table")]
+    return SeedRun(folder.name, rows, _total(noted))
 
 
 def _rows(records: Sequence[Mapping[str, Any]], field: str) -> dict[str, Row]:
@@ -104,24 +115,41 @@ def _rows(records: Sequence[Mapping[str, Any]], field: str) -> dict[str, Row]:
     return rows
 
 
+def _total(parts: Sequence[Usage | None]) -> Usage | None:
+    """All parts together; None if one is missing, since the others are not the whole."""
+    noted = [part for part in parts if part]
+    return total_usage(noted) if len(noted) == len(parts) else None
+
+
+def mean_usage(seeds: Sequence[SeedRun]) -> Usage | None:
+    """The mean seconds of a seed and the largest peaks; None if one has noted nothing."""
+    total = _total([seed.usage for seed in seeds])
+    return total and replace(total, seconds=total.seconds / len(seeds))
+
+
 def summarize_seeds(seeds: Sequence[SeedRun], clusters: str) -> list[ArmSummary]:
-    """Every arm that a seed has, in the order of the tables. `clusters` names a seed's own unit."""
+    """Every arm of any seed, in the order of the tables; `clusters` names a seed's own unit."""
     labels = _common_order(seeds)
     arms = []
     for place, label in enumerate(labels):
+        by_seed = tuple(_means(seed, [label])[0] for seed in seeds)
+        found = [seed.rows[label].value for seed in seeds if label in seed.rows]
+        value = _average([each.mean for each in found], found[0], clusters)
         reference = _reference(label, labels[:place])
         difference = _difference(label, reference, seeds, clusters) if reference else None
-        by_seed = (seed.rows[label].value.mean if label in seed.rows else None for seed in seeds)
-        value = _value(label, seeds, clusters)
-        arms.append(ArmSummary(label, value, reference, difference, tuple(by_seed)))
+        arms.append(ArmSummary(label, value, reference, difference, by_seed))
     return arms
 
 
-def _reference(label: str, above: Sequence[str]) -> str | None:
-    """The arm that a reader compares with, of those `above`.
+def _means(seed: SeedRun, labels: Sequence[str]) -> list[float | None]:
+    return [seed.rows[label].value.mean if label in seed.rows else None for label in labels]
 
-    A policy after a round with what it was before the round, of a control too; another arm with
-    SEAL's last policy, or with the arm before it where there is none yet.
+
+def _reference(label: str, above: Sequence[str]) -> str | None:
+    """The arm among those `above` to which a reader compares this one.
+
+    For a policy after a round, of a control too, this is the policy before the round. For another
+    arm it is SEAL's last policy, or without one the last arm that is not of a series.
     """
     if found := _AFTER_ROUND.fullmatch(label):
         series, number = found[1], int(found[2])
@@ -134,7 +162,7 @@ def _reference(label: str, above: Sequence[str]) -> str | None:
 
 
 def _common_order(seeds: Sequence[SeedRun]) -> list[str]:
-    """The longest table's, with each label that only others have after what it follows there."""
+    """The longest table's labels; each label of other tables follows the one it follows there."""
     labels: list[str] = []
     for seed in sorted(seeds, key=lambda seed: -len(seed.rows)):
         place = 0
@@ -145,42 +173,27 @@ def _common_order(seeds: Sequence[SeedRun]) -> list[str]:
     return labels
 
 
-def _value(label: str, seeds: Sequence[SeedRun], clusters: str) -> Figure:
-    found = [seed.rows[label].value for seed in seeds if label in seed.rows]
-    if len(found) == 1:
-        return _of_one_seed(found[0], clusters)
-    return _over_seeds([value.mean for value in found])
-
-
 def _difference(
     label: str, reference: str, seeds: Sequence[SeedRun], clusters: str
-) -> Figure | None:
+) -> Average | None:
     both = [seed.rows for seed in seeds if label in seed.rows and reference in seed.rows]
-    if not both:
+    neighbours = bool(both) and both[0][label].above == reference
+    own = both[0][label].difference if neighbours else None
+    # Neighbours without a difference have no cluster in common
+    if not both or (len(both) == 1 and neighbours and not own):
         return None
-    if len(both) == 1 and both[0][label].above == reference:
-        own = both[0][label].difference
-        return _of_one_seed(own, clusters) if own else None
-    return _over_seeds([rows[label].value.mean - rows[reference].value.mean for rows in both])
+    values = [rows[label].value.mean - rows[reference].value.mean for rows in both]
+    return _average(values, own, clusters)
 
 
-def _of_one_seed(estimate: Estimate, clusters: str) -> Figure:
-    return Figure(estimate.mean, estimate.standard_error, estimate.n, clusters)
-
-
-def _over_seeds(values: Sequence[float]) -> Figure:
+def _average(values: Sequence[float], own: Estimate | None, clusters: str) -> Average:
+    """Over seeds; over clusters where there is a single seed that has its `own` estimate."""
+    if len(values) > 1:
+        return Average(mean(values), standard_error(values), len(values), SEEDS)
+    if own:
+        return Average(own.mean, own.standard_error, own.n, clusters)
     # A single value shows no spread, and a zero would look like certainty
-    spread = standard_error(values) if len(values) > 1 else None
-    return Figure(mean(values), spread, len(values), SEEDS)
-
-
-def mean_usage(seeds: Sequence[SeedRun]) -> Usage | None:
-    """Seconds that a seed took on average, and the largest peaks; None if one has noted nothing."""
-    noted = [seed.usage for seed in seeds if seed.usage]
-    total = total_usage(noted)
-    if total is None or len(noted) < len(seeds):
-        return None
-    return replace(total, seconds=total.seconds / len(seeds))
+    return Average(values[0], None, 1, SEEDS)
 
 
 # What a reader sees
@@ -189,7 +202,7 @@ def mean_usage(seeds: Sequence[SeedRun]) -> Usage | None:
 def format_seeds(
     arms: Sequence[ArmSummary], seeds: Sequence[SeedRun], paper: Mapping[str, float]
 ) -> str:
-    """The table in percent, ± standard errors; `paper` has its figures by label, in percent."""
+    """The table in percent, ± standard errors; `paper` has its numbers by label, in percent."""
     several = len(seeds) > 1
     header = ["", "mean ± s.e.", "n", "difference", "to"]
     header += ["difference / s.e.", *(seed.name for seed in seeds)] if several else []
@@ -197,30 +210,26 @@ def format_seeds(
     for arm in arms:
         line = [arm.label, _percent(arm.value), f"{arm.value.n} {arm.value.over}"]
         compared = arm.reference if arm.difference else None
-        line += [_percent(arm.difference, signed=True), compared or "-"]
+        line += [_percent(arm.difference, "+"), compared or "-"]
         if several:
-            line += [_ratio(arm.difference), *map(_plain_percent, arm.by_seed)]
+            shares = ("-" if value is None else f"{100 * value:.1f}" for value in arm.by_seed)
+            line += [_ratio(arm.difference), *shares]
         cells.append([*line, f"{paper[arm.label]:.1f}" if arm.label in paper else "-"])
     return markdown_table([*header, "paper"], cells)
 
 
-def _percent(figure: Figure | None, signed: bool = False) -> str:
-    if figure is None:
+def _percent(average: Average | None, sign: str = "") -> str:
+    if average is None:
         return "-"
-    text = f"{100 * figure.mean:+.1f}" if signed else f"{100 * figure.mean:.1f}"
-    if figure.standard_error is None:
-        return text
-    return f"{text} ± {100 * figure.standard_error:.1f}"
+    error = average.standard_error
+    spread = "" if error is None else f" ± {100 * error:.1f}"
+    return f"{100 * average.mean:{sign}.1f}{spread}"
 
 
-def _ratio(difference: Figure | None) -> str:
+def _ratio(difference: Average | None) -> str:
     if difference is None or difference.over != SEEDS or not difference.standard_error:
         return "-"
     return f"{difference.mean / difference.standard_error:.1f}"
-
-
-def _plain_percent(value: float | None) -> str:
-    return "-" if value is None else f"{100 * value:.1f}"
 
 
 def round_curves(seeds: Sequence[SeedRun]) -> dict[str, list[list[float | None]]]:
@@ -228,21 +237,13 @@ def round_curves(seeds: Sequence[SeedRun]) -> dict[str, list[list[float | None]]
 
     A curve begins before RL and has a value for each round; None where the seed lacks it.
     """
-    curves: dict[str, list[list[float | None]]] = {}
-    for series, n_rounds in _series(seeds).items():
-        labels = [BEFORE_RL, *(f"{series}-{number}" for number in range(1, n_rounds + 1))]
-        of_seeds = [
-            [seed.rows[label].value.mean if label in seed.rows else None for label in labels]
-            for seed in seeds
-        ]
-        curves[series] = [curve for curve in of_seeds if any(v is not None for v in curve[1:])]
-    return curves
-
-
-def _series(seeds: Sequence[SeedRun]) -> dict[str, int]:
-    """The labels of series of rounds, and how many rounds each has."""
-    series: dict[str, int] = {}
+    n_rounds: dict[str, int] = {}
     for label in _common_order(seeds):
         if found := _AFTER_ROUND.fullmatch(label):
-            series[found[1]] = max(series.get(found[1], 0), int(found[2]))
-    return series
+            n_rounds[found[1]] = max(n_rounds.get(found[1], 0), int(found[2]))
+    curves = {}
+    for series, n in n_rounds.items():
+        labels = [BEFORE_RL, *(f"{series}-{number}" for number in range(1, n + 1))]
+        of_seeds = [_means(seed, labels) for seed in seeds]
+        curves[series] = [curve for curve in of_seeds if any(v is not None for v in curve[1:])]
+    return curves

@@ -1,94 +1,82 @@
 """Pre-train a small model from nothing, so that the method can be seen to learn on a CPU.
 
-What it is trained on, its domain says; see `pretrain_small_model.py` in either tree.
+What it is trained on is up to its domain; see `small_world/pretraining.py` in either tree.
 """
 
 import math
-import shutil
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
-from transformers import (
-    GenerationConfig,
-    LlamaConfig,
-    LlamaForCausalLM,
-    PreTrainedModel,
-    PreTrainedTokenizerBase,
-)
+from torch.nn.utils.rnn import pad_sequence
+from torch.optim.lr_scheduler import LambdaLR
+from transformers import LlamaForCausalLM, PreTrainedModel, PreTrainedTokenizerBase
 
 from seal.lora.jobs import IGNORED_LABEL, TokenSequence
-from seal.models.load import hide_progress_in_logs
-from seal.records import write_text
+from seal.models.folders import build_once
+from seal.models.untrained import random_model, save_model
+from seal.records import read_text, write_text
+from seal.report.tables import markdown_table
 from seal.run import Run
+from seal.sampling import Sampler, SampleRequest, SamplingParameters
+from seal.training.sft import SftRow, encode_example
 
 WeightedBatch = tuple[float, Sequence[TokenSequence]]
-"""Sequences of one forward pass, after the weight of their mean loss in the step's loss."""
+"""The weight of a batch's mean loss in the step's loss, and the sequences of its forward pass."""
+Skill = dict[str, Any]
+"""What a model can do, as its domain measures it."""
 
+# Heads of 32: the narrowest that vLLM serves on a CPU
+SIZE = {
+    "hidden_size": 128,
+    "num_hidden_layers": 4,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 4,
+    "tie_word_embeddings": True,
+}
 _WARMUP = 100
-_CARD = """---
-license: mit
-library_name: transformers
----
-
-# {title}
-
-A Llama of {weights} weights, on which both loops of SEAL (Self-Adapting Language Models, arXiv
-2506.10943) can be seen to learn within minutes on a CPU, with the programs that serve real models.
-
-## How it was made
-
-    python {program} --seed {seed} --pretraining_steps {steps}
-
-From random weights, on about {tokens} tokens. {made_of}
-
-## What it can do
-
-{can}
-
-## What it cannot do
-
-{cannot}
-
-## Licence
-
-MIT, as the repository that it belongs to: use, change and share it freely.
-"""
 _STEPS_COUNTED = 20
 
 
 @dataclass(frozen=True)
-class Curriculum:
-    """What a model is trained on, how long, and how its progress is seen."""
+class Curriculum(ABC):
+    """What a domain writes so that a small model learns its world."""
 
+    seed: int
     steps: int
-    batches: Callable[[int], Iterable[WeightedBatch]]
-    """The batches of a step, from 0; they depend on nothing else."""
-    measure_every: int
-    measure: Callable[[], dict[str, Any]]
-    """What the model can do."""
-    describe: Callable[[dict[str, Any]], str]
-    """That in one line."""
+    card: ClassVar[Path]
+    """A Jinja template that extends `model_card.md` beside this module."""
+
+    @abstractmethod
+    def batches(self, step: int) -> Iterable[WeightedBatch]:
+        """The batches of a step, from 0; they depend on the fields and the step alone."""
+
+    @abstractmethod
+    def measure(self, model: PreTrainedModel) -> Skill:
+        """What the model can do."""
+
+    @staticmethod
+    @abstractmethod
+    def describe(skill: Skill) -> str:
+        """The skill in one line."""
+
+    @abstractmethod
+    def card_values(self, skill: Skill) -> dict[str, Any]:
+        """What the card's template names; `shares` become a table there, `skill`."""
 
 
 def new_llama(
     tokenizer: PreTrainedTokenizerBase, seed: int, **configuration: Any
 ) -> PreTrainedModel:
-    """A Llama with random weights for the tokenizer's vocabulary.
+    """A Llama of SIZE with random weights; `configuration` adds to SIZE or overrides it.
 
     Not a Qwen2: transformers 5.17 splits text as Qwen2 does for every Qwen2, whatever the tokenizer
     in its folder.
     """
-    end = tokenizer.eos_token_id
-    special = {"vocab_size": len(tokenizer), "eos_token_id": end, "pad_token_id": end}
-    config = LlamaConfig(**configuration | special, bos_token_id=None)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        model = LlamaForCausalLM(config)
-    model.generation_config = GenerationConfig(eos_token_id=end, pad_token_id=end)
-    return model
+    return random_model(LlamaForCausalLM, tokenizer, seed, **SIZE | configuration)
 
 
 def train_from_scratch(
@@ -97,41 +85,68 @@ def train_from_scratch(
     tokenizer: PreTrainedTokenizerBase,
     optimizers: Sequence[torch.optim.Optimizer],
     curriculum: Curriculum,
-    model_card: Callable[[dict[str, Any]], str],
-) -> dict[str, Any]:
+    measure_every: int,
+) -> Skill:
     """Train, or go on where the run was stopped; writes RUN/model and returns the final skill.
 
-    What `model_card` says of that skill becomes the model's README.md. The optimizers' learning
-    rates are the highest ones: they rise in a straight line, then fall to 0 along a cosine.
-    RUN/checkpoint.pt is replaced whenever the skill is measured. Equal arguments give equal weights
-    on one machine, stopped in between or not.
+    The optimizers' learning rates are the highest ones: they rise in a straight line, then fall to
+    0 along a cosine. Every `measure_every` steps, and at the end, the skill is measured and
+    RUN/checkpoint.pt replaced. Equal arguments give equal weights on one machine, stopped in
+    between or not.
     """
     checkpoint, steps = run.path("checkpoint.pt"), curriculum.steps
-    for optimizer in optimizers:
-        for group in optimizer.param_groups:
-            group["initial_lr"] = group["lr"]
     done = _restore(checkpoint, model, optimizers)
-    skill: dict[str, Any] = {}
+    schedules = [
+        LambdaLR(optimizer, lambda step: learning_rate_factor(step, steps), last_epoch=done - 1)
+        for optimizer in optimizers
+    ]
+    skill: Skill = {}
     with run.progress(steps, "pre-training") as bar:
         bar.update(done)
         for step in range(done, steps):
-            losses, tokens = _train_step(model, optimizers, curriculum, step, tokenizer)
+            losses, tokens = _backward(model, curriculum, step, tokenizer.pad_token_id)
+            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            for optimizer, schedule in zip(optimizers, schedules, strict=True):
+                optimizer.step()
+                optimizer.zero_grad()
+                schedule.step()
             bar.update()
-            if (step + 1) % curriculum.measure_every == 0 or step + 1 == steps:
-                skill = curriculum.measure()
+            if (step + 1) % measure_every == 0 or step + 1 == steps:
+                skill = curriculum.measure(model)
                 run.metric("skill", step=step + 1, losses=losses, tokens=tokens, **skill)
                 shown = " ".join(f"{loss:.2f}" for loss in losses)
                 run.say(f"step {step + 1}: {curriculum.describe(skill)}; losses {shown}")
                 _save(checkpoint, model, optimizers, step + 1)
-    skill = skill or curriculum.measure()
-    _write_model(run.path("model"), model, tokenizer, model_card(skill))
+    skill = skill or curriculum.measure(model)
+
+    def write(folder: Path) -> None:
+        save_model(folder, model, tokenizer)
+        write_text(folder / "README.md", format_card(model, curriculum, skill))
+
+    build_once(run.path("model"), write)
     return skill
+
+
+def encode_rows(tokenizer: PreTrainedTokenizerBase, rows: Iterable[SftRow]) -> list[TokenSequence]:
+    """Each row as the M-step has it, with the loss on its completion."""
+    examples = [encode_example(tokenizer, row) for row in rows]
+    return [(example["input_ids"], example["labels"]) for example in examples]
+
+
+def share_right(
+    sampler: Sampler, asked: Sequence[tuple[str | Sequence[int], str]], max_new_tokens: int
+) -> float:
+    """The share of prompts that are continued, decoded greedily, with exactly their answer."""
+    requests = [SampleRequest(prompt) for prompt, _ in asked]
+    given = sampler.complete(requests, SamplingParameters(max_new_tokens=max_new_tokens))
+    right = [text.text == answer for text, (_, answer) in zip(given, asked, strict=True)]
+    return sum(right) / len(right)
 
 
 def training_facts(model: PreTrainedModel, curriculum: Curriculum) -> dict[str, str]:
     """What every model card says: how many weights, steps and tokens; two digits of the large ones.
 
-    Tokens are counted in a few steps, evenly spread, as if the others had as many.
+    Tokens are counted in a few steps, evenly spread, as if the other steps had equally many.
     """
     counted = range(0, curriculum.steps, math.ceil(curriculum.steps / _STEPS_COUNTED))
     batches = [batch for step in counted for _, batch in curriculum.batches(step)]
@@ -147,15 +162,22 @@ def _two_digits(number: float) -> str:
     return f"{float(f'{number:.2g}'):,.0f}"
 
 
-def format_card(
-    title: str, program: str, facts: Mapping[str, str], *, made_of: str, can: str, cannot: str
-) -> str:
-    """The README.md of a small model, with a hub's front matter.
+def format_card(model: PreTrainedModel, curriculum: Curriculum, skill: Skill) -> str:
+    """The README.md of a small model, with a hub's front matter; `skill` is its final one."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-    `facts` are those of `training_facts` and the seed; the texts are what only its domain can say.
-    """
-    return _CARD.format(
-        title=title, program=program, made_of=made_of, can=can, cannot=cannot, **facts
+    values = curriculum.card_values(skill)
+    shares = [[name, f"{share:.0%}"] for name, share in values["shares"].items()]
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        undefined=StrictUndefined,
+        keep_trailing_newline=True,
+    )
+    return environment.from_string(read_text(curriculum.card)).render(
+        **training_facts(model, curriculum),
+        **values,
+        seed=curriculum.seed,
+        skill=markdown_table(["", "share"], shares),
     )
 
 
@@ -167,38 +189,26 @@ def learning_rate_factor(step: int, steps: int) -> float:
     return 0.5 * (1 + math.cos(math.pi * progress))
 
 
-def _train_step(
-    model: PreTrainedModel,
-    optimizers: Sequence[torch.optim.Optimizer],
-    curriculum: Curriculum,
-    step: int,
-    tokenizer: PreTrainedTokenizerBase,
+def _backward(
+    model: PreTrainedModel, curriculum: Curriculum, step: int, pad: int
 ) -> tuple[list[float], int]:
-    """One step of the optimizers; returns the losses of its batches and their number of tokens."""
+    """The gradients of one step; returns the losses of its batches and their number of tokens."""
     model.train()
     losses, tokens = [], 0
     for weight, sequences in curriculum.batches(step):
-        input_ids, labels = _pad(sequences, tokenizer.pad_token_id)
+        ids, labels = zip(*sequences, strict=True)
         # Causal, and padded on the right: no real token sees padding
-        loss = model(input_ids=input_ids, labels=labels).loss
+        loss = model(input_ids=_padded(ids, pad), labels=_padded(labels, IGNORED_LABEL)).loss
         (weight * loss).backward()
         losses.append(loss.item())
-        tokens += sum(len(ids) for ids, _ in sequences)
-    torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-    for optimizer in optimizers:
-        for group in optimizer.param_groups:
-            group["lr"] = group["initial_lr"] * learning_rate_factor(step, curriculum.steps)
-        optimizer.step()
-        optimizer.zero_grad()
+        tokens += sum(map(len, ids))
     return losses, tokens
 
 
-def _pad(sequences: Sequence[TokenSequence], pad: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Input ids and labels, [sequences, longest]."""
-    longest = max(len(ids) for ids, _ in sequences)
-    rows = [[*ids, *[pad] * (longest - len(ids))] for ids, _ in sequences]
-    labels = [[*own, *[IGNORED_LABEL] * (longest - len(own))] for _, own in sequences]
-    return torch.tensor(rows), torch.tensor(labels)
+def _padded(rows: Sequence[Sequence[int]], value: int) -> torch.Tensor:
+    """The rows as one tensor [rows, longest]."""
+    tensors = [torch.tensor(row) for row in rows]
+    return pad_sequence(tensors, batch_first=True, padding_value=value)
 
 
 def _restore(
@@ -215,26 +225,10 @@ def _restore(
 
 
 def _save(
-    path: Path,
-    model: PreTrainedModel,
-    optimizers: Sequence[torch.optim.Optimizer],
-    steps: int,
+    path: Path, model: PreTrainedModel, optimizers: Sequence[torch.optim.Optimizer], steps: int
 ) -> None:
+    """Replace the checkpoint; it appears whole."""
     partial = path.with_suffix(".tmp")
     own = [optimizer.state_dict() for optimizer in optimizers]
     torch.save({"model": model.state_dict(), "optimizers": own, "steps": steps}, partial)
     partial.replace(path)
-
-
-def _write_model(
-    folder: Path, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, model_card: str
-) -> None:
-    if folder.exists():  # the run was stopped after this
-        return
-    hide_progress_in_logs()
-    partial = folder.with_name(f".{folder.name}.tmp")
-    shutil.rmtree(partial, ignore_errors=True)
-    model.save_pretrained(partial)
-    tokenizer.save_pretrained(partial)
-    write_text(partial / "README.md", model_card)
-    partial.rename(folder)

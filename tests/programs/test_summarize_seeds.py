@@ -122,7 +122,7 @@ def test_what_cannot_be_summarized_is_refused(knowledge, few_shot, tmp_path, cap
     missing = refusal(capsys, PROGRAM, output=output, knowledge=tmp_path / "none")
     assert "none: no such folder" in missing
     swapped = refusal(capsys, PROGRAM, output=output, knowledge=few_shot)
-    assert "no table with rows of accuracy" in swapped
+    assert "not a table with rows of accuracy" in swapped
     (knowledge[0] / "rest-em/metrics.jsonl").unlink()
     unfinished = refusal(capsys, PROGRAM, output=output, knowledge=knowledge[0])
     assert "rest-em/metrics.jsonl: no such file" in unfinished

@@ -11,14 +11,14 @@ class Killed(Exception):
 
 def kill_before(monkeypatch: pytest.MonkeyPatch, fatal: int) -> list[int]:
     """Raise Killed in place of step `fatal`, the first time; the list takes every step's number."""
-    step_of = pretraining._train_step
+    backward_of = pretraining._backward
     steps: list[int] = []
 
-    def train_step(model, optimizers, curriculum, step, tokenizer):
+    def backward(model, curriculum, step, pad):
         steps.append(step)
         if steps == [*range(fatal + 1)]:
             raise Killed
-        return step_of(model, optimizers, curriculum, step, tokenizer)
+        return backward_of(model, curriculum, step, pad)
 
-    monkeypatch.setattr(pretraining, "_train_step", train_step)
+    monkeypatch.setattr(pretraining, "_backward", backward)
     return steps

@@ -1,7 +1,7 @@
 """What self-edits choose: how often each choice of each knob is made, before RL and after.
 
-The knobs are what a self-edit decides: four switches of augmentations, which tokens are learned,
-how fast and how long.
+A self-edit has seven knobs: four switches of augmentations, which tokens are learned, how fast and
+how long.
 """
 
 from collections import Counter
@@ -16,7 +16,7 @@ KnobShares = dict[str, dict[str, float]]
 
 
 def choices(configuration: Configuration) -> dict[str, str]:
-    """Every knob with what is chosen, as a reader wants to see it."""
+    """Every knob with its choice, as tables show it."""
     switches = configuration.augmentations._asdict()
     return {
         **{name: "on" if wanted else "off" for name, wanted in switches.items()},
@@ -27,7 +27,7 @@ def choices(configuration: Configuration) -> dict[str, str]:
 
 
 def knob_shares(parsed: Iterable[Configuration | Rejection]) -> KnobShares:
-    """The distribution of each knob over self-edits; those that are rejected do not count."""
+    """The distribution of each knob over the self-edits that are not rejected."""
     valid = [choices(each) for each in parsed if isinstance(each, Configuration)]
     return {
         knob: {
@@ -44,7 +44,7 @@ def read_knobs(run: Run) -> KnobShares:
 
 
 def _order(counted: tuple[str, int]) -> tuple[float, str]:
-    """Numbers by size, words by the alphabet."""
+    """Sorts numbers by size, words by the alphabet."""
     choice, _ = counted
     try:
         return float(choice), ""
@@ -53,19 +53,19 @@ def _order(counted: tuple[str, int]) -> tuple[float, str]:
 
 
 def format_knobs(columns: Mapping[str, KnobShares]) -> str:
-    """A table of all choices that anyone made, in percent; `columns` are shares by label."""
-    made: dict[str, Counter[str]] = {}
+    """A table of all choices in any column, in percent; `columns` are shares by label."""
+    made: KnobShares = {}
     for shares in columns.values():
         for knob, of_knob in shares.items():
-            made.setdefault(knob, Counter()).update(of_knob.keys())
+            made.setdefault(knob, {}).update(of_knob)
     cells = [
         [knob, choice, *(_percent(shares, knob, choice) for shares in columns.values())]
-        for knob, counted in made.items()
-        for choice, _ in sorted(counted.items(), key=_order)
+        for knob, of_knob in made.items()
+        for choice, _ in sorted(of_knob.items(), key=_order)
     ]
     return markdown_table(["knob", "choice", *columns], cells)
 
 
 def _percent(shares: KnobShares, knob: str, choice: str) -> str:
-    """What is shown of a column none of whose self-edits is valid is no zero."""
+    """A dash, not a zero, where a column has no valid self-edit."""
     return f"{100 * shares[knob].get(choice, 0):.0f}" if shares else "-"

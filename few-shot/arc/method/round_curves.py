@@ -6,7 +6,7 @@ from typing import Any
 
 from seal.report import plots
 
-# Field of a round's results, and what the legend calls it
+# Field of a round's results, and its text in the legend
 _CURVES = {
     "in_context_success_rate": "in context, no update",
     "success_rate": "after the inner loop",
@@ -15,5 +15,4 @@ _CURVES = {
 
 def plot_rounds(rounds: Sequence[Mapping[str, Any]], path: Path) -> None:
     """Draw success by round; `rounds` are the rounds' results."""
-    curves = {label: [result[field] for result in rounds] for field, label in _CURVES.items()}
-    plots.plot_rounds(curves, path, "success")
+    plots.plot_rounds(plots.round_curves(rounds, _CURVES), path, "success")

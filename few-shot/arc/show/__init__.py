@@ -1,1 +1,1 @@
-"""Tasks for the eye: in the terminal, and as PNG."""
+"""Show tasks in the terminal and as PNG files."""

@@ -9,8 +9,9 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from arc.show.terminal import Panel, rgb
+from seal.report.plots import save_png
 
-# All in inches: one scale for all grids, so that they compare by eye
+# In inches: one scale for all grids, so that they compare by eye
 _CELL = 0.2
 _LARGEST = 40.0
 _MARGIN = 0.25
@@ -24,11 +25,8 @@ _LINE_COLOR = "#555555"
 _MUTED_COLOR = "#888888"
 
 
-def save_png(path: Path, rows: Sequence[Sequence[Panel]]) -> None:
-    """Draw rows of panels, such as `task_panels` gives, an arrow after each row's first.
-
-    The file appears whole or not.
-    """
+def draw_panels(rows: Sequence[Sequence[Panel]], path: Path) -> None:
+    """Draw rows of panels, such as `task_panels` gives, an arrow after each row's first."""
     cell = _cell_size(rows)
     widths = _panel_widths(rows, cell)
     width = max(sum(row) + (len(row) - 1) * _GAP for row in widths) + 2 * _MARGIN
@@ -41,13 +39,11 @@ def save_png(path: Path, rows: Sequence[Sequence[Panel]]) -> None:
     for row, row_widths in zip(rows, widths, strict=True):
         _draw_row(axes, row, row_widths, top, cell)
         top += _row_height(row, cell)
-    partial = path.with_name(f".{path.name}")
-    figure.savefig(partial, format="png", dpi=150)
-    partial.replace(path)
+    save_png(figure, path)
 
 
 def _cell_size(rows: Sequence[Sequence[Panel]]) -> float:
-    """The usual size, or less where the figure would become too large to open."""
+    """The usual size, or less where the plot would become too large to open."""
     across = max(sum(_extent(panel)[1] for panel in row) for row in rows)
     down = sum(max(_extent(panel)[0] for panel in row) for row in rows)
     return min(_CELL, _LARGEST / max(across, down))
@@ -59,7 +55,7 @@ def _extent(panel: Panel) -> tuple[int, int]:
 
 
 def _panel_widths(rows: Sequence[Sequence[Panel]], cell: float) -> list[list[float]]:
-    """Row by row; all first panels as wide as the widest of them, so that the second align."""
+    """Row by row; all first panels have one width, so that the second ones align."""
     widths = [
         [max(_extent(panel)[1] * cell, len(panel.caption) * _CHARACTER) for panel in row]
         for row in rows

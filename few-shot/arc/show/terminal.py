@@ -1,4 +1,4 @@
-"""Grids for the eye: a task's panels, and how a terminal shows them."""
+"""A task's grids as panels, and how a terminal shows them."""
 
 import os
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ PALETTE: tuple[Rgb, ...] = (
 """The colours 0 to 9 as ARC's own viewer shows them."""
 
 UNKNOWN_COLOR: Rgb = (255, 255, 255)
-"""For cells beyond the colours, which the release's reading of answers lets pass."""
+"""For cells beyond the colours; the release's reading of answers accepts them."""
 
 _CELL_WIDTH = 2
 _NOTHING = "(none)"
@@ -34,7 +34,7 @@ _RESET = "\x1b[0m"
 
 
 class Panel(NamedTuple):
-    """A grid and what stands above it; None where there was no prediction."""
+    """A grid and its caption; None where there was no prediction."""
 
     caption: str
     grid: Grid | None
@@ -48,8 +48,8 @@ class Panel(NamedTuple):
 def task_panels(task: Task, attempts: Sequence[Grid | None] = ()) -> list[list[Panel]]:
     """The task in rows that begin with an input: its demonstrations, then its test.
 
-    The test's row goes on with the attempts, marked as right or wrong where the target is known,
-    and the target.
+    The test's row then has the attempts, marked as right or wrong where the target is known, and
+    the target.
     """
     rows = [
         [Panel(f"input {number}", pair.input), Panel(f"output {number}", pair.output)]
@@ -71,7 +71,7 @@ def rgb(cell: int) -> Rgb:
 
 
 def wants_color(stream: TextIO) -> bool:
-    """Whether to colour what goes to the stream: a terminal, and NO_COLOR is not set."""
+    """Whether to colour text for the stream: it is a terminal, and NO_COLOR is not set."""
     return stream.isatty() and not os.environ.get("NO_COLOR")
 
 
@@ -83,9 +83,9 @@ def terminal_grid(grid: Grid, color: bool = True) -> list[str]:
 
 
 def terminal_row(panels: Sequence[Panel], color: bool = True) -> str:
-    """Panels side by side, captions on top; a text of several lines without the last line feed."""
+    """Panels side by side, captions on top: several lines, without a line feed at the end."""
     columns = [_column(panel, color) for panel in panels]
-    # A caption holds no escapes, so its length is what the column takes to the eye
+    # A caption holds no escapes, so its length is the column's visible width
     blanks = [" " * len(column[0]) for column in columns]
     return "\n".join(
         _GAP.join(part or blank for part, blank in zip(parts, blanks, strict=True)).rstrip()
@@ -94,7 +94,7 @@ def terminal_row(panels: Sequence[Panel], color: bool = True) -> str:
 
 
 def _column(panel: Panel, color: bool) -> list[str]:
-    """The panel's lines, all of one width to the eye, the caption first."""
+    """The panel's lines, all of one visible width, the caption first."""
     lines = terminal_grid(panel.cells, color) or [_NOTHING]
     size = _CELL_WIDTH * len(panel.cells[0]) if panel.cells else len(_NOTHING)
     width = max(len(panel.caption), size)
@@ -102,7 +102,7 @@ def _column(panel: Panel, color: bool) -> list[str]:
 
 
 def _run(cell: int, length: int, color: bool) -> str:
-    """Equal cells in succession, which share their escapes."""
+    """Equal cells in a row, which share their escapes."""
     text = (str(cell) if 0 <= cell < COLORS else "?").ljust(_CELL_WIDTH) * length
     if not color:
         return text

@@ -9,13 +9,11 @@ import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-import torch
 from tokenizers import Regex, pre_tokenizers
 from transformers import (
     DataCollatorForSeq2Seq,
-    GenerationConfig,
-    LlamaConfig,
     LlamaForCausalLM,
+    PreTrainedModel,
     PreTrainedTokenizerFast,
     PrinterCallback,
     Trainer,
@@ -28,18 +26,12 @@ from arc.puzzles.augmenters import Augmentations
 from arc.puzzles.rendering import demonstrations_text, examples_text
 from arc.puzzles.tasks import Task
 from arc.settings import PromptSettings
+from arc.small_world.tokenizer import CHAT_TEMPLATE, END_OF_TURN, ROLE_TOKENS
 from seal.models.load import hide_progress_in_logs
-from seal.models.untrained import SIZE, train_tokenizer
+from seal.models.untrained import SIZE, random_model, save_model, train_tokenizer
 from seal.records import read_text
 from seal.training.sft import SftRow, encode_example
 
-END_OF_TURN = "<|end_of_turn|>"
-ROLE_TOKENS = tuple(f"<|{role}|>" for role in ("system", "user", "assistant"))
-CHAT_TEMPLATE = (
-    "{% for message in messages %}<|{{ message.role }}|>{{ message.content }}"
-    f"{END_OF_TURN}"
-    "{% endfor %}{% if add_generation_prompt %}<|assistant|>{% endif %}"
-)
 LEARNING_RATES = (1e-1, 3e-2, 1e-2, 1e-3, 1e-4)
 EPOCHS = (1, 2, 3)  # four are more than 375 steps on the largest training set
 SHORTEST = 4
@@ -52,7 +44,7 @@ def random_configuration(
 ) -> Configuration:
     """A configuration that says nothing about the task: what a small model starts from.
 
-    With the defaults it can be trained, however large the training set.
+    One with the default choices can be trained on a training set of any size.
     """
     return Configuration(
         augmentations=Augmentations(*(rng.random() < 0.5 for _ in Augmentations._fields)),
@@ -67,16 +59,13 @@ def train_grid_tokenizer(texts: Iterable[str], vocab_size: int) -> PreTrainedTok
 
     Turns of a chat begin with a token for the role and end with the end-of-text token.
     """
+    # Grids are read cell by cell, as by Llama 3, which keeps digits and blanks apart
+    cells = pre_tokenizers.Split(Regex(r"[0-9]| "), "isolated")
+    as_bytes = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
     return train_tokenizer(
         texts,
         vocab_size,
-        pre_tokenizer=pre_tokenizers.Sequence(
-            [
-                # Grids are read cell by cell, as by Llama 3, which keeps digits and blanks apart
-                pre_tokenizers.Split(Regex(r"[0-9]| "), "isolated"),
-                pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
-            ]
-        ),
+        pre_tokenizer=pre_tokenizers.Sequence([cells, as_bytes]),
         end_of_text=END_OF_TURN,
         special_tokens=ROLE_TOKENS,
         chat_template=CHAT_TEMPLATE,
@@ -90,7 +79,7 @@ def save_small_model(
     seed: int = 0,
     format_steps: int = 150,
 ) -> Path:
-    """Write a random Llama that was shown how self-edits look, as `prompts` ask for those of tasks.
+    """Write a random Llama that has learned the form of self-edits, as `prompts` ask for them.
 
     In each of `format_steps` steps it learns 8 random self-edits, which say nothing about what is
     good for a task. Equal arguments give equal folders on one machine.
@@ -101,52 +90,43 @@ def save_small_model(
     for task in tasks:
         texts += [demonstrations_text(task.demonstrations), examples_text(task.demonstrations)]
     tokenizer = train_grid_tokenizer([*texts, *self_edits[:200]], vocab_size=512)
-    end = tokenizer.eos_token_id
-    config = LlamaConfig(
-        **SIZE | {"vocab_size": len(tokenizer), "eos_token_id": end, "pad_token_id": end},
-        bos_token_id=None,
-    )
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        model = LlamaForCausalLM(config)
-    model.generation_config = GenerationConfig(eos_token_id=end, pad_token_id=end)
+    model = random_model(LlamaForCausalLM, tokenizer, seed, **SIZE)
     asked = sorted((self_edit_prompt(task, prompts, tokenizer) for task in tasks), key=len)
     # The shortest prompts: the form does not depend on the task, the time does
     rows = [SftRow(rng.choice(asked[:SHORTEST]), self_edit) for self_edit in self_edits]
-    _learn_format(model, tokenizer, rows, folder, seed)
-    model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    return folder
+    _learn_format(model, tokenizer, rows, folder / "trainer", seed)
+    return save_model(folder, model, tokenizer)
 
 
 def _learn_format(
-    model: LlamaForCausalLM,
+    model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerFast,
     rows: Sequence[SftRow],
-    folder: Path,
+    scratch: Path,
     seed: int,
 ) -> None:
-    """One pass over the rows with all weights, the loss on the self-edits alone."""
+    """One pass over the rows with all weights; the loss is on the self-edits alone."""
     hide_progress_in_logs()
+    arguments = TrainingArguments(
+        output_dir=str(scratch),
+        per_device_train_batch_size=8,
+        num_train_epochs=1,
+        learning_rate=3e-3,
+        lr_scheduler_type="cosine",
+        warmup_steps=10,
+        use_cpu=True,
+        seed=seed,
+        save_strategy="no",
+        report_to=[],
+        remove_unused_columns=False,
+        disable_tqdm=not sys.stderr.isatty(),
+    )
     trainer = Trainer(
         model=model,
-        args=TrainingArguments(
-            output_dir=str(folder / "trainer"),
-            per_device_train_batch_size=8,
-            num_train_epochs=1,
-            learning_rate=3e-3,
-            lr_scheduler_type="cosine",
-            warmup_steps=10,
-            use_cpu=True,
-            seed=seed,
-            save_strategy="no",
-            report_to=[],
-            remove_unused_columns=False,
-            disable_tqdm=not sys.stderr.isatty(),
-        ),
+        args=arguments,
         train_dataset=[encode_example(tokenizer, row) for row in rows],
         data_collator=DataCollatorForSeq2Seq(tokenizer, label_pad_token_id=-100),
     )
     trainer.remove_callback(PrinterCallback)  # without a bar it would print its logs
     trainer.train()
-    shutil.rmtree(folder / "trainer", ignore_errors=True)
+    shutil.rmtree(scratch, ignore_errors=True)

@@ -1,81 +1,77 @@
 """Pre-train a small model on invented grid tasks, from nothing, so that SEAL can be seen to learn.
 
-Most sequences begin with the name of their rule, which is never shown later: so the model learns to
-carry out rules rather than to find them, and which rule a task has it must learn at test time. It
-also learns how self-edits look, choosing at random.
+Most sequences begin with the name of their rule, which is never shown later. So the model learns to
+carry out rules rather than to find them; it must learn a task's rule at test time. It also learns
+the form of self-edits, with random choices.
 """
 
 import random
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from functools import cached_property
-from typing import Any
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from arc.method.configurations import to_json
+from arc.method.encoding import encode_item
 from arc.method.prompts import self_edit_prompt
 from arc.puzzles.grids import COLORS
+from arc.puzzles.tasks import Item
 from arc.settings import TREE, PromptSettings
-from arc.small_world.format_model import END_OF_TURN, ROLE_TOKENS, random_configuration
-from arc.small_world.rules import RULE_WORDS, Grids, Rule, draw_grids, draw_rule, invented_task
-from arc.small_world.tokenizer import ARROW, CANVAS, END, cell_token, grid_tokenizer
+from arc.small_world.format_model import random_configuration
+from arc.small_world.rules import (
+    RULE_WORDS,
+    Grids,
+    Rule,
+    draw_grids,
+    draw_rule,
+    invented_task,
+    solved,
+)
+from arc.small_world.tokenizer import (
+    ARROW,
+    CANVAS,
+    END,
+    END_OF_TURN,
+    ROLE_TOKENS,
+    cell_token,
+    grid_tokenizer,
+)
 from seal.lora.jobs import IGNORED_LABEL, TokenSequence
-from seal.report.tables import markdown_table
+from seal.run import Run
 from seal.samplers.in_process import TransformersSampler
-from seal.sampling import SampleRequest, SamplingParameters
 from seal.seeds import derive_seed
 from seal.training.from_scratch import (
     Curriculum,
+    Skill,
     WeightedBatch,
-    format_card,
+    encode_rows,
     new_llama,
-    training_facts,
+    share_right,
+    train_from_scratch,
 )
-from seal.training.sft import SftRow, encode_example
+from seal.training.sft import SftRow
 
 LEARNING_RATES = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5)
 EPOCHS = (1, 2, 3, 4)
-"""What self-edits choose among, each as often as another before any reward."""
+"""What self-edits choose among, each equally often before any reward."""
 MODE = "self-edit"
 """The system message of the prompt for a self-edit, a single word."""
 
-# Heads of 32: the narrowest that vLLM serves on a CPU
-SIZE = {
-    "hidden_size": 128,
+SMALL_PROMPTS = PromptSettings(prompts=TREE / "small_model" / "prompts")
+"""How small models are addressed; programs get the folder with --prompts."""
+
+_SIZE = {
     "intermediate_size": 384,
-    "num_hidden_layers": 4,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 4,
     "max_position_embeddings": 1024,
     "rope_parameters": {"rope_type": "default", "rope_theta": 1000.0},
-    "tie_word_embeddings": True,
 }
-SMALL_PROMPTS = PromptSettings(prompts=TREE / "small_model" / "prompts")
-"""How small models are addressed; the programs are given the folder with --prompts."""
-
 _SPREAD = 0.02
 _SELF_EDIT_WEIGHT = 0.3
 _MEASURED = 100
-
-
-@dataclass(frozen=True)
-class Plan:
-    """How long a model is pre-trained, and on what."""
-
-    seed: int
-    steps: int
-    tokens: int = 2600
-    """Tokens of grids in a step, at most."""
-    named: float = 0.65
-    """Share of sequences that begin with the name of their rule."""
-    other_sizes: float = 0.2
-    """Share of steps on grids of other sizes than 3 x 3, up to the whole canvas."""
-    self_edits: int = 2
-    """Self-edits in each step of the second half."""
 
 
 def small_tokenizer() -> PreTrainedTokenizerFast:
@@ -83,28 +79,32 @@ def small_tokenizer() -> PreTrainedTokenizerFast:
     return grid_tokenizer([MODE, *RULE_WORDS], LEARNING_RATES, EPOCHS)
 
 
-class Lessons:
-    """The sequences that a model is trained on; each step's depend on the plan and the step."""
+@dataclass(frozen=True)
+class Lessons(Curriculum):
+    """Puzzles in each step, and self-edits in each step of the second half."""
 
-    def __init__(
-        self, plan: Plan, tokenizer: PreTrainedTokenizerFast, prompts: PromptSettings
-    ) -> None:
-        self._plan = plan
-        self._tokenizer = tokenizer
-        self._prompts = prompts
+    card: ClassVar[Path] = Path(__file__).with_name("model_card.md")
+    tokens: int = 2600
+    """Tokens of grids in a step, at most."""
+    named: float = 0.65
+    """Share of sequences that begin with the name of their rule."""
+    other_sizes: float = 0.2
+    """Share of steps on grids of other sizes than 3 x 3, up to the whole canvas."""
+    self_edits: int = 2
+    tokenizer: PreTrainedTokenizerFast = field(default_factory=small_tokenizer)
 
     def batches(self, step: int) -> Iterator[WeightedBatch]:
         """Puzzles and, in the second half, self-edits."""
-        seed = derive_seed(self._plan.seed, "step", step)
+        seed = derive_seed(self.seed, "step", step)
         rng = np.random.default_rng(seed)
         yield 1.0, self._puzzles(rng)
-        if 2 * step >= self._plan.steps:
+        if 2 * step >= self.steps:
             yield _SELF_EDIT_WEIGHT, self._self_edits(rng, random.Random(seed))
 
     def _puzzles(self, rng: np.random.Generator) -> list[TokenSequence]:
-        """As many puzzles of one size, and of as many demonstrations, as the step has room for."""
+        """Puzzles of one size and number of demonstrations, until the step's tokens are used up."""
         height = width = 3
-        if rng.random() < self._plan.other_sizes:
+        if rng.random() < self.other_sizes:
             height, width = map(int, rng.integers(2, CANVAS + 1, size=2))
         n = int(rng.integers(1, 4))
         n_tokens = (n + 1) * (2 * height * width + 2)
@@ -112,73 +112,82 @@ class Lessons:
             self.puzzle(
                 rule := draw_rule(rng),
                 draw_grids(rule, n + 1, height, width, rng),
-                named=rng.random() < self._plan.named,
+                named=rng.random() < self.named,
             )
-            for _ in range(max(2, self._plan.tokens // n_tokens))
+            for _ in range(max(2, self.tokens // n_tokens))
         ]
+
+    def measure(self, model: PreTrainedModel) -> Skill:
+        """Share of new 3 x 3 puzzles solved, with and without the rule's name."""
+        sampler = TransformersSampler(model, self.tokenizer)
+        rng = np.random.default_rng(derive_seed(self.seed, "skill"))
+        assistant = self.tokenizer.convert_tokens_to_ids(ROLE_TOKENS[-1])
+        shares = {}
+        for kind in ("named", "unnamed"):
+            asked = []
+            for _ in range(_MEASURED):
+                rule = draw_rule(rng)
+                ids, _ = self.puzzle(rule, draw_grids(rule, 4, 3, 3, rng), named=kind == "named")
+                border = ids.index(assistant) + 1
+                answer = self.tokenizer.decode(ids[border:-1], clean_up_tokenization_spaces=False)
+                asked.append((ids[:border], answer))
+            shares[kind] = share_right(sampler, asked, max_new_tokens=CANVAS * CANVAS + 2)
+        return shares
+
+    @staticmethod
+    def describe(skill: Skill) -> str:
+        """How many puzzles are solved."""
+        shares = f"rule named {skill['named']:.2f}, unnamed {skill['unnamed']:.2f}"
+        return f"new puzzles solved: {shares}"
+
+    def card_values(self, skill: Skill) -> dict[str, Any]:
+        """How much was measured, and the shares of solved puzzles."""
+        shares = {
+            "solved, given the name of the rule": skill["named"],
+            "solved, from the demonstrations alone": skill["unnamed"],
+        }
+        return {"puzzles": _MEASURED, "shares": shares}
 
     def puzzle(self, rule: Rule, inputs: Grids, *, named: bool) -> TokenSequence:
         """Demonstrations and the answer as test-time training writes them, labels on all outputs.
 
-        `inputs` [grids, height, width], the last of which is the test input. A named rule's name
-        stands before the demonstrations.
+        `inputs` [grids, height, width] end with the test input. A named rule's name stands before
+        the demonstrations.
         """
-        questions, answers = self._cells(inputs), self._cells(rule.apply(inputs))
-        arrow, end = self._column(ARROW, len(inputs)), self._column(END, len(inputs))
-        pairs = np.hstack([questions, arrow, answers, end])
-        wanted = np.zeros(pairs.shape, bool)
-        wanted[:, questions.shape[1] + 1 :] = True
-        system, user, assistant = self._ids(ROLE_TOKENS)
-        (turn,) = self._ids([END_OF_TURN])
+        *demonstrations, test = solved(rule, inputs)
+        item = Item(tuple(demonstrations), test)
+        ids = encode_item(item, self.tokenizer, SMALL_PROMPTS).input_ids
+        arrow, end, *chat = self._ids([ARROW, END, END_OF_TURN, *ROLE_TOKENS])
+        # Outputs stand between an arrow and an end; the last one has the end of the turn as well
+        begun = np.cumsum(ids == arrow) > np.cumsum(ids == end)
+        learned = np.append(False, begun[:-1]) & ~np.isin(ids, chat)
+        learned[-1] = True
+        labels = np.where(learned, ids, IGNORED_LABEL)
+        system, *rest = ids.tolist()
         name = self._ids(rule.name) if named else []
-        parts = [
-            ([system, *name], False),
-            (pairs[:-1].ravel(), wanted[:-1].ravel()),
-            ([turn, user], False),
-            ([*questions[-1], arrow[-1, 0]], False),
-            ([turn, assistant], False),
-            ([*answers[-1], end[-1, 0], turn], True),
-        ]
-        input_ids = np.concatenate([ids for ids, _ in parts])
-        learned = np.concatenate([np.broadcast_to(mask, len(ids)) for ids, mask in parts])
-        return input_ids.tolist(), np.where(learned, input_ids, IGNORED_LABEL).tolist()
+        unlearned = [IGNORED_LABEL] * (1 + len(name))
+        return [system, *name, *rest], [*unlearned, *labels[1:].tolist()]
+
+    def _ids(self, tokens: Iterable[str]) -> list[int]:
+        return self.tokenizer.convert_tokens_to_ids([*tokens])
 
     def _self_edits(self, rng: np.random.Generator, choice: random.Random) -> list[TokenSequence]:
         rows = [
             SftRow(
-                self_edit_prompt(invented_task("", rng), self._prompts, self._tokenizer),
+                self_edit_prompt(invented_task("", rng), SMALL_PROMPTS, self.tokenizer),
                 to_json(random_configuration(choice, LEARNING_RATES, EPOCHS)),
             )
-            for _ in range(self._plan.self_edits)
+            for _ in range(self.self_edits)
         ]
-        examples = [encode_example(self._tokenizer, row) for row in rows]
-        return [(example["input_ids"], example["labels"]) for example in examples]
-
-    def _cells(self, grids: Grids) -> NDArray[np.int64]:
-        """Token ids of each grid's cells, [grids, cells]."""
-        _, height, width = grids.shape
-        rows, columns = np.ogrid[:height, :width]
-        return self._cell_ids[rows, columns, grids].reshape(len(grids), -1)
-
-    @cached_property
-    def _cell_ids(self) -> NDArray[np.int64]:
-        """Token ids by row, column and colour."""
-        shape = (CANVAS, CANVAS, COLORS)
-        return np.array(self._ids(cell_token(*place) for place in np.ndindex(shape))).reshape(shape)
-
-    def _column(self, token: str, n: int) -> NDArray[np.int64]:
-        return np.full((n, 1), *self._ids([token]))
-
-    def _ids(self, tokens: Iterable[str]) -> list[int]:
-        return self._tokenizer.convert_tokens_to_ids([*tokens])
+        return encode_rows(self.tokenizer, rows)
 
 
 def new_model(tokenizer: PreTrainedTokenizerFast, seed: int, **size: Any) -> PreTrainedModel:
-    """A Llama of 0.9 million random weights; `size` overrides entries of SIZE.
+    """A Llama of 0.9 million random weights; `size` overrides fields of its config.
 
     The embeddings of cells begin as the sum of what they share: row, column and colour.
     """
-    model = new_llama(tokenizer, seed, **SIZE | size)
+    model = new_llama(tokenizer, seed, **_SIZE | size)
     generator = torch.Generator().manual_seed(seed)
     embeddings = model.get_input_embeddings().weight.data
     shape = (CANVAS, CANVAS, COLORS)
@@ -190,7 +199,7 @@ def new_model(tokenizer: PreTrainedTokenizerFast, seed: int, **size: Any) -> Pre
 
 
 def optimizers_for(model: PreTrainedModel) -> list[torch.optim.Optimizer]:
-    """Muon for the matrices between embedding and head, AdamW for all else."""
+    """Muon for the matrices between embedding and head, AdamW for all other weights."""
     matrices, others = [], []
     for name, weights in model.named_parameters():
         matrix = weights.ndim == 2 and "embed" not in name
@@ -203,80 +212,11 @@ def optimizers_for(model: PreTrainedModel) -> list[torch.optim.Optimizer]:
     ]
 
 
-def measure_skill(
-    model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, lessons: Lessons, seed: int
-) -> dict[str, Any]:
-    """Share of new 3 x 3 puzzles solved, with and without the rule's name."""
-    sampler = TransformersSampler(model, tokenizer)
-    rng = np.random.default_rng(derive_seed(seed, "skill"))
-    solved = {}
-    for kind, named in [("named", True), ("unnamed", False)]:
-        puzzles = []
-        for _ in range(_MEASURED):
-            rule = draw_rule(rng)
-            puzzles.append(lessons.puzzle(rule, draw_grids(rule, 4, 3, 3, rng), named=named))
-        solved[kind] = _share_solved(sampler, tokenizer, puzzles)
-    return solved
+def pretrain(run: Run, lessons: Lessons, measure_every: int, **size: Any) -> Skill:
+    """Train, or go on where the run was stopped; writes RUN/model and returns the final skill.
 
-
-def _share_solved(
-    sampler: TransformersSampler,
-    tokenizer: PreTrainedTokenizerFast,
-    puzzles: Sequence[TokenSequence],
-) -> float:
-    """How many answers are given as they are in the puzzles."""
-    assistant = tokenizer.convert_tokens_to_ids(ROLE_TOKENS[-1])
-    borders = [ids.index(assistant) + 1 for ids, _ in puzzles]
-    requests = [
-        SampleRequest(list(ids[:border])) for (ids, _), border in zip(puzzles, borders, strict=True)
-    ]
-    wanted = [
-        tokenizer.decode(ids[border:-1], clean_up_tokenization_spaces=False)
-        for (ids, _), border in zip(puzzles, borders, strict=True)
-    ]
-    given = sampler.complete(requests, SamplingParameters(max_new_tokens=CANVAS * CANVAS + 2))
-    right = [text.text == answer for text, answer in zip(given, wanted, strict=True)]
-    return sum(right) / len(right)
-
-
-def describe_skill(skill: dict[str, Any]) -> str:
-    """One line: how many puzzles are solved."""
-    return f"new puzzles solved: rule named {skill['named']:.2f}, unnamed {skill['unnamed']:.2f}"
-
-
-_MADE_OF = """\
-The program itself makes every grid, from that seed,
-with one rule for each task: flips and turns, recolourings, shifts, painted cells. It has also seen
-self-edits, which choose at random. No ARC task is among them, nor anybody else's data."""
-_CAN = """\
-Measured when training had ended, on {puzzles} new puzzles of a kind, of 3 x 3 cells with three
-demonstrations:
-
-{skill}
-
-Which rule a task has it seldom finds by itself: that it must learn from the demonstrations, at test
-time."""
-_CANNOT = """\
-Its tokens are the cells of a canvas of 6 x 6 in ten colours, the names of those rules and the parts
-of a self-edit; it knows no other, and larger grids have no place in it. It is to be addressed as in
-`few-shot/small_model/prompts`. It is an instrument: what is measured with it shows the method at
-work, and says nothing about language models. See `docs/small-models.md`."""
-_KINDS = {
-    "named": "solved, the rule's name being told",
-    "unnamed": "solved, from the demonstrations alone",
-}
-
-
-def model_card(
-    model: PreTrainedModel, curriculum: Curriculum, seed: int, skill: dict[str, Any]
-) -> str:
-    """What becomes README.md of a model after training; `skill` is its final one."""
-    rows = [[name, f"{skill[kind]:.0%}"] for kind, name in _KINDS.items()]
-    return format_card(
-        "A small model of grid tasks",
-        "few-shot/pretrain_small_model.py",
-        training_facts(model, curriculum) | {"seed": str(seed)},
-        made_of=_MADE_OF,
-        can=_CAN.format(puzzles=_MEASURED, skill=markdown_table(["", "share"], rows)),
-        cannot=_CANNOT,
-    )
+    How it resumes: see `seal.training.from_scratch.train_from_scratch`.
+    """
+    model = new_model(lessons.tokenizer, lessons.seed, **size)
+    optimizers = optimizers_for(model)
+    return train_from_scratch(run, model, lessons.tokenizer, optimizers, lessons, measure_every)

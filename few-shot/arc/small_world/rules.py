@@ -1,7 +1,7 @@
 """Invented ARC-like tasks on small grids, with rules of a few kinds that a small model can learn.
 
-The small model (`pretraining`) is trained on them from nothing; others of them are
-what it then has to solve by test-time training.
+The small model (`pretraining`) is trained on some from nothing, and then has to solve others by
+test-time training.
 """
 
 from collections.abc import Callable
@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from arc.puzzles.grids import COLORS, Grid
+from arc.puzzles.grids import COLORS, as_grid
 from arc.puzzles.tasks import Pair, Task
 
 Grids = NDArray[np.int64]
@@ -18,13 +18,13 @@ Grids = NDArray[np.int64]
 
 
 class Rule(NamedTuple):
-    """What turns every input grid of a task into its output grid."""
+    """Turns every input grid of a task into its output grid."""
 
     name: tuple[str, ...]
     """The kind of rule and its colours, in words of `RULE_WORDS`."""
     apply: Callable[[Grids], Grids]
     colors: tuple[int, ...] = ()
-    """Colours that every input must have, or else there is nothing to see."""
+    """Colours that every input must have for the rule to show."""
 
 
 def _transposed(grids: Grids) -> Grids:
@@ -107,7 +107,7 @@ def draw_grids(rule: Rule, n: int, height: int, width: int, rng: np.random.Gener
     """`n` input grids in three to seven colours, with those of the rule among them."""
     palette = rng.choice(COLORS, rng.integers(3, 8), replace=False)
     grids = palette[rng.integers(len(palette), size=(n, height, width))]
-    # Cells of their own, so that no colour takes another's
+    # A cell for each colour, so that none overwrites another
     places = rng.permuted(np.tile(np.arange(height * width), (n, 1)), axis=1)
     for place, color in zip(places.T, rule.colors, strict=False):
         grids.reshape(n, -1)[np.arange(n), place] = color
@@ -117,10 +117,11 @@ def draw_grids(rule: Rule, n: int, height: int, width: int, rng: np.random.Gener
 def invented_task(id: str, rng: np.random.Generator, n: int = 3, size: int = 3) -> Task:
     """A task with `n` demonstrations on grids of `size` x `size`."""
     rule = draw_rule(rng)
-    inputs = draw_grids(rule, n + 1, size, size, rng)
-    *demonstrations, test = map(Pair, map(_grid, inputs), map(_grid, rule.apply(inputs)))
+    *demonstrations, test = solved(rule, draw_grids(rule, n + 1, size, size, rng))
     return Task(id, tuple(demonstrations), test.input, test.output)
 
 
-def _grid(cells: Grids) -> Grid:
-    return tuple(map(tuple, cells.tolist()))
+def solved(rule: Rule, inputs: Grids) -> list[Pair]:
+    """Each of the input grids [grids, height, width] with its output."""
+    pairs = zip(inputs.tolist(), rule.apply(inputs).tolist(), strict=True)
+    return [Pair(as_grid(given), as_grid(told)) for given, told in pairs]

@@ -1,7 +1,7 @@
-"""Pools of invented tasks for a small model: it fails them in context, and can learn each of them.
+"""Pools of invented tasks that a small model fails in context and can learn at test time.
 
-The paper chooses its tasks likewise, among those that hand-made test-time training solves (section
-4.2): on a task that is solved anyway, or by no training, every self-edit earns the same.
+The paper too chooses tasks that hand-made test-time training solves (section 4.2): on a task that
+is solved without training, or by no training, all self-edits earn the same reward.
 """
 
 from collections import Counter
@@ -32,11 +32,11 @@ SMALL_ORACLE = TREE / "small_model" / "oracle.json"
 """The hand-made configuration for small models."""
 
 _MOST_CANDIDATES = 25
-"""Per task that is wanted. Of a model that learns well, about seven are enough."""
+"""Per task that is wanted. A model that learns well needs about seven."""
 _SLOTFULS = 4
 """How often a batch of candidates fills the slots."""
 _TRIES = (1, 2)
-"""Each candidate is tried with two seeds, of views and of all that an adapter depends on."""
+"""Each candidate is tried with two seeds, of the views and of the adapter."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,20 +56,19 @@ def make_pools(
 ) -> dict[str, dict[str, int]]:
     """Write RUN/POOL_challenges.json and RUN/POOL_solutions.json for each pool of `sizes`.
 
-    Returns the pools' figures. What the run holds already is not tried again. Raises UserError for
-    a model that can learn too few tasks.
+    Returns each pool's counts. Tries that the run holds are not repeated. Raises UserError for a
+    model that can learn too few tasks.
     """
     oracle = load_oracle(SMALL_ORACLE)
-    figures = {}
+    counts = {}
     with open_policy(
         settings.model, settings, run.path("vllm.log"), settings.lora_rank, settings.slots
     ) as policy:
         for name, size in sizes.items():
-            tasks, figures[name] = fill_pool(
-                run.part(name), name, size, policy, oracle, settings, seed
-            )
+            part = run.part(name)
+            tasks, counts[name] = fill_pool(part, name, size, policy, oracle, settings, seed)
             write_tasks(run.folder, name, tasks)
-    return figures
+    return counts
 
 
 def fill_pool(
@@ -81,7 +80,7 @@ def fill_pool(
     settings: InnerLoopSettings,
     seed: int,
 ) -> tuple[list[Task], dict[str, int]]:
-    """The first `size` tasks that pass, and how many passed each test, of whole batches.
+    """The first `size` tasks that pass, and how many of all candidates passed each test.
 
     Candidates derive from the seed, the pool's name and their number, so that pools share none.
     """
@@ -100,9 +99,13 @@ def fill_pool(
         for number in _TRIES:
             tried = derive_seed(seed, f"{name}/try", number)
             part = run.part(f"try-{number}")
-            tasks = _failed_in_context(part, tasks, policy, settings, tried)
+            if tasks:
+                outcomes = predict_in_context(part, tasks, policy, settings, tried)
+                tasks = [outcome.task for outcome in outcomes if not outcome.correct]
             counts[f"failed_in_context_{number}"] += len(tasks)
-            tasks = _solved_by_training(part, tasks, policy, oracle, settings, tried)
+            trials = [Trial(f"{task.id}/oracle", task, oracle) for task in tasks]
+            outcomes = run_trials(part, trials, policy, settings, tried)
+            tasks = [outcome.task for outcome in outcomes if outcome.correct]
             counts[f"solved_by_training_{number}"] += len(tasks)
         found += tasks
         run.say(f"{name}: {len(found)} tasks of {counts['candidates']} candidates, {size} wanted")
@@ -110,31 +113,9 @@ def fill_pool(
 
 
 def candidate(pool: str, number: int, seed: int) -> Task:
-    """A new task, whatever a model makes of it."""
+    """A new task, before any test of it."""
     name = f"{pool}-{number}"
     return invented_task(f"{name}-0", np.random.default_rng(derive_seed(seed, name)))
-
-
-def _failed_in_context(
-    run: Run, tasks: Sequence[Task], policy: Policy, settings: InnerLoopSettings, seed: int
-) -> list[Task]:
-    if not tasks:
-        return []
-    outcomes = predict_in_context(run, tasks, policy, settings, seed)
-    return [outcome.task for outcome in outcomes if not outcome.correct]
-
-
-def _solved_by_training(
-    run: Run,
-    tasks: Sequence[Task],
-    policy: Policy,
-    oracle: Configuration,
-    settings: InnerLoopSettings,
-    seed: int,
-) -> list[Task]:
-    trials = [Trial(f"{task.id}/oracle", task, oracle) for task in tasks]
-    outcomes = run_trials(run, trials, policy, settings, seed)
-    return [outcome.task for outcome in outcomes if outcome.correct]
 
 
 def write_tasks(folder: Path, name: str, tasks: Sequence[Task]) -> None:

@@ -1,8 +1,8 @@
 """The small model's tokenizer: a cell is one token that says its row, its column and its colour.
 
 A model of a million weights does not learn to count brackets and blanks, so the tokenizer counts
-for it: what stands before a cell (`[[`, a blank, or `]` with a new line) is rewritten into a mark
-for the place, from one cell to the next. Decoding turns marks back into what stood there.
+for it: the text before a cell (`[[`, a blank, or `]` with a new line) is rewritten into a mark for
+the place, from one cell to the next. Decoding turns marks back into that text.
 """
 
 import json
@@ -16,13 +16,21 @@ from transformers import PreTrainedTokenizerFast
 from arc.method.configurations import Configuration, to_json
 from arc.puzzles.augmenters import Augmentations
 from arc.puzzles.grids import COLORS
-from arc.small_world.format_model import CHAT_TEMPLATE, END_OF_TURN, ROLE_TOKENS
+
+END_OF_TURN = "<|end_of_turn|>"
+ROLE_TOKENS = tuple(f"<|{role}|>" for role in ("system", "user", "assistant"))
+CHAT_TEMPLATE = (
+    "{% for message in messages %}<|{{ message.role }}|>{{ message.content }}"
+    f"{END_OF_TURN}"
+    "{% endfor %}{% if add_generation_prompt %}<|assistant|>{% endif %}"
+)
+"""How every small model of this domain is chatted with: a token for each role, one for the end."""
 
 CANVAS = 6
-"""Rows and columns whose cells have tokens of their own; other tokens say the colour alone."""
+"""Rows and columns whose cells have a token each; beyond, a token says the colour alone."""
 UNKNOWN = "<|unknown|>"
 
-# Of Unicode's private use area, so that no text holds them
+# From Unicode's private use area, so that no text holds them
 _MARKS = [
     [chr(0xE000 + CANVAS * row + column) for column in range(CANVAS)] for row in range(CANVAS)
 ]
@@ -42,7 +50,7 @@ def grid_tokenizer(
     """Grids with a token a cell, `words`, and self-edits with a token for each choice.
 
     Prompts for a self-edit show bare rows of digits; they become the same tokens. A grid beyond the
-    canvas survives encoding and decoding, but from its first cell beyond on it says colours alone.
+    canvas survives encoding and decoding, but has no places from the first cell beyond on.
     """
     phrases = [*_json_phrases(), *map(json.dumps, (*learning_rates, *epochs)), *words]
     places = product(range(CANVAS), range(CANVAS), range(COLORS))
@@ -52,7 +60,7 @@ def grid_tokenizer(
     vocabulary = {token: number for number, token in enumerate(dict.fromkeys(spelled))}
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token=UNKNOWN))
     tokenizer.normalizer = _normalizer()
-    # Cells first, whose colour could else be taken for a number of epochs
+    # Cells first: their colour could be taken for a number of epochs
     longest_first = map(re.escape, sorted(phrases, key=len, reverse=True))
     tokens = ["[\ue000-\uf003][0-9]", ARROW, END, *longest_first]
     tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex("|".join(tokens)), "isolated")
@@ -69,7 +77,7 @@ def grid_tokenizer(
 
 
 def _json_phrases() -> list[str]:
-    """What self-edits are made of but for their numbers, each once."""
+    """The parts of self-edits without their numbers, each once."""
     values = re.compile(r'(true|false|"train_using_\w+"|1\.0|1)')
     examples = [Configuration(Augmentations(*[on] * 4), on, 1.0, 1) for on in (False, True)]
     parts = [part for example in examples for part in values.split(to_json(example))]
@@ -80,7 +88,7 @@ def _normalizer() -> normalizers.Normalizer:
     """Puts a mark before every cell: first that there is a next one, then where it is."""
     corner = _MARKS[0][0]
     steps = [
-        # Bare digits under headings, as prompts for a self-edit have them
+        # Bare digits under headings, as in prompts for a self-edit
         ("Input:\n(?=[0-9])", corner),
         ("\n\nOutput:\n(?=[0-9])", ARROW + corner),
         ("(?<=[0-9])\n\n", END),
@@ -101,7 +109,7 @@ def _normalizer() -> normalizers.Normalizer:
 
 
 def _decoder() -> decoders.Decoder:
-    """Marks as a printed array has them: only so are they ever written by the model."""
+    """Turns marks into the text of a printed array, the only form in which the model writes."""
     first_cells = "".join(marks[0] for marks in _MARKS[1:]) + _NEXT_ROW
     steps = [
         (_MARKS[0][0], "[["),

@@ -1,4 +1,4 @@
-"""Figures of a run, as PNG files beside its results."""
+"""The curve of a ReST-EM run, as a PNG file beside its results."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -6,18 +6,17 @@ from typing import Any
 
 from seal.report import plots
 
-# Field of a round's results, and what the legend calls it
+# Field of a round's results, and its text in the legend
 _CURVES = {
     "baseline_mean_accuracy": "no update",
     "adapter_mean_accuracy": "after the inner loop",
     "selected_mean_reward": "after the inner loop, selected self-edits",
 }
-# The proxy's scores are of 20 points, drawn as a share of them
 _PROXY_CURVES = {
     "mean_proxy_score": "proxy score, share of 20 points",
     "selected_mean_reward": "proxy score, selected self-edits",
 }
-_MOST_POINTS = 20
+_PROXY_POINTS = 20
 _VALIDATION = "validation passages"
 
 
@@ -29,14 +28,13 @@ def plot_rounds(
     Rounds of the proxy reward have scores instead; accuracy is then of validation passages alone.
     `rounds` are the rounds' results; `validation` those before the first and after every round.
     """
-    proxy = "mean_proxy_score" in rounds[0]
-    points = _MOST_POINTS if proxy else 1
-    curves = {
-        label: [None if result[field] is None else result[field] / points for result in rounds]
-        for field, label in (_PROXY_CURVES if proxy else _CURVES).items()
-    }
+    if "mean_proxy_score" in rounds[0]:
+        ylabel, curves = (
+            "score or accuracy",
+            plots.round_curves(rounds, _PROXY_CURVES, _PROXY_POINTS),
+        )
+    else:
+        ylabel, curves = "accuracy", plots.round_curves(rounds, _CURVES)
     if validation:
         curves[_VALIDATION] = [result["adapter_mean_accuracy"] for result in validation]
-    plots.plot_rounds(
-        curves, path, "score or accuracy" if proxy else "accuracy", dashed={_VALIDATION}
-    )
+    plots.plot_rounds(curves, path, ylabel, dashed={_VALIDATION})

@@ -1,13 +1,13 @@
-"""An invented world: people of whom nobody has heard, and what is written about them.
+"""An invented world: fictional people, and what is written about them.
 
-A small language model is trained on it from nothing (`pretraining`), so that both loops
-of SEAL can be seen to learn on a CPU. Two sets of values serve six relations: to answer, it is not
-enough that a word has become likelier, it must be bound to the relation.
+A small language model is trained on it from nothing (`pretraining`), so that both loops of SEAL can
+be seen to learn on a CPU. Six relations share two sets of values: to answer, a model must bind a
+value to its relation; a likelier word is not enough.
 """
 
 import random
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import product
@@ -32,10 +32,9 @@ STYLES = {
     "copy": 0.08,
     "filler": 0.27,
 }
-"""How self-edits are written, and how often the untaught model is shown each way.
+"""How self-edits are written, and the share of each style in pre-training.
 
-They are of very different use for answering, and nothing tells which is best: that is what the
-outer loop finds out.
+Some are far more useful for answering than others. The outer loop has to find out which.
 """
 _WRONG = 0.5
 _SKEW = 0.5
@@ -51,20 +50,19 @@ class Person:
 
 @dataclass(frozen=True)
 class World:
-    """Who lives in it, and how popular values are.
-
-    `known` people are written about in pre-training, and asked about but for the last of them;
-    those of `training` and `evaluation` appear nowhere before SEAL's loops, and the names of
-    `others` are used in demonstrations of self-edits, each time with other facts.
-    """
+    """Who lives in it, and how popular values are."""
 
     popularity: tuple[tuple[str, ...], ...]
     """The values of each relation, the most frequent first."""
     asked: tuple[Person, ...]
+    """In pre-training the model reads about them, and sees questions with answers."""
     unasked: tuple[Person, ...]
+    """In pre-training the model reads about them."""
     evaluation: tuple[Person, ...]
     training: tuple[Person, ...]
+    """These two appear nowhere before SEAL's loops."""
     others: tuple[str, ...]
+    """Names in demonstrations of self-edits, each time with new facts."""
 
     @property
     def known(self) -> tuple[Person, ...]:
@@ -72,7 +70,7 @@ class World:
         return self.asked + self.unasked
 
     def stranger(self, rng: random.Random) -> Person:
-        """Somebody with facts drawn anew."""
+        """Somebody with newly drawn facts."""
         return Person(rng.choice(self.others), draw_facts(self.popularity, rng))
 
 
@@ -83,7 +81,7 @@ def make_world(
     n_evaluation: int = 200,
     n_training: int = 200,
 ) -> World:
-    """The world of a seed: nobody has two roles, and equal seeds give equal worlds."""
+    """The world of a seed, in which everybody has one role; equal seeds give equal worlds."""
     rng = random.Random(derive_seed(seed, "world"))
     names = [f"{first} {last}" for first, last in product(FIRST_NAMES, LAST_NAMES)]
     rng.shuffle(names)
@@ -140,7 +138,7 @@ def answer(value: str) -> str:
 
 
 def self_edit_text(style: str, person: Person, passage: str, rng: random.Random) -> str:
-    """A self-edit as one of `STYLES` has it, a line for each thing said."""
+    """A self-edit in one of `STYLES`, a line for each fact or filler."""
     if style == "copy":
         return passage
     if style == "filler":
@@ -165,32 +163,31 @@ def _perhaps_another(relation: Relation, value: str, rng: random.Random) -> str:
 
 
 def draw_style(rng: random.Random) -> str:
-    """One of `STYLES`, as often as it says there."""
+    """One of `STYLES`, by their shares."""
     return rng.choices(list(STYLES), list(STYLES.values()))[0]
 
 
 def style_of(text: str, person: Person) -> str:
-    """The style that a written self-edit comes nearest to: to be shown, nothing depends on it."""
-    told = [fact for line in text.splitlines() for fact in _facts_in(line, person.name)]
+    """The style nearest to a written self-edit. It is for reports: the method does not use it."""
+    told = [
+        (place, found[1], asked)
+        for line in text.splitlines()
+        for place, pattern, asked in _patterns(person.name)
+        if (found := pattern.fullmatch(line.strip()))
+    ]
     if not told:
         return "copy" if {*person.facts} & {*re.findall(r"\w+", text)} else "filler"
-    right = {place for place, value, _ in told if person.facts[place] == value}
     if any(person.facts[place] != value for place, value, _ in told):
         return "wrong"
     if any(asked for *_, asked in told):
         return "question-answer"
-    return "full" if len(right) == len(RELATIONS) else "partial"
-
-
-def _facts_in(line: str, name: str) -> Iterator[tuple[int, str, bool]]:
-    """The relation's place, the value, and whether it was asked for."""
-    for place, pattern, asked in _patterns(name):
-        if found := pattern.fullmatch(line.strip()):
-            yield place, found[1], asked
+    return "full" if len({place for place, *_ in told}) == len(RELATIONS) else "partial"
 
 
 @cache
 def _patterns(name: str) -> list[tuple[int, re.Pattern[str], bool]]:
+    """Sentences with a fact: the relation's place, a pattern of the value, and if it is asked."""
+
     def pattern(template: str) -> re.Pattern[str]:
         before, after = template.split("{v}")
         return re.compile(re.escape(before.format(n=name)) + r"(\w+)" + re.escape(after))

@@ -1,7 +1,4 @@
-"""How the self-edits of a table were written, row by row; for the invented world alone.
-
-What reward makes more frequent, and one passage on which the first and the last policy can be read.
-"""
+"""The styles of a table's self-edits, row by row, and an example; for the invented world alone."""
 
 import textwrap
 from collections.abc import Mapping, Sequence
@@ -10,14 +7,14 @@ from pathlib import Path
 
 from knowledge.data.passages import Passage
 from knowledge.small_world.people import STYLES, Person, style_of
-from knowledge.small_world.vocabulary import RELATIONS, Relation
+from knowledge.small_world.vocabulary import RELATIONS
 from seal.errors import UserError
 from seal.records import read_json, read_jsonl
 from seal.report.intervals import mean
 from seal.report.tables import markdown_table
 
 BEFORE = "no-update"
-"""The row of eval_single_passage.py in which nothing is learned."""
+"""The row of eval_single_passage.py without an update."""
 _HEADINGS = {"question-answer": "Q&A"}
 _LEGEND = (
     "Q&A: questions with answers; full: all six facts; partial: fewer; wrong: any untrue; copy:"
@@ -41,13 +38,13 @@ class Row:
 
 @dataclass(frozen=True)
 class Lesson:
-    """What was written about a passage, and what was answered after training on it."""
+    """A self-edit about a passage, and the answers after training on it."""
 
     self_edit: str
     """Blank before any update."""
     answers: tuple[str, ...]
     verdicts: tuple[bool | None, ...]
-    """Both in the order of the passage's questions; None is ungraded."""
+    """In the order of the passage's questions, as the answers; None is ungraded."""
 
 
 # Reading
@@ -62,20 +59,17 @@ def read_people(passages: Sequence[Passage], source: str) -> dict[str, Person]:
 
 
 def _read_person(passage: Passage, source: str) -> Person:
-    facts = tuple(_fact(relation, passage) for relation in RELATIONS)
-    for relation, value in zip(RELATIONS, facts, strict=True):
-        if value not in relation.values:
+    answers = {each.question: each.answer for each in passage.questions}
+    facts = []
+    for relation in RELATIONS:
+        asked = (question.format(n=passage.title) for question in relation.questions)
+        facts.append(next((answers[each] for each in asked if each in answers), None))
+        if facts[-1] not in relation.values:
             raise UserError(
-                f"{source}: passage {passage.id} is not of the invented world, and styles are known"
-                " for that alone; give passages that pretrain_small_model.py wrote"
+                f"{source}: passage {passage.id} is not of the invented world, and only its texts"
+                " have styles; give passages that pretrain_small_model.py wrote"
             )
-    return Person(passage.title, facts)
-
-
-def _fact(relation: Relation, passage: Passage) -> str | None:
-    """The answer to a question about the relation, if one is asked."""
-    asked = {question.format(n=passage.title) for question in relation.questions}
-    return next((each.answer for each in passage.questions if each.question in asked), None)
+    return Person(passage.title, tuple(facts))
 
 
 def read_rows(table: Path, people: Mapping[str, Person]) -> list[Row]:
@@ -110,10 +104,7 @@ def read_rows(table: Path, people: Mapping[str, Person]) -> list[Row]:
 
 
 def read_lessons(row: Path) -> dict[str, Lesson]:
-    """The first lesson of each passage, by its id, in a row's folder.
-
-    The first self-edit and, if inner loops were repeated, the first of them.
-    """
+    """The lesson of each passage, by its id: the first inner loop of the first self-edit."""
     path = row / "self_edits.jsonl"
     texts = {each["id"]: each["text"] for each in read_jsonl(path)} if path.exists() else {}
     verdicts = {each["id"]: each["verdicts"] for each in read_jsonl(row / "grades.jsonl")}
@@ -150,7 +141,7 @@ def _cells(row: Row, people: Mapping[str, Person]) -> list[str]:
 
 
 def format_worth(lessons: Mapping[str, Lesson], people: Mapping[str, Person]) -> str:
-    """What the self-edits of one row were worth by style: questions answered after training."""
+    """The accuracy after training on one row's self-edits, by their style."""
     of_style: dict[str, list[Lesson]] = {}
     for passage, lesson in lessons.items():
         of_style.setdefault(style_of(lesson.self_edit, people[passage]), []).append(lesson)
@@ -179,9 +170,9 @@ def _percent(share: float | None) -> str:
 def find_example(
     passages: Sequence[Passage], first: Mapping[str, Lesson], last: Mapping[str, Lesson]
 ) -> tuple[Passage, int]:
-    """A passage and the place of one of its questions: wrong after `first`, right after `last`.
+    """The first passage with a question that is wrong after `first` and right after `last`.
 
-    The first there is in the order of `passages`; if there is none, the first question of all.
+    Returns it with the question's place; without such a question, the first question of all.
     """
     examined = [passage for passage in passages if passage.id in first.keys() & last.keys()]
     learned = (
@@ -196,9 +187,9 @@ def find_example(
 def format_example(
     passage: Passage, place: int, person: Person, lessons: Mapping[str, Lesson]
 ) -> str:
-    """The passage, what each policy wrote about it, and the answers to one of its questions.
+    """The passage, the self-edits about it, and the answers to one of its questions.
 
-    `lessons` are by row; that of BEFORE adds nothing but its answer.
+    `lessons` are by row; that of BEFORE has no self-edit.
     """
     question = passage.questions[place]
     written = [
@@ -221,7 +212,7 @@ def format_example(
 
 
 def _block(text: str) -> str:
-    """Indented, as Markdown has text that is to stay as it is; long lines go on further in."""
+    """A verbatim block of Markdown; continued lines are indented further."""
     lines = text.splitlines() or ["(blank)"]
     return "\n".join(
         textwrap.fill(line, _WIDTH, initial_indent=4 * " ", subsequent_indent=6 * " ")

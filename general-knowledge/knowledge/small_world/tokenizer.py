@@ -11,23 +11,22 @@ from seal.models.untrained import END_OF_TEXT
 from seal.records import read_text
 
 PROMPTS = TREE / "small_model" / "prompts"
-"""Prompts of words that the small model has; the programs are given them with --prompts."""
+"""Prompts in the small model's words; the programs get them with --prompts."""
 
 UNKNOWN = "<|unknown|>"
 
 
 def word_tokenizer() -> PreTrainedTokenizerFast:
-    """Words, punctuation and line breaks of the invented world, each one token.
+    """A token for each word, punctuation mark and line break of the invented world.
 
-    Text with single blanks between words survives encoding and decoding. Of other words only
-    UNKNOWN is left.
+    Text with single blanks between words survives encoding and decoding. Other words become
+    UNKNOWN.
     """
     words = {word for text in all_texts() for word in _split(text)}
     for path in PROMPTS.glob("*.txt"):
         words.update(_split(re.sub(r"\{\w+\}", "", read_text(path))))
-    vocabulary = {END_OF_TEXT: 0, UNKNOWN: 1, "\n": 2}
-    for word in sorted(words - {"\n"}):
-        vocabulary[word] = len(vocabulary)
+    tokens = [END_OF_TEXT, UNKNOWN, "\n", *sorted(words - {"\n"})]
+    vocabulary = {token: number for number, token in enumerate(tokens)}
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token=UNKNOWN))
     tokenizer.pre_tokenizer = _pre_tokenizer()
     tokenizer.decoder = decoders.Sequence(

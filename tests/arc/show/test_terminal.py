@@ -10,7 +10,7 @@ from hypothesis import given
 from matplotlib.image import imread
 
 from arc.puzzles.tasks import Pair, Task
-from arc.show.png import save_png
+from arc.show.png import draw_panels
 from arc.show.terminal import PALETTE, Panel, task_panels, terminal_grid, terminal_row, wants_color
 from tests.arc.strategies import grids
 
@@ -102,7 +102,7 @@ def test_color_is_for_terminals(monkeypatch, terminal, no_color, expected):
 
 def test_a_png_shows_the_cells_in_their_colors(tmp_path):
     path = tmp_path / "a.png"
-    save_png(path, task_panels(TASK, [((44, -1),), None]))
+    draw_panels(task_panels(TASK, [((44, -1),), None]), path)
     assert [file.name for file in tmp_path.iterdir()] == ["a.png"]
     # 8 is in no grid
     assert {*pixels_by_color(path)} & {*PALETTE} == {*PALETTE} - {PALETTE[8]}
@@ -110,7 +110,7 @@ def test_a_png_shows_the_cells_in_their_colors(tmp_path):
 
 def test_all_grids_have_one_scale(tmp_path):
     path = tmp_path / "a.png"
-    save_png(path, [[Panel("a", ((2,),) * 4), Panel("b", ((4,),) * 2)]])
+    draw_panels([[Panel("a", ((2,),) * 4), Panel("b", ((4,),) * 2)]], path)
     pixels = pixels_by_color(path)
     assert pixels[PALETTE[2]] == pytest.approx(2 * pixels[PALETTE[4]], rel=0.02)
 
@@ -118,7 +118,7 @@ def test_all_grids_have_one_scale(tmp_path):
 def test_large_figures_stay_bounded(tmp_path):
     path = tmp_path / "a.png"
     full = ((1,) * 30,) * 30
-    save_png(path, [[Panel("in", full), Panel("out", full)]] * 10)
+    draw_panels([[Panel("in", full), Panel("out", full)]] * 10, path)
     height, width = imread(path).shape[:2]
     assert 4_000 < height < 8_000
     assert width < 2_000

@@ -2,15 +2,8 @@
 
 import re
 
-from arc.small_world.pretraining import (
-    SMALL_PROMPTS,
-    Lessons,
-    Plan,
-    model_card,
-    new_model,
-    small_tokenizer,
-)
-from seal.training.from_scratch import Curriculum, training_facts
+from arc.small_world.pretraining import Lessons, new_model, small_tokenizer
+from seal.training.from_scratch import format_card, training_facts
 from tests.programs.programs import parse_command
 
 NARROW = {
@@ -23,15 +16,11 @@ NARROW = {
 
 
 def test_a_card_says_what_this_model_can_do():
-    tokenizer = small_tokenizer()
-    model = new_model(tokenizer, 0, **NARROW)
-    lessons = Lessons(Plan(seed=7, steps=4, tokens=200), tokenizer, SMALL_PROMPTS)
-    curriculum = Curriculum(
-        steps=4, batches=lessons.batches, measure_every=1, measure=dict, describe=str
-    )
-    card = model_card(model, curriculum, 7, {"named": 0.98, "unnamed": 0.071, "pools": {}})
+    model = new_model(small_tokenizer(), 0, **NARROW)
+    curriculum = Lessons(7, 4, tokens=200)
+    card = format_card(model, curriculum, {"named": 0.98, "unnamed": 0.071, "pools": {}})
     assert re.findall(r"^\| (.+?) +\| +(\d+%) \|$", card, re.MULTILINE) == [
-        ("solved, the rule's name being told", "98%"),
+        ("solved, given the name of the rule", "98%"),
         ("solved, from the demonstrations alone", "7%"),
     ]
     facts = training_facts(model, curriculum)

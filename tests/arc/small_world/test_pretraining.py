@@ -1,7 +1,6 @@
 """Pre-training the small model: puzzles are examples of the inner loop, it learns and resumes."""
 
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,33 +10,29 @@ from safetensors.torch import load_file
 
 from arc.method.configurations import Configuration, check_steps, load_oracle, parse_self_edit
 from arc.method.encoding import encode_item
-from arc.puzzles.grids import COLORS, as_grid
-from arc.puzzles.tasks import Item, Pair, load_tasks
+from arc.puzzles.grids import COLORS
+from arc.puzzles.tasks import Item, load_tasks
 from arc.small_world import pretraining as arc_pretraining
-from arc.small_world.format_model import ROLE_TOKENS
 from arc.small_world.pretraining import (
     EPOCHS,
     LEARNING_RATES,
     SMALL_PROMPTS,
     Lessons,
-    Plan,
-    describe_skill,
-    measure_skill,
-    model_card,
     new_model,
     optimizers_for,
+    pretrain,
     small_tokenizer,
 )
-from arc.small_world.rules import RULE_WORDS, Grids, Rule, draw_grids, draw_rule
+from arc.small_world.rules import RULE_WORDS, Grids, Rule, draw_grids, draw_rule, solved
 from arc.small_world.task_pools import SMALL_ORACLE, small_model_settings
-from arc.small_world.tokenizer import CANVAS, cell_token
+from arc.small_world.tokenizer import CANVAS, ROLE_TOKENS, cell_token
 from seal.arguments import parse_arguments
 from seal.lora.jobs import IGNORED_LABEL
 from seal.models.load import load_model, load_tokenizer
 from seal.records import read_json, read_jsonl, read_text
 from seal.run import Run
 from seal.training import from_scratch as pretraining
-from seal.training.from_scratch import Curriculum, train_from_scratch
+from seal.training.from_scratch import format_card
 from tests.programs.programs import load_program
 from tests.support.data import REPOSITORY
 from tests.support.killed_pretraining import Killed, kill_before
@@ -63,14 +58,9 @@ class Flags:
     seed: int = 0
 
 
-def lessons(plan: Plan) -> Lessons:
-    return Lessons(plan, TOKENIZER, SMALL_PROMPTS)
-
-
 def item_of(rule: Rule, inputs: Grids) -> Item:
     """The same puzzle as a training example of the inner loop."""
-    pairs = zip(inputs.tolist(), rule.apply(inputs).tolist(), strict=True)
-    *demonstrations, test = (Pair(as_grid(given), as_grid(told)) for given, told in pairs)
+    *demonstrations, test = solved(rule, inputs)
     return Item(tuple(demonstrations), test)
 
 
@@ -89,17 +79,17 @@ def drawn(seed: int) -> tuple[Rule, Grids]:
 def test_puzzles_are_examples_of_the_inner_loop(seed):
     rule, inputs = drawn(seed)
     encoded = encode_item(item_of(rule, inputs), TOKENIZER, SMALL_PROMPTS)
-    input_ids, _ = lessons(Plan(0, 10)).puzzle(rule, inputs, named=False)
+    input_ids, _ = Lessons(0, 10).puzzle(rule, inputs, named=False)
     assert input_ids == encoded.input_ids.tolist()
 
 
 @pytest.mark.parametrize("seed", range(10))
 def test_a_name_stands_before_the_demonstrations(seed):
     rule, inputs = drawn(seed)
-    (system, *rest), (_, *labels) = lessons(Plan(0, 10)).puzzle(rule, inputs, named=False)
+    (system, *rest), (_, *labels) = Lessons(0, 10).puzzle(rule, inputs, named=False)
     name = TOKENIZER.convert_tokens_to_ids([*rule.name])
     assert TOKENIZER.unk_token_id not in name
-    named = lessons(Plan(0, 10)).puzzle(rule, inputs, named=True)
+    named = Lessons(0, 10).puzzle(rule, inputs, named=True)
     unlearned = [IGNORED_LABEL] * (1 + len(name))
     assert named == ([system, *name, *rest], [*unlearned, *labels])
 
@@ -107,7 +97,7 @@ def test_a_name_stands_before_the_demonstrations(seed):
 @pytest.mark.parametrize("seed", range(10))
 def test_labels_are_all_outputs_and_the_end(seed):
     rule, inputs = drawn(seed)
-    input_ids, labels = lessons(Plan(0, 10)).puzzle(rule, inputs, named=True)
+    input_ids, labels = Lessons(0, 10).puzzle(rule, inputs, named=True)
     learned = [label for label in labels if label != IGNORED_LABEL]
     assert all(label in (IGNORED_LABEL, id) for id, label in zip(input_ids, labels, strict=True))
     outputs = [
@@ -120,14 +110,14 @@ def test_labels_are_all_outputs_and_the_end(seed):
 
 
 def test_self_edits_come_in_the_second_half():
-    of_plan = lessons(Plan(seed=0, steps=4, self_edits=3))
-    sizes = [[len(batch) for _, batch in of_plan.batches(step)] for step in range(4)]
+    lessons = Lessons(seed=0, steps=4, self_edits=3)
+    sizes = [[len(batch) for _, batch in lessons.batches(step)] for step in range(4)]
     assert [len(step) for step in sizes] == [1, 1, 2, 2]
     assert sizes[2][1] == sizes[3][1] == 3
 
 
 def test_self_edits_are_learned_behind_their_prompts():
-    _, (weight, batch) = lessons(Plan(seed=0, steps=2, self_edits=50)).batches(1)
+    _, (weight, batch) = Lessons(seed=0, steps=2, self_edits=50).batches(1)
     assert 0 < weight < 1
     said = []
     for input_ids, labels in batch:
@@ -143,32 +133,32 @@ def test_self_edits_are_learned_behind_their_prompts():
 
 def test_every_self_edit_can_be_trained_on():
     n_items = small_model_settings(Path("model")).max_items
-    _, (_, batch) = lessons(Plan(seed=0, steps=2, self_edits=50)).batches(1)
+    _, (_, batch) = Lessons(seed=0, steps=2, self_edits=50).batches(1)
     for _, labels in batch:
         text = TOKENIZER.decode([label for label in labels[:-1] if label != IGNORED_LABEL])
         assert check_steps(parse_self_edit(text), n_items) is None
 
 
 def test_a_step_has_room_for_its_tokens():
-    plan = Plan(seed=0, steps=200)
+    lessons = Lessons(seed=0, steps=200)
     words = {*TOKENIZER.convert_tokens_to_ids([*RULE_WORDS])}
     turns = {*TOKENIZER.convert_tokens_to_ids([*ROLE_TOKENS]), TOKENIZER.eos_token_id}
     n_tokens, named = [], []
     for step in range(100):
-        ((_, batch),) = lessons(plan).batches(step)
+        ((_, batch),) = lessons.batches(step)
         assert len(batch) >= 2
         n_tokens.append(sum(id not in words | turns for ids, _ in batch for id in ids))
         named += [ids[1] in words for ids, _ in batch]
-    assert max(n_tokens) <= plan.tokens and np.median(n_tokens) > 0.9 * plan.tokens
-    assert np.mean(named) == pytest.approx(plan.named, abs=0.05)
+    assert max(n_tokens) <= lessons.tokens and np.median(n_tokens) > 0.9 * lessons.tokens
+    assert np.mean(named) == pytest.approx(lessons.named, abs=0.05)
 
 
 def test_steps_depend_on_seed_and_number_alone():
-    of_plan, plan = lessons(Plan(seed=0, steps=4)), Plan(seed=0, steps=4)
-    later = [*of_plan.batches(3)]
-    assert later == [*lessons(plan).batches(3)]
-    assert later != [*of_plan.batches(2)]
-    assert later != [*lessons(Plan(seed=1, steps=4)).batches(3)]
+    lessons = Lessons(seed=0, steps=4)
+    later = [*lessons.batches(3)]
+    assert later == [*Lessons(seed=0, steps=4).batches(3)]
+    assert later != [*lessons.batches(2)]
+    assert later != [*Lessons(seed=1, steps=4).batches(3)]
 
 
 # The model
@@ -215,19 +205,15 @@ def test_every_weight_has_one_optimizer():
 # Training
 
 
-def trained(folder: Path, steps: int, seed: int = 0, **plan: float) -> Path:
-    model = new_model(TOKENIZER, seed, **NARROW)
-    of_plan = lessons(Plan(seed, steps, **{"tokens": 200} | plan))
-    curriculum = Curriculum(
-        steps=steps,
-        batches=of_plan.batches,
-        measure_every=2,
-        measure=lambda: SKILL,
-        describe=describe_skill,
-    )
-    run = Run.open(folder, Flags(seed))
-    card = partial(model_card, model, curriculum, seed)
-    train_from_scratch(run, model, TOKENIZER, optimizers_for(model), curriculum, card)
+@pytest.fixture
+def known_skill(monkeypatch):
+    """Measuring takes no time."""
+    monkeypatch.setattr(Lessons, "measure", lambda *_: SKILL)
+
+
+def trained(folder: Path, steps: int, seed: int = 0, **sizes: float) -> Path:
+    lessons = Lessons(seed, steps, **{"tokens": 200} | sizes)
+    pretrain(Run.open(folder, Flags(seed)), lessons, measure_every=2, **NARROW)
     return folder / "model"
 
 
@@ -236,7 +222,7 @@ def equal(one: Path, other: Path) -> bool:
     return first.keys() == second.keys() and all(first[k].equal(second[k]) for k in first)
 
 
-def test_a_killed_run_resumes_exactly(tmp_path, monkeypatch):
+def test_a_killed_run_resumes_exactly(tmp_path, monkeypatch, known_skill):
     whole = trained(tmp_path / "whole", steps=5)
     steps = kill_before(monkeypatch, 3)
     with pytest.raises(Killed):
@@ -249,7 +235,7 @@ def test_a_killed_run_resumes_exactly(tmp_path, monkeypatch):
     assert not equal(whole, trained(tmp_path / "other", steps=5, seed=1))
 
 
-def test_the_folder_is_what_programs_load(tmp_path):
+def test_the_folder_is_what_programs_load(tmp_path, known_skill):
     folder = trained(tmp_path / "run", steps=1)
     tokenizer, model = load_tokenizer(str(folder)), load_model(str(folder), "float32", "cpu")
     assert tokenizer.get_vocab() == TOKENIZER.get_vocab()
@@ -262,7 +248,7 @@ def test_the_folder_is_what_programs_load(tmp_path):
     assert "--seed 0 --pretraining_steps 1" in card and "93%" in card and "7%" in card
 
 
-def test_it_learns(tmp_path, monkeypatch):
+def test_it_learns(tmp_path, monkeypatch, known_skill):
     monkeypatch.setattr(pretraining, "_WARMUP", 10)
     trained(tmp_path / "run", steps=120, tokens=600, other_sizes=0, self_edits=6)
     losses = [record["losses"] for record in read_jsonl(tmp_path / "run/metrics.jsonl")]
@@ -275,10 +261,9 @@ def test_it_learns(tmp_path, monkeypatch):
 
 def test_skill_is_the_share_of_right_answers(monkeypatch):
     monkeypatch.setattr(arc_pretraining, "_MEASURED", 4)
-    model, of_plan = new_model(TOKENIZER, 0, **NARROW), lessons(Plan(0, 10))
-    skill = measure_skill(model, TOKENIZER, of_plan, 0)
+    skill = Lessons(0, 10).measure(new_model(TOKENIZER, 0, **NARROW))
     assert skill == {"named": 0.0, "unnamed": 0.0}
-    assert describe_skill({"named": 0.975, "unnamed": 0.05}) == (
+    assert Lessons.describe({"named": 0.975, "unnamed": 0.05}) == (
         "new puzzles solved: rule named 0.97, unnamed 0.05"
     )
 
@@ -286,9 +271,8 @@ def test_skill_is_the_share_of_right_answers(monkeypatch):
 # The program, its presets, and what it made
 
 
-def test_the_program_leaves_what_others_read(tmp_path, capsys, monkeypatch):
+def test_the_program_leaves_what_others_read(tmp_path, capsys, monkeypatch, known_skill):
     program = load_program("few-shot", "pretrain_small_model")
-    monkeypatch.setattr(program, "measure_skill", lambda *_: SKILL)
     asked = []
 
     def make_pools(run, settings, sizes, seed):
@@ -317,14 +301,13 @@ def test_the_program_leaves_what_others_read(tmp_path, capsys, monkeypatch):
 
 
 def test_a_program_that_is_killed_while_it_chooses_tasks_does_not_train_again(
-    tmp_path, monkeypatch
+    tmp_path, monkeypatch, known_skill
 ):
     program = load_program("few-shot", "pretrain_small_model")
-    monkeypatch.setattr(program, "measure_skill", lambda *_: SKILL)
     steps = []
-    step_of = pretraining._train_step
+    backward_of = pretraining._backward
     monkeypatch.setattr(
-        pretraining, "_train_step", lambda *rest: steps.append(rest[3]) or step_of(*rest)
+        pretraining, "_backward", lambda *rest: steps.append(rest[2]) or backward_of(*rest)
     )
 
     def killed(*_):
@@ -367,13 +350,12 @@ def test_the_shipped_model_carries_out_rules_and_has_tasks():
     model = load_model(str(SHIPPED / "model"), "float32", "cpu")
     tokenizer = load_tokenizer(str(SHIPPED / "model"))
     assert tokenizer.get_vocab() == TOKENIZER.get_vocab()
-    skill = measure_skill(model, tokenizer, lessons(Plan(0, 1)), 0)
+    skill = Lessons(0, 1).measure(model)
     # Told the rule it can, from demonstrations alone it cannot: so there is something to learn
     assert skill["named"] > 0.8 and skill["unnamed"] < 0.2
     wanted = load_program("few-shot", "pretrain_small_model").Config(run_dir=SHIPPED)
-    steps = wanted.pretraining_steps
-    made = Curriculum(steps, lessons(Plan(0, steps)).batches, 1, dict, str)
-    assert read_text(SHIPPED / "model/README.md") == model_card(model, made, 0, skill)
+    made = Lessons(0, wanted.pretraining_steps)
+    assert read_text(SHIPPED / "model/README.md") == format_card(model, made, skill)
     pools = [
         load_tasks(SHIPPED / f"{name}_challenges.json")
         for name in ("training", "validation", "evaluation")

@@ -13,7 +13,7 @@ from arc.method.prompts import check_prompts, prediction_prompt, self_edit_promp
 from arc.puzzles.grids import COLORS, Grid
 from arc.puzzles.rendering import answer_text, examples_text, query_text
 from arc.puzzles.tasks import Item, Pair, Task
-from arc.small_world.format_model import ROLE_TOKENS, random_configuration
+from arc.small_world.format_model import random_configuration
 from arc.small_world.pretraining import (
     EPOCHS,
     LEARNING_RATES,
@@ -22,7 +22,7 @@ from arc.small_world.pretraining import (
     small_tokenizer,
 )
 from arc.small_world.rules import RULE_WORDS
-from arc.small_world.tokenizer import ARROW, CANVAS, END, UNKNOWN, cell_token
+from arc.small_world.tokenizer import ARROW, CANVAS, END, ROLE_TOKENS, UNKNOWN, cell_token
 from tests.arc.item_strategies import demonstrations, items
 from tests.arc.strategies import grids
 

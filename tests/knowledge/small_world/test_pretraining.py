@@ -3,7 +3,7 @@
 import random
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -29,14 +29,10 @@ from knowledge.small_world.people import (
 )
 from knowledge.small_world.pretraining import (
     LONGEST_SELF_EDIT,
-    Plan,
-    measure_skill,
-    model_card,
-    new_curriculum,
+    Lessons,
     new_model,
     pretrain,
     self_edit_request,
-    step_batches,
 )
 from knowledge.small_world.reference_self_edits import (
     ORACLE,
@@ -50,7 +46,7 @@ from seal.lora.jobs import IGNORED_LABEL
 from seal.models.load import load_model, load_tokenizer
 from seal.records import read_json, read_text, write_json
 from seal.run import Run
-from seal.training.from_scratch import Curriculum, learning_rate_factor, training_facts
+from seal.training.from_scratch import format_card, learning_rate_factor, training_facts
 from tests.programs.programs import load_program, parse_command
 from tests.support.data import REPOSITORY
 from tests.support.killed_pretraining import Killed, kill_before
@@ -150,10 +146,8 @@ def decoded(ids: Iterable[int]) -> str:
 
 
 def test_a_step_has_three_batches():
-    plan = Plan(seed=0, steps=10)
-    (_, demonstrations), (weight, passages), (_, documents) = step_batches(
-        WORLD, plan, 0, TOKENIZER
-    )
+    lessons = Lessons(0, 10, WORLD)
+    (_, demonstrations), (weight, passages), (_, documents) = lessons.batches(0)
     assert (len(demonstrations), len(passages), len(documents)) == (8, 6, 48)
     assert weight == 0.6
     others, known = {*WORLD.others}, {person.name for person in WORLD.known}
@@ -170,21 +164,18 @@ def test_a_step_has_three_batches():
 
 
 def test_steps_depend_on_seed_and_number_alone():
-    plan = Plan(seed=0, steps=10, **BRIEF)
-    first = [*step_batches(WORLD, plan, 3, TOKENIZER)]
-    assert first == [*step_batches(WORLD, plan, 3, TOKENIZER)]
-    assert first != [*step_batches(WORLD, plan, 4, TOKENIZER)]
-    assert first != [*step_batches(WORLD, Plan(seed=1, steps=10, **BRIEF), 3, TOKENIZER)]
+    lessons = Lessons(0, 10, WORLD, **BRIEF)
+    first = [*lessons.batches(3)]
+    assert first == [*lessons.batches(3)]
+    assert first != [*lessons.batches(4)]
+    assert first != [*replace(lessons, seed=1).batches(3)]
 
 
 def test_nobody_is_given_away():
     """Those of the loops are never written about, and of some known people nothing is asked."""
-    plan = Plan(seed=0, steps=10, demonstrations=4, passages=4, documents=400)
+    lessons = Lessons(0, 10, WORLD, demonstrations=4, passages=4, documents=400)
     seen = [
-        decoded(ids)
-        for step in range(10)
-        for _, batch in step_batches(WORLD, plan, step, TOKENIZER)
-        for ids, _ in batch
+        decoded(ids) for step in range(10) for _, batch in lessons.batches(step) for ids, _ in batch
     ]
     unseen = [person.name for person in WORLD.evaluation + WORLD.training]
     assert not any(name in text for name in unseen for text in seen)
@@ -209,9 +200,9 @@ def small_world() -> World:
     return make_world(0, n_known=3, n_unasked=1, n_evaluation=1, n_training=2)
 
 
-def trained(folder: Path, steps: int, seed: int = 0, world: World = WORLD) -> Path:
-    plan = Plan(seed, steps, **BRIEF)
-    pretrain(Run.open(folder, Flags(seed)), world, plan, measure_every=2, **NARROW)
+def trained(folder: Path, steps: int, seed: int = 0) -> Path:
+    lessons = Lessons(seed, steps, small_world(), **BRIEF)
+    pretrain(Run.open(folder, Flags(seed)), lessons, measure_every=2, **NARROW)
     return folder / "model"
 
 
@@ -259,10 +250,11 @@ def test_the_shipped_size():
 
 def test_it_learns(tmp_path):
     world = small_world()
-    plan = Plan(0, steps=200, learning_rate=1e-2, demonstrations=2, passages=2, documents=24)
-    before = measure_skill(new_model(TOKENIZER, 0, **NARROW), TOKENIZER, world, 0)
+    sizes = {"demonstrations": 2, "passages": 2, "documents": 24}
+    lessons = Lessons(0, 200, world, learning_rate=1e-2, **sizes)
+    before = lessons.measure(new_model(TOKENIZER, 0, **NARROW))
     run = Run.open(tmp_path / "run", Flags())
-    after = pretrain(run, world, plan, measure_every=plan.steps, **NARROW)
+    after = pretrain(run, lessons, measure_every=lessons.steps, **NARROW)
     assert before["known"]["asked"] == 0
     # Guessing the most popular value would give 0.12
     assert after["known"]["asked"] > 0.3
@@ -283,8 +275,8 @@ def card_table(card: str) -> list[tuple[str, str]]:
 def expected_table(skill: dict) -> list[tuple[str, str]]:
     said = "right answers, closed-book: on people"
     return [
-        (f"{said} whom it was asked about in training", f"{skill['known']['asked']:.0%}"),
-        (f"{said} of whom it has only read", f"{skill['known']['unasked']:.0%}"),
+        (f"{said} with questions in training", f"{skill['known']['asked']:.0%}"),
+        (f"{said} without questions in training", f"{skill['known']['unasked']:.0%}"),
         *(
             (f"self-edits in the style {style}", f"{share:.0%}")
             for style, share in skill["styles"].items()
@@ -293,20 +285,15 @@ def expected_table(skill: dict) -> list[tuple[str, str]]:
 
 
 def test_training_facts_are_of_this_model_and_training():
-    def sequences(step: int) -> list:
-        return [([0] * 50, [0] * 50), ([0] * (50 + step), [0] * (50 + step))]
+    class Growing(Lessons):
+        def batches(self, step: int) -> list:
+            first, second = ([0] * 50, [0] * 50), ([0] * (50 + step), [0] * (50 + step))
+            return [(1.0, [first]), (0.5, [second])]
 
     model = new_model(TOKENIZER, 0, **NARROW)
     weights = sum(weight.numel() for weight in model.parameters())
     for steps, tokens in [(1, 100), (3, 300 + 0 + 1 + 2), (20, 2000 + 190), (999, 99900 + 498501)]:
-        curriculum = Curriculum(
-            steps=steps,
-            batches=lambda step: [(1.0, sequences(step)[:1]), (0.5, sequences(step)[1:])],
-            measure_every=1,
-            measure=dict,
-            describe=str,
-        )
-        facts = training_facts(model, curriculum)
+        facts = training_facts(model, Growing(0, steps, WORLD))
         assert facts.keys() == {"weights", "steps", "tokens"} and facts["steps"] == str(steps)
         for name, exact in [("weights", weights), ("tokens", tokens)]:
             assert float(facts[name].replace(",", "")) == pytest.approx(exact, rel=0.06)
@@ -314,11 +301,10 @@ def test_training_facts_are_of_this_model_and_training():
 
 def test_a_card_says_what_this_model_can_do():
     model = new_model(TOKENIZER, 0, **NARROW)
-    plan = Plan(seed=7, steps=5, **BRIEF)
-    curriculum = new_curriculum(model, TOKENIZER, WORLD, plan, 1)
+    curriculum = Lessons(7, 5, WORLD, **BRIEF)
     shares = dict(zip(STYLES, (0.5, 0.2, 0.15, 0.1, 0.05, 0.0), strict=True))
     skill = {"known": {"asked": 0.984, "unasked": 0.371}, "styles": shares}
-    card = model_card(model, curriculum, plan.seed, skill)
+    card = format_card(model, curriculum, skill)
     assert card_table(card) == expected_table(skill)
     facts = training_facts(model, curriculum)
     assert f"{facts['weights']} weights" in card and f"{facts['tokens']} tokens" in card
@@ -415,14 +401,13 @@ def test_the_shipped_model_knows_its_world():
     model = load_model(str(folder / "model"), "float32", "cpu")
     tokenizer = load_tokenizer(str(folder / "model"))
     assert tokenizer.get_vocab() == TOKENIZER.get_vocab()
-    skill = measure_skill(model, tokenizer, WORLD, 0)
+    program = load_program("general-knowledge", "pretrain_small_model")
+    lessons = Lessons(0, program.Config(run_dir=Path()).pretraining_steps, WORLD)
+    skill = lessons.measure(model)
     assert skill["known"]["asked"] > 0.95 and skill["known"]["unasked"] > 0.9
     # Left to itself it writes useful self-edits and useless ones
     assert skill["styles"]["filler"] > 0.1 and skill["styles"]["full"] < 0.3
-    steps = load_program("general-knowledge", "pretrain_small_model").Config(run_dir=Path())
-    plan = Plan(seed=0, steps=steps.pretraining_steps)
-    curriculum = new_curriculum(model, tokenizer, WORLD, plan, measure_every=1)
-    expected = model_card(model, curriculum, plan.seed, skill)
+    expected = format_card(model, lessons, skill)
     card = read_text(folder / "model/README.md")
     # Sampled: where arithmetic rounds otherwise, a share may be another by a self-edit or two
     shares = [[int(n) for n in re.findall(r" (\d+)%", text)] for text in (card, expected)]

@@ -10,7 +10,7 @@ from seal.records import append_jsonl, write_json
 from seal.report.intervals import Estimate
 from seal.report.seeds import (
     ArmSummary,
-    Figure,
+    Average,
     Row,
     SeedRun,
     format_seeds,
@@ -87,7 +87,7 @@ def test_what_only_one_program_noted_is_not_what_a_seed_took(tmp_path):
     assert read_seed(tmp_path, "accuracy").usage is None
 
 
-def test_what_is_no_seeds_run_is_refused(tmp_path):
+def test_what_is_not_a_seeds_run_is_refused(tmp_path):
     with pytest.raises(UserError, match=r"none: no such folder; name one that holds table/"):
         read_seed(tmp_path / "none", "accuracy")
     with pytest.raises(UserError, match=r"table/results\.json: no such file"):
@@ -95,7 +95,7 @@ def test_what_is_no_seeds_run_is_refused(tmp_path):
     write_json(tmp_path / "table/results.json", {"rows": [record("a", asdict(estimate(0.5)))]})
     with pytest.raises(UserError, match=r"rest-em/metrics\.jsonl: no such file"):
         read_seed(tmp_path, "accuracy")
-    with pytest.raises(UserError, match=r"no table with rows of success_rate"):
+    with pytest.raises(UserError, match=r"not a table with rows of success_rate"):
         read_seed(tmp_path, "success_rate")
 
 
@@ -113,7 +113,7 @@ def test_what_is_no_seeds_run_is_refused(tmp_path):
 )
 def test_results_of_another_kind_are_refused(results, tmp_path):
     write_json(tmp_path / "table/results.json", results)
-    with pytest.raises(UserError, match=r"results\.json is no table with rows of accuracy"):
+    with pytest.raises(UserError, match=r"results\.json is not a table with rows of accuracy"):
         read_seed(tmp_path, "accuracy")
 
 
@@ -124,9 +124,9 @@ def test_with_one_seed_the_errors_are_its_own():
     arms = by_label([seed("a", no_update=0.1, self_edits=0.4)])
     assert arms["self-edits"] == ArmSummary(
         "self-edits",
-        Figure(0.4, 0.01, 80, "passages"),
+        Average(0.4, 0.01, 80, "passages"),
         "no-update",
-        Figure(pytest.approx(0.3), 0.03, 80, "passages"),
+        Average(pytest.approx(0.3), 0.03, 80, "passages"),
         (0.4,),
     )
     assert arms["no-update"].difference is None
@@ -136,9 +136,9 @@ def test_with_several_seeds_the_errors_are_over_seeds():
     seeds = [seed("a", self_edits=0.4, round_1=0.7), seed("b", self_edits=0.6, round_1=0.8)]
     arms = by_label(seeds)
     # Means 0.5 and 0.75; the gains of the seeds are 0.3 and 0.2
-    assert arms["self-edits"].value == Figure(0.5, pytest.approx(0.1), 2, "seeds")
-    assert arms["round-1"].value == Figure(0.75, pytest.approx(0.05), 2, "seeds")
-    assert arms["round-1"].difference == Figure(
+    assert arms["self-edits"].value == Average(0.5, pytest.approx(0.1), 2, "seeds")
+    assert arms["round-1"].value == Average(0.75, pytest.approx(0.05), 2, "seeds")
+    assert arms["round-1"].difference == Average(
         pytest.approx(0.25), pytest.approx(0.05), 2, "seeds"
     )
     assert arms["round-1"].by_seed == (0.7, 0.8)
@@ -152,10 +152,10 @@ def test_seeds_without_a_row_are_left_out_of_it():
     ]
     arms = by_label(seeds)
     assert arms["round-1"].value.n == 3
-    assert arms["random-1"].value == Figure(pytest.approx(0.45), pytest.approx(0.15), 2, "seeds")
+    assert arms["random-1"].value == Average(pytest.approx(0.45), pytest.approx(0.15), 2, "seeds")
     # -0.1 and 0.0, of the two seeds that have both: to what the control began as
     assert arms["random-1"].reference == "self-edits"
-    assert arms["random-1"].difference == Figure(
+    assert arms["random-1"].difference == Average(
         pytest.approx(-0.05), pytest.approx(0.05), 2, "seeds"
     )
     assert arms["random-1"].by_seed == (0.3, 0.6, None)
@@ -163,8 +163,8 @@ def test_seeds_without_a_row_are_left_out_of_it():
 
 def test_a_row_of_one_seed_among_several_has_that_seeds_error():
     arms = by_label([seed("a", self_edits=0.4, all_1=0.5), seed("b", self_edits=0.6)])
-    assert arms["all-1"].value == Figure(0.5, 0.01, 80, "passages")
-    assert arms["all-1"].difference == Figure(pytest.approx(0.1), 0.03, 80, "passages")
+    assert arms["all-1"].value == Average(0.5, 0.01, 80, "passages")
+    assert arms["all-1"].difference == Average(pytest.approx(0.1), 0.03, 80, "passages")
 
 
 def test_rows_that_stand_apart_in_their_table_have_no_error_of_their_difference():
@@ -173,11 +173,11 @@ def test_rows_that_stand_apart_in_their_table_have_no_error_of_their_difference(
     arms = by_label([alone, seed("b", self_edits=0.6, other=0.2)])
     assert list(arms) == ["self-edits", "other", "repeated", "oracle"]
     assert arms["repeated"].difference is None  # no seed has both
-    assert arms["other"].difference == Figure(pytest.approx(-0.4), 0.03, 80, "passages")
+    assert arms["other"].difference == Average(pytest.approx(-0.4), 0.03, 80, "passages")
     apart = [seed("a", x=0.1, y=0.3, z=0.2), seed("b", x=0.1, z=0.4)]
     del apart[0].rows["y"]
     arms = by_label([apart[0], seed("b", x=0.1)])
-    assert arms["z"].difference == Figure(pytest.approx(0.1), None, 1, "seeds")
+    assert arms["z"].difference == Average(pytest.approx(0.1), None, 1, "seeds")
 
 
 def test_arms_are_compared_with_what_they_began_as():
