@@ -350,7 +350,7 @@ def test_the_shipped_model_carries_out_rules_and_has_tasks():
     model = load_model(str(SHIPPED / "model"), "float32", "cpu")
     tokenizer = load_tokenizer(str(SHIPPED / "model"))
     assert tokenizer.get_vocab() == TOKENIZER.get_vocab()
-    skill = Lessons(0, 1).measure(model)
+    skill = Lessons(0, 1, tokenizer=tokenizer).measure(model)
     # Told the rule it can, from demonstrations alone it cannot: so there is something to learn
     assert skill["named"] > 0.8 and skill["unnamed"] < 0.2
     wanted = load_program("few-shot", "pretrain_small_model").Config(run_dir=SHIPPED)

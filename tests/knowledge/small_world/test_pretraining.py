@@ -402,7 +402,8 @@ def test_the_shipped_model_knows_its_world():
     tokenizer = load_tokenizer(str(folder / "model"))
     assert tokenizer.get_vocab() == TOKENIZER.get_vocab()
     program = load_program("general-knowledge", "pretrain_small_model")
-    lessons = Lessons(0, program.Config(run_dir=Path()).pretraining_steps, WORLD)
+    steps = program.Config(run_dir=Path()).pretraining_steps
+    lessons = Lessons(0, steps, WORLD, tokenizer=tokenizer)
     skill = lessons.measure(model)
     assert skill["known"]["asked"] > 0.95 and skill["known"]["unasked"] > 0.9
     # Left to itself it writes useful self-edits and useless ones
