@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.programs.processes import run_killed, run_program_to_end, sorted_records
+from tests.support.processes import run_killed, run_program_to_end, sorted_records
 from tests.programs.squad_run import PROGRAM, check_run_folder, rest_em_arguments, squad_model
 
 

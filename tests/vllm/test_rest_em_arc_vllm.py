@@ -20,7 +20,7 @@ from tests.programs.arc_run import (
     small_settings,
     write_task_ids,
 )
-from tests.programs.processes import run_program_to_end, sorted_records
+from tests.support.processes import run_program_to_end, sorted_records
 from tests.programs.programs import call_program
 
 SELF_EDITS = [

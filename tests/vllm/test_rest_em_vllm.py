@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.programs.processes import run_program_to_end, start_program
+from tests.support.processes import run_program_to_end, start_program
 from tests.programs.squad_run import PROGRAM, check_run_folder, rest_em_arguments, squad_model
 
 
