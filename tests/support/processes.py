@@ -84,7 +84,7 @@ def run_killed(
     for moment in sorted(random.Random(0).uniform(0, 0.95 * total) for _ in range(kills)):
         process = start_program(program, arguments, log)
         while process.is_alive() and progress(run_dir) < moment:
-            process.join(0.005)
+            process.join(0.02)
         assert process.is_alive(), f"ended before it could be killed: {log.read_text()[-2000:]}"
         process.kill()
         process.join()
