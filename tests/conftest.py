@@ -20,7 +20,7 @@ SLOW = (
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the slow tests, and start their files first, so that no process ends long after another."""
+    """Mark the slow tests, and start their files first: all processes then end together."""
     slow_files = tuple(start.split("::")[0] for start in SLOW)
     for item in items:
         if item.nodeid.startswith(SLOW):

@@ -4,9 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.processes import run_killed, run_program_to_end, sorted_records
 from tests.programs.squad_run import PROGRAM, check_run_folder, rest_em_arguments, squad_model
-
+from tests.support.processes import run_killed, run_program_to_end, sorted_records
 
 SIZE = {"n_passages": 5, "k": 3, "repeats": 2, "rounds": 2}
 FLAGS = SIZE | {"epochs": 3, "slots": 3}
