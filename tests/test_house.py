@@ -49,7 +49,8 @@ BESIDE = {
 # What reads settings, prompts, files and replies, or counts: it loads in milliseconds
 LIGHT_MODULES = [
     "seal/*.py",
-    "seal/chat/*.py",
+    "seal/chat/client.py",
+    "seal/chat/endpoints.py",
     "seal/report/*.py",
     "seal/training/sft.py",
     "general-knowledge/knowledge/settings.py",
