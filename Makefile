@@ -1,11 +1,15 @@
 # `make demo` and `make test` do everything on a fresh machine; see README.md.
+# While you edit: `make check`, style and the tests that start no program, in two minutes.
 PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
 # The GPU pins (with vLLM) where there is a GPU, else the same packages without it
 REQUIREMENTS := $(if $(shell command -v nvidia-smi 2>/dev/null),requirements.txt,requirements-cpu.txt)
 
-.PHONY: demo demo-knowledge demo-few-shot test lint install clean
+# Small models compute faster in one thread than in several that wait for each other
+PYTEST := OMP_NUM_THREADS=1 $(RUN) -m pytest --numprocesses=auto --dist=loadscope --no-loadscope-reorder
+
+.PHONY: demo demo-knowledge demo-few-shot check test lint install clean
 
 demo: $(VENV)/.installed
 	bash scripts/demo.sh
@@ -18,9 +22,11 @@ demo-few-shot: $(VENV)/.installed
 	RUN_DIR=runs/demo/few-shot bash scripts/demo_few_shot.sh
 	$(RUN) scripts/summarize_seeds.py --few_shot runs/demo/few-shot --output runs/demo
 
-# Small models compute faster in one thread than in several that wait for each other
+check: lint
+	$(PYTEST) -m "not slow"
+
 test: $(VENV)/.installed
-	OMP_NUM_THREADS=1 $(RUN) -m pytest --numprocesses=auto --dist=loadscope
+	$(PYTEST)
 
 lint: $(VENV)/.installed
 	$(RUN) -m ruff check --no-cache .

@@ -1,20 +1,23 @@
-"""The code keeps the rules of this house: who imports whom, what runs when, how large files are."""
+"""The code keeps the rules of this house: who imports whom, what runs when, how large files are.
+
+What ruff can check is in pyproject.toml: docstrings, types, unsafe calls, absolute imports.
+"""
 
 import ast
 import importlib.metadata
 import os
+import re
 import subprocess
 import sys
-from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
+from importlinter.cli import lint_imports
 
 from tests.support.data import REPOSITORY
 from tests.support.house import (
     BROUGHT_BY,
     TREES,
-    documentation_breaches,
     import_breaches,
     imported,
     is_program,
@@ -24,7 +27,7 @@ from tests.support.house import (
     requires,
     sources,
     third_party,
-    unsafe_breaches,
+    unmirrored,
 )
 
 SOURCES = sources()
@@ -39,50 +42,30 @@ PINS = {
 FITTING = {name: PINS["requirements-dev.txt"].get(name) for name in ("scikit-learn", "scipy")}
 THIRD_PARTY = third_party(PINS["requirements-cpu.txt"] | FITTING)
 MOST_LINES = 400
+# Tests that are not of one module: of the release's files, of the shipped model
+BESIDE = {
+    "knowledge": ["release/test_blanks.py"],
+    "arc": ["small_world/test_model_card.py"],
+}
 
-# The modules that import torch, transformers or openai; every other one loads without them
-HEAVY_MODULES = [
-    "arc.method.round_curves",
-    "arc.method.encoding",
-    "arc.method.few_shot_table",
-    "arc.show.png",
-    "arc.small_world.tokenizer",
-    "arc.method.inner_loop",
-    "arc.method.outer_loop",
-    "arc.method.prediction",
-    "arc.method.reward",
-    "arc.small_world.pretraining",
-    "arc.method.self_edits",
-    "arc.small_world.format_model",
-    "arc.small_world.task_pools",
-    "knowledge.experiments.continued_pretraining",
-    "knowledge.experiments.entigraph",
-    "knowledge.method.single_passage_table",
-    "knowledge.method.closed_book",
-    "knowledge.method.round_curves",
-    "knowledge.method.inner_loop",
-    "knowledge.method.outer_loop",
-    "knowledge.method.reward",
-    "knowledge.small_world.pretraining",
-    "knowledge.small_world.reference_self_edits",
-    "knowledge.method.self_edits",
-    "knowledge.experiments.continual",
-    "knowledge.experiments.continual_table",
-    "knowledge.tables.plots",
-    "knowledge.small_world.tokenizer",
-    "knowledge.method.writers",
-    "seal.chat.connection",
-    "seal.loop.inner_loops",
-    "seal.lora*",
-    "seal.models.load",
-    "seal.report.plots",
-    "seal.loop.policy",
-    "seal.loop.rest_em",
-    "seal.training.from_scratch",
-    "seal.samplers.in_process",
-    "seal.models.untrained",
-    "seal.samplers.vllm",
+# What reads settings, prompts, files and replies, or counts: it loads in milliseconds
+LIGHT_MODULES = [
+    "seal/*.py",
+    "seal/chat/client.py",
+    "seal/chat/endpoints.py",
+    "seal/report/*.py",
+    "seal/training/sft.py",
+    "general-knowledge/knowledge/settings.py",
+    "general-knowledge/knowledge/data/*.py",
+    "general-knowledge/knowledge/judging/*.py",
+    "general-knowledge/knowledge/release/*.py",
+    "general-knowledge/knowledge/tables/*.py",
+    "few-shot/arc/settings.py",
+    "few-shot/arc/puzzles/*.py",
+    "few-shot/arc/method/prompts.py",
+    "few-shot/arc/method/configurations.py",
 ]
+DRAWS = "plots.py"
 HEAVY_PACKAGES = {
     "accelerate", "datasets", "matplotlib", "openai", "peft", "torch", "transformers", "vllm",
 }  # fmt: skip
@@ -110,9 +93,15 @@ def test_imports_go_one_way(path):
     assert import_breaches(path, text_of(path), THIRD_PARTY) == []
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=str)
-def test_nothing_unsafe(path):
-    assert unsafe_breaches(path, text_of(path)) == []
+def test_packages_are_built_in_layers(capsys):
+    kept = lint_imports(str(REPOSITORY / "pyproject.toml"), no_cache=True, no_logo=True)
+    assert kept == 0, capsys.readouterr().out
+
+
+def test_no_code_comes_from_data():
+    # By default, that is: a user may ask for a model's own code by its flag
+    unsafe = re.compile(r"trust_remote_code=True|weights_only=False|__import__")
+    assert [str(path) for path in SOURCES if unsafe.search(text_of(path))] == []
 
 
 @pytest.mark.parametrize("path", PROGRAMS, ids=str)
@@ -126,14 +115,15 @@ def test_programs_shadow_no_module():
     assert {path.stem for path in PROGRAMS} & {*installed, *TREES.values()} == set()
 
 
-@pytest.mark.parametrize("path", [*PROGRAMS, *MODULES], ids=str)
-def test_names_are_documented_and_typed(path):
-    assert documentation_breaches(path, text_of(path)) == []
+def test_files_are_short():
+    lines = {str(path): len(text_of(path).splitlines()) for path in SOURCES}
+    assert {path: n for path, n in lines.items() if n > MOST_LINES} == {}
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=str)
-def test_files_are_short(path):
-    assert len(text_of(path).splitlines()) <= MOST_LINES
+@pytest.mark.parametrize("package", ["seal", *TREES.values()])
+def test_tests_lie_as_the_modules_do(package):
+    folder = next(path.parent for path in MODULES if module_name(path) == package)
+    assert [str(p) for p in unmirrored(package, REPOSITORY / folder)] == BESIDE.get(package, [])
 
 
 def test_a_tree_has_one_package():
@@ -142,12 +132,12 @@ def test_a_tree_has_one_package():
         assert found <= {package}
 
 
-def test_pure_modules_load_no_heavy_package():
-    names = [module_name(path) for path in MODULES]
-    pure = [name for name in names if not any(fnmatch(name, heavy) for heavy in HEAVY_MODULES)]
-    assert {"seal", "seal.run", "knowledge.settings", "knowledge.data.prompts"} <= set(pure)
-    assert all(any(fnmatch(name, heavy) for name in names) for heavy in HEAVY_MODULES)
-    ended = import_each(pure, [REPOSITORY, *(REPOSITORY / tree for tree in TREES)])
+def test_light_modules_load_no_heavy_package():
+    found = {glob: [*REPOSITORY.glob(glob)] for glob in LIGHT_MODULES}
+    assert all(found.values())
+    paths = [path.relative_to(REPOSITORY) for paths in found.values() for path in paths]
+    names = [module_name(path) for path in paths if path.name != DRAWS]
+    ended = import_each(names, [REPOSITORY, *(REPOSITORY / tree for tree in TREES)])
     assert (ended.returncode, ended.stderr) == (0, "")
 
 
@@ -203,12 +193,8 @@ SCRIPT = Path("scripts/a.py")
         (PROGRAM, "from tests.support.data import REPOSITORY"),
         (SCRIPT, "from knowledge import passages"),
         (SCRIPT, "import summarize_seeds"),
-        (PACKAGE, "from .passages import Passage"),
-        (PACKAGE, "from . import passages"),
         (SEAL, "import pandas"),
         (SEAL, "import vllm"),
-        (SEAL, "import pickle"),
-        (SEAL, "import pdb"),
     ],
 )
 def test_forbidden_imports_are_found(path, text):
@@ -229,37 +215,7 @@ def test_allowed_imports_pass(path, text):
     assert import_breaches(path, text, THIRD_PARTY) == []
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        "load(x, trust_remote_code=True)",
-        "subprocess.run(x, shell=True)",
-        "eval(x)",
-        "exec(x)",
-        "__import__(x)",
-        "importlib.import_module(x)",
-        "breakpoint()",
-        "torch.load(x)",
-        "torch.load(x, weights_only=False)",
-        "sys.path.insert(0, x)",
-        "os.system(x)",
-        "def f(x):\n    assert x",
-    ],
-)
-def test_unsafe_code_is_found(text):
-    assert len(unsafe_breaches(SEAL, text)) == 1
-
-
-def test_safe_code_passes():
-    text = (
-        "model.eval()\nre.compile(x)\ntorch.load(x, weights_only=True)\nload(trust_remote_code=y)"
-    )
-    assert unsafe_breaches(SEAL, text) == []
-    assert unsafe_breaches(Path("benchmarks/a.py"), "sys.path.append(x)") == []
-
-
-GOOD_PROGRAM = '''"""Do."""
-import re
+GOOD_PROGRAM = """import re
 from pathlib import Path
 LIMIT: int = 3
 PATTERN = re.compile("a")
@@ -267,13 +223,12 @@ class Config: ...
 def main(config): ...
 if __name__ == "__main__":
     run_program(main, Config)
-'''
+"""
 
 
 @pytest.mark.parametrize(
     ("old", "new"),
     [
-        ('"""Do."""\n', ""),
         ("LIMIT: int = 3", "LIMIT = int(input())"),
         ("LIMIT: int = 3", "print(3)"),
         ("LIMIT: int = 3", "torch.manual_seed(0)"),
@@ -287,26 +242,6 @@ if __name__ == "__main__":
 def test_faulty_programs_are_found(old, new):
     assert program_breaches(PROGRAM, GOOD_PROGRAM) == []
     assert len(program_breaches(PROGRAM, GOOD_PROGRAM.replace(old, new))) == 1
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "def f() -> None: ...",
-        "class A: ...",
-        "def _f(x) -> None: ...",
-        "def _f(x: int): ...",
-        "class _A:\n    def f(self, *, x) -> None: ...",
-    ],
-)
-def test_undocumented_and_untyped_names_are_found(text):
-    assert len(documentation_breaches(SEAL, f'"""Doc."""\n{text}')) == 1
-
-
-def test_documented_and_typed_names_pass():
-    text = '"""Doc."""\ndef f(x: int) -> None:\n    """Doc."""\n    def g(x): ...\n'
-    text += 'class A:\n    """Doc."""\n    def f(self) -> None: ...'
-    assert documentation_breaches(SEAL, text) == []
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from tests.programs.arc_run import (
     check_run_folder,
     rest_em_arguments,
 )
-from tests.programs.processes import run_killed, run_program_to_end, sorted_records
+from tests.support.processes import run_killed, run_program_to_end, sorted_records
 
 SIZE = {"k": 3, "rounds": 2}
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from seal.records import read_json, read_jsonl
-from tests.programs.processes import run_killed, run_program_to_end, sorted_records
 from tests.programs.squad_run import squad_model, squad_passages
+from tests.support.processes import run_killed, run_program_to_end, sorted_records
 
 PROGRAM = "general-knowledge/run_continual.py"
 

@@ -10,9 +10,9 @@ from safetensors.torch import load_file
 
 from seal.records import read_json, read_jsonl, write_jsonl
 from seal.training.sft import SftJob, launcher
-from tests.programs.processes import run_program_to_end, sorted_records, start_program
 from tests.programs.squad_run import squad_model, squad_passages
 from tests.support.data import REPOSITORY
+from tests.support.processes import run_program_to_end, sorted_records, start_program
 
 PROGRAM = "general-knowledge/run_cpt.py"
 N_PASSAGES = 4

@@ -20,8 +20,8 @@ from tests.programs.arc_run import (
     small_settings,
     write_task_ids,
 )
-from tests.programs.processes import run_program_to_end, sorted_records
 from tests.programs.programs import call_program
+from tests.support.processes import run_program_to_end, sorted_records
 
 SELF_EDITS = [
     to_json(Configuration(Augmentations(*[False] * 4), False, rate, epochs))
@@ -43,7 +43,7 @@ def test_rest_em_with_a_vllm_server(vllm_command, folder, tmp_path):
     arguments = rest_em_arguments(
         folder, run_dir, sampler="vllm", vllm_command=vllm_command, **size
     )
-    assert run_program_to_end(PROGRAM, arguments, log) == 0, log.read_text()
+    assert run_program_to_end(PROGRAM, arguments, log, fork_finetunes=False) == 0, log.read_text()
     check_run_folder(run_dir, arc_tasks(folder), **size)
     assert read_json(run_dir / "results.json")["rounds"][0]["n_rewarded"]
 
