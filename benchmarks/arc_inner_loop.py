@@ -235,7 +235,7 @@ class _AnsweringPolicy(Policy):
         self, requests: Sequence[SampleRequest], parameters: SamplingParameters
     ) -> list[Completion]:
         self.asked = [len(request.prompt) for request in requests]
-        return [Completion(answer, "stop", 1) for answer in self.answers]
+        return [Completion(answer, "stop", (1,)) for answer in self.answers]
 
 
 def right_answers(task: Task, settings: InnerLoopSettings) -> list[str]:

@@ -158,7 +158,7 @@ class TransformersSampler:
             skip_special_tokens=True,
             clean_up_tokenization_spaces=False,
         )
-        return Completion(text, "stop" if stopped else "length", len(row.tokens))
+        return Completion(text, "stop" if stopped else "length", tuple(row.tokens))
 
 
 @dataclass

@@ -337,7 +337,7 @@ def _to_completion(choice: CompletionChoice) -> Completion:
     token_ids = getattr(choice, "token_ids", None)
     if token_ids is None:
         raise VllmError("the server returns no token ids; it must be vLLM 0.31 or newer")
-    return Completion(choice.text, choice.finish_reason, len(token_ids))
+    return Completion(choice.text, choice.finish_reason, tuple(token_ids))
 
 
 def _message(error: openai.APIStatusError) -> str:

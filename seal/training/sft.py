@@ -13,6 +13,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -27,11 +28,18 @@ from seal.supervisor import supervised
 class SftRow:
     """One example. `prompt`: token ids, or a text for the tokenizer's defaults; no loss on it.
 
-    An empty text is no prompt: the completion begins as a document does.
+    An empty text means no prompt: the completion begins as a document does.
     """
 
     prompt: str | list[int]
     completion: str
+    weight: float = 1.0
+    """Its share in the loss of its optimizer step, negative to make the completion less likely:
+    `seal.training.weighted` has the formula."""
+
+
+Update = Callable[[str, Sequence[SftRow], Path, int], Path]
+"""update(policy name, rows, folder, seed): train the policy on the rows; the new model's folder."""
 
 
 @dataclass(frozen=True)
@@ -76,8 +84,18 @@ def m_step(model: str, model_settings: ModelSettings, settings: SftSettings, see
     )
 
 
+def imitation(model: ModelSettings, settings: SftSettings) -> Update:
+    """ReST-EM's update (paper, section 3.1): imitate the rewarded self-edits, all of one weight."""
+
+    def update(policy_name: str, rows: Sequence[SftRow], folder: Path, seed: int) -> Path:
+        job = m_step(policy_name, model, settings, seed)
+        return finetune(rows, job, folder, settings.sft_processes)
+
+    return update
+
+
 def finetune(
-    rows: list[SftRow],
+    rows: Sequence[SftRow],
     job: SftJob,
     folder: Path,
     processes: int = 1,
@@ -180,6 +198,7 @@ def train(folder: Path) -> None:
     from transformers import DataCollatorForSeq2Seq, Trainer, TrainingArguments, set_seed
 
     from seal.models.load import load_tokenizer
+    from seal.training.weighted import WeightedTrainer
 
     job = SftJob(**read_json(folder / "job.json"))
     set_seed(job.seed)
@@ -193,7 +212,13 @@ def train(folder: Path) -> None:
         f"process {state.process_index + 1} of {state.num_processes} on {state.device.type}:"
         f" {at_once} sequences at a time, {of_process} a step"
     )
-    trainer = Trainer(
+    examples = [encode_example(tokenizer, row, job.max_length) for row in rows]
+    weighted = any(row.weight != 1 for row in rows)
+    if weighted:
+        examples = [
+            example | {"weight": row.weight} for example, row in zip(examples, rows, strict=True)
+        ]
+    trainer = (WeightedTrainer if weighted else Trainer)(
         model=_trainable(job),
         args=TrainingArguments(
             output_dir=str(folder / "trainer"),
@@ -213,7 +238,7 @@ def train(folder: Path) -> None:
             remove_unused_columns=False,
             disable_tqdm=not state.is_main_process,
         ),
-        train_dataset=[encode_example(tokenizer, row, job.max_length) for row in rows],
+        train_dataset=examples,
         data_collator=DataCollatorForSeq2Seq(tokenizer, label_pad_token_id=-100),
     )
     trainer.train()

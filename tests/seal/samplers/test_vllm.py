@@ -71,12 +71,12 @@ def test_nothing_asked_is_nothing_sent(sampler, stub):
     assert stub.posts == []
 
 
-def test_a_completion_has_its_own_length_and_reason(sampler):
+def test_a_completion_has_its_own_tokens_and_reason(sampler):
     requests = [SampleRequest("ab"), SampleRequest("abcde"), SampleRequest([1, 2, 3])]
     assert sampler.complete(requests, GREEDY) == [
-        Completion("bare:ab:0", "stop", 2),
-        Completion("bare:abcde:0", "length", 5),
-        Completion("bare:[1, 2, 3]:0", "stop", 3),
+        Completion("bare:ab:0", "stop", (0, 1)),
+        Completion("bare:abcde:0", "length", (0, 1, 2, 3, 4)),
+        Completion("bare:[1, 2, 3]:0", "stop", (0, 1, 2)),
     ]
 
 
