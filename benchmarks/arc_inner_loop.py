@@ -166,7 +166,7 @@ def _handle_adapter(folder: Path, model: PreTrainedModel, bank: AdapterBank) -> 
             loaded = read_adapter(folder)
             names = find_targets(model, settings.target_modules)
             other = AdapterBank(model, names, slots=1, rank=bank.rank, dtype=model.dtype)
-            other.load(0, loaded.weights, rank=loaded.rank, scale=loaded.scale)
+            other.load(0, loaded)
     return dict(clock.cpu_seconds)
 
 

@@ -35,7 +35,7 @@ class AdapterFolder:
     rank: int
     scale: float
     """Factor of B A x in a module's output: alpha / rank, or what rank-stabilised LoRA has."""
-    weights: dict[str, torch.Tensor]
+    weights: Mapping[str, torch.Tensor]
 
     @property
     def modules(self) -> list[str]:

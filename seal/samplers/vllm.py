@@ -294,17 +294,7 @@ def open_vllm(
     adapters are asked side by side. Raises UserError if the server does not start, and in place of
     a VllmError that the block lets pass, with what the log says if the server has died.
     """
-    server = VllmServer(
-        model,
-        log_file=log,
-        max_lora_rank=rank,
-        max_loras=adapters,
-        command=settings.vllm_command,
-        gpus=settings.vllm_gpus,
-        dtype=settings.dtype,
-        trust_remote_code=settings.trust_remote_code,
-        startup_timeout=settings.vllm_startup_timeout,
-    )
+    server = VllmServer(model, settings, log_file=log, max_lora_rank=rank, max_loras=adapters)
     with server, VllmSampler(server.base_url, server.model_name, max_loras=adapters) as sampler:
         try:
             yield sampler

@@ -156,10 +156,11 @@ PROGRAM = """
 import time
 from pathlib import Path
 from seal.samplers.vllm_server import VllmServer
-with VllmServer(
-    {model!r}, command={command!r}, log_file=Path({log!r}), max_lora_rank=8, dtype="float32",
-    startup_timeout={timeout},
-) as server:
+from seal.settings import ModelSettings
+settings = ModelSettings(
+    vllm_command={command!r}, dtype="float32", vllm_startup_timeout={timeout}
+)
+with VllmServer({model!r}, settings, log_file=Path({log!r}), max_lora_rank=8) as server:
     print(server._process.pid, flush=True)
     time.sleep(600)
 """

@@ -11,7 +11,7 @@ from benchmarks.hf_trainer import train_with_trainer
 from seal.errors import UserError
 from seal.lora import PaddingLoss, train_adapters
 from seal.lora.bank import AdapterBank, find_targets
-from seal.lora.files import CONFIG_FILE, WEIGHTS_FILE, read_adapter
+from seal.lora.files import CONFIG_FILE, WEIGHTS_FILE, AdapterFolder, read_adapter
 from seal.lora.loop import add_gradients
 from seal.lora.packing import pack_batches, pack_sequence
 from tests.support.small_jobs import (
@@ -126,7 +126,7 @@ def test_the_padding_of_the_release_equals_a_padded_trainer(tmp_path):
 def test_sampled_pads_give_the_gradient_of_all_pads_on_average():
     model = small_qwen2(VOCABULARY, torch.float64)
     bank = AdapterBank(model, find_targets(model, ATTENTION), slots=1, rank=4, dtype=torch.float64)
-    bank.load(0, random_weights(model, ATTENTION, 4, seed=0), rank=4, scale=2.0)
+    bank.load(0, AdapterFolder(4, 2.0, random_weights(model, ATTENTION, 4, seed=0)))
     gradients = bank.enable_gradients()
     (input_ids, labels) = random_job(0, lengths=(12,)).sequences[0]
 
