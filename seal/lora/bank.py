@@ -23,20 +23,20 @@ def find_targets(model: PreTrainedModel, target_modules: str | Sequence[str]) ->
     Raises UserError for an ending that fits no layer, or a layer that cannot be adapted.
     """
     endings = [target_modules] if isinstance(target_modules, str) else list(target_modules)
-    head = model.get_output_embeddings()
-    modules = {name: module for name, module in model.named_modules() if name}
+    modules, head = dict(model.named_modules()), model.get_output_embeddings()
+    linear = [
+        name
+        for name, module in modules.items()
+        if isinstance(module, nn.Linear) and module is not head
+    ]
     if endings == [ALL_LINEAR]:
-        return [
-            name
-            for name, module in modules.items()
-            if isinstance(module, nn.Linear) and module is not head
-        ]
+        return linear
     for ending in endings:
         if not any(_fits(name, ending) for name in modules):
             raise UserError(f"target module {ending}: {type(model).__name__} has none of that name")
     found = [name for name in modules if any(_fits(name, ending) for ending in endings)]
     for name in found:
-        if not isinstance(modules[name], nn.Linear) or modules[name] is head:
+        if name not in linear:
             kind = "the language-model head" if modules[name] is head else type(modules[name])
             raise UserError(f"target module {name} is {kind}; name linear layers below the head")
     return found
@@ -119,10 +119,7 @@ class AdapterBank:
         rank = max(adapter.rank for adapter in adapters.values())
         bank = cls(model, names, slots=slots, rank=rank, dtype=model.dtype)
         for label, adapter in adapters.items():
-            try:
-                bank.check(adapter)
-            except ValueError as error:
-                raise ValueError(f"{label} is for another model: {error}") from error
+            bank.check(adapter, f"{label} is for another model")
         return bank
 
     @property
@@ -148,26 +145,25 @@ class AdapterBank:
         names = [weight_names(layer.name)[0] for layer in self._layers]
         self.load(slot, AdapterFolder(rank, alpha / rank, dict(zip(names, drawn, strict=True))))
 
-    @property
-    def weight_names(self) -> list[str]:
-        """The names that a complete adapter file has."""
-        return [name for layer in self._layers for name in weight_names(layer.name)]
+    def check(self, adapter: AdapterFolder, label: str, whole: bool = False) -> None:
+        """Raise ValueError, begun by `label`, unless all weights belong to the adapted layers.
 
-    def check(self, adapter: AdapterFolder) -> None:
-        """Raise ValueError for names and shapes that do not belong to the adapted layers."""
+        A `whole` adapter must have weights for each of them.
+        """
         views = self._views(0, adapter.rank)
+        if whole and (missing := views.keys() - adapter.weights.keys()):
+            raise ValueError(f"{label}: {min(missing)} is missing")
         for name, weight in adapter.weights.items():
             if name not in views:
-                raise ValueError(f"{name} belongs to no adapted layer")
+                raise ValueError(f"{label}: {name} belongs to no adapted layer")
             if weight.shape != views[name].shape:
-                raise ValueError(
-                    f"{name} has shape {tuple(weight.shape)}, not {tuple(views[name].shape)}"
-                )
+                found, needed = tuple(weight.shape), tuple(views[name].shape)
+                raise ValueError(f"{label}: {name} has shape {found}, not {needed}")
 
     @torch.no_grad()
     def load(self, slot: int, adapter: AdapterFolder) -> None:
         """Fill a slot; layers that the adapter leaves out stay bare. Raises as `check` does."""
-        self.check(adapter)
+        self.check(adapter, "adapter")
         self.weights[slot] = 0
         self.scales[slot] = adapter.scale
         views = self._views(slot, adapter.rank)

@@ -86,33 +86,22 @@ class AdapterJob:
                 raise ValueError(f"{name} must not be negative, as {getattr(self, name)} is")
         if self.schedule not in get_args(Schedule):
             raise ValueError(f"schedule is one of {get_args(Schedule)}, not {self.schedule!r}")
-        self._check_sequences()
-        self._check_order()
-
-    def _check_sequences(self) -> None:
         if not self.sequences:
             raise ValueError("a job needs at least one sequence")
         for number, (input_ids, labels) in enumerate(self.sequences):
+            size = f"sequence {number} has {len(input_ids)} tokens"
             if len(input_ids) != len(labels):
-                raise ValueError(
-                    f"sequence {number} has {len(input_ids)} tokens and {len(labels)} labels"
-                )
+                raise ValueError(f"{size} and {len(labels)} labels")
             if (np.asarray(labels)[1:] == IGNORED_LABEL).all():
                 raise ValueError(f"sequence {number} has no label after its first token")
             if self.padding and len(input_ids) > self.padding.length:
-                raise ValueError(
-                    f"sequence {number} has {len(input_ids)} tokens, more than the"
-                    f" {self.padding.length} that sequences are padded to"
-                )
-
-    def _check_order(self) -> None:
-        if self.order is None:
-            return
-        if len(self.order) != math.ceil(self.epochs):
-            raise ValueError(f"order has {len(self.order)} epochs, the job {self.epochs}")
-        everything = list(range(len(self.sequences)))
-        if any(sorted(epoch) != everything for epoch in self.order):
-            raise ValueError("each epoch of order must name every sequence once")
+                raise ValueError(f"{size}, more than the {self.padding.length} of the padding")
+        if self.order is not None:
+            if len(self.order) != math.ceil(self.epochs):
+                raise ValueError(f"order has {len(self.order)} epochs, the job {self.epochs}")
+            everything = list(range(len(self.sequences)))
+            if any(sorted(epoch) != everything for epoch in self.order):
+                raise ValueError("each epoch of order must name every sequence once")
 
     @property
     def initial_adapter(self) -> AdapterFolder | None:

@@ -29,10 +29,6 @@ class Progress:
     started: float
     steps_done: int = 0
 
-    @property
-    def learning_rate(self) -> float:
-        return self.job.learning_rate_at(self.steps_done, len(self.batches))
-
     def next_sequences(self) -> list[PackedSequence]:
         """The sequences of the job's next optimizer step."""
         return [
@@ -128,7 +124,8 @@ class Training:
             losses += add_gradients(self._model, self._bank, batch, self._earlier)
         norms = self._clip()
         for slot, progress in self._active():
-            self._optimizer.param_groups[slot]["lr"] = progress.learning_rate
+            rate = progress.job.learning_rate_at(progress.steps_done, len(progress.batches))
+            self._optimizer.param_groups[slot]["lr"] = rate
             progress.steps_done += 1
         self._optimizer.step()
         self._gradients.zero_()

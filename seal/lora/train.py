@@ -66,8 +66,8 @@ def train_adapters(
         dtype=torch.promote_types(model.get_submodule(names[0]).weight.dtype, torch.float32),
     )
     for number, job in enumerate(jobs):
-        if job.initial_weights is not None:
-            _check_initial_weights(bank, number, job)
+        if job.initial_adapter is not None:
+            bank.check(job.initial_adapter, f"initial weights of job {number}", whole=True)
     earlier = None
     named = {f"earlier adapter of job {n}": job.earlier for n, job in enumerate(jobs)}
     given = {name: adapter for name, adapter in named.items() if adapter is not None}
@@ -101,15 +101,6 @@ def train_adapters(
             if on_done is not None:
                 on_done(index, results[index])
     return [results[index] for index in range(len(jobs))]
-
-
-def _check_initial_weights(bank: AdapterBank, number: int, job: AdapterJob) -> None:
-    if missing := set(bank.weight_names) - set(job.initial_weights):
-        raise ValueError(f"initial weights of job {number} lack {min(missing)}")
-    try:
-        bank.check(job.initial_adapter)
-    except ValueError as error:
-        raise ValueError(f"initial weights of job {number}: {error}") from error
 
 
 def _check_model(model: PreTrainedModel) -> None:

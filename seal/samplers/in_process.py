@@ -10,6 +10,7 @@ from itertools import chain
 from pathlib import Path
 
 import torch
+from torch.nn.utils.rnn import pad_sequence
 from transformers import DynamicCache, PreTrainedModel, PreTrainedTokenizerBase
 
 from seal.errors import UserError
@@ -22,7 +23,7 @@ def share_weights(model: PreTrainedModel) -> PreTrainedModel:
     """A second tree of modules over the same weights, in evaluation mode.
 
     Hooks and settings of one tree do not reach the other, so one thread can train adapters on
-    `model` while another samples from the copy. To be called while no adapter is being trained.
+    `model` while another samples from the copy. Call it before any training starts.
     """
     tensors = chain(model.parameters(), model.buffers())
     return copy.deepcopy(model, {id(tensor): tensor for tensor in tensors}).eval()
@@ -109,7 +110,11 @@ class TransformersSampler:
     ) -> None:
         """Extend the rows until each has met a stop token or its limit."""
         device = self._model.device
-        tokens, mask = _pad_left([row.prompt for row in rows], device)
+        prompts = [torch.tensor(row.prompt) for row in rows]
+        tokens, mask = (
+            pad_sequence(texts, batch_first=True, padding_side="left").to(device)
+            for texts in (prompts, [torch.ones_like(prompt) for prompt in prompts])
+        )
         positions = (mask.cumsum(1) - 1).clamp(min=0)
         cache = DynamicCache(config=self._model.config)
         while rows:
@@ -191,15 +196,6 @@ def choose_tokens(
     # Past the end only for an adapter that diverged: its probabilities are not numbers
     place = place.clamp(max=logits.shape[-1] - 1)
     return (place if tokens is None else tokens.gather(1, place)).squeeze(1)
-
-
-def _pad_left(
-    prompts: Sequence[Sequence[int]], device: torch.device
-) -> tuple[torch.Tensor, torch.Tensor]:
-    longest = max(map(len, prompts))
-    tokens = [[0] * (longest - len(prompt)) + list(prompt) for prompt in prompts]
-    mask = [[0] * (longest - len(prompt)) + [1] * len(prompt) for prompt in prompts]
-    return torch.tensor(tokens, device=device), torch.tensor(mask, device=device)
 
 
 def _stop_tokens(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:

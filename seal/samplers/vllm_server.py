@@ -23,7 +23,7 @@ from pathlib import Path
 from seal.errors import UserError
 from seal.models.folders import is_folder
 from seal.settings import ModelSettings
-from seal.supervisor import GRACE_SECONDS, supervised
+from seal.supervisor import GRACE_SECONDS, start
 
 LORA_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
 """What vLLM 0.31 accepts as --max-lora-rank; adapters of any smaller rank are padded to it."""
@@ -139,15 +139,8 @@ class VllmServer:
         self._log_file.parent.mkdir(parents=True, exist_ok=True)
         with self._log_file.open("ab") as log:
             self._log_start = log.tell()
-            self._process = subprocess.Popen(
-                supervised([*self._arguments, "--port", str(self.port)]),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                env=self._environment,
-                # Ctrl-C in a terminal is for this process, which then stops the server in order
-                start_new_session=True,
-            )
+            command = [*self._arguments, "--port", str(self.port)]
+            self._process = start(command, log, self._environment)
 
     def _wait_until_ready(self) -> bool:
         """True once the server answers, False if it ended; UserError when the time is up."""
