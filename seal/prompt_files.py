@@ -41,10 +41,9 @@ class Prompt:
 def load_prompt(
     path: Path, placeholders: frozenset[str], required_in: tuple[str, ...] = ("prompt",)
 ) -> Prompt:
-    """Read a prompt file that holds all `placeholders` and nowhere any other.
+    """Read a prompt file with all `placeholders` in the sections `required_in`, and no other.
 
-    Each must stand in one of the sections `required_in`, and may stand in others too. Raises
-    UserError that names the file and the fix.
+    They may stand in other sections too. Raises UserError that names the file and the fix.
     """
     before, *parts = _SECTION.split(read_text(path))
     sections = list(zip(parts[::2], parts[1::2], strict=True)) or [("prompt", before)]

@@ -135,8 +135,8 @@ class _Examiner(AbstractContextManager):
     ) -> None:
         self._ask = examine
         self._on_done = on_done
-        # A vLLM server batches by itself, so it gets several adapters at a time; an in-process
-        # model is asked by one thread, in calls whose composition does not depend on timing
+        # A vLLM server batches by itself and gets several adapters at a time; an in-process model
+        # is asked by one thread, in calls whose composition does not depend on timing
         served = policy.settings.sampler == "vllm"
         self.trials_per_call = 1 if served else slots
         self._workers = slots if served else 1

@@ -148,7 +148,7 @@ class AdapterBank:
     def check(self, adapter: AdapterFolder, label: str, whole: bool = False) -> None:
         """Raise ValueError, begun by `label`, unless all weights belong to the adapted layers.
 
-        A `whole` adapter must have weights for each of them.
+        A `whole` adapter must have weights for each layer.
         """
         views = self._views(0, adapter.rank)
         if whole and (missing := views.keys() - adapter.weights.keys()):
@@ -244,7 +244,7 @@ class Runs:
 def make_runs(slots: list[int], sizes: list[int], scales: torch.Tensor, tokens: int) -> Runs:
     """The runs of a batch of `tokens` tokens whose adjacent `sizes[i]` rows use slot `slots[i]`.
 
-    All rows have as many tokens. `scales` [slots].
+    All rows have the same number of tokens. `scales` [slots].
     """
     # Indices are made on the CPU and then moved, so that a GPU never has to be waited for
     device = scales.device

@@ -44,7 +44,7 @@ Finished = tuple[int, Progress, list[float], list[float]]
 class Training:
     """Works off a queue of jobs in the slots of a bank that is attached to `model`.
 
-    `earlier`, attached too and with as many slots, gets the jobs' earlier adapters.
+    `earlier`, attached too and of the same number of slots, gets the jobs' earlier adapters.
     """
 
     def __init__(

@@ -35,18 +35,17 @@ def train_adapters(
 ) -> list[AdapterResult]:
     """Train one adapter per job, `slots` at a time, and export each as a PEFT folder.
 
-    `model` is any causal language model of transformers that uses its attention interface (Qwen2,
-    Qwen3, Llama ...); it is adapted in place and is as it was afterwards, also after an error.
-    `target_modules` are endings of layer names, or "all-linear". Jobs enter slots in their order;
-    `on_done(index, result)` is called when job `index` is exported, in an order that depends on the
-    jobs alone. A step is computed in parts of at most `max_tokens` tokens (7B: about 5 MiB each).
+    `model`: a causal language model that uses transformers' attention interface (Qwen2, Qwen3,
+    Llama ...); adapted in place, it is afterwards as it was, also after an error. `target_modules`:
+    endings of layer names, or "all-linear". Jobs enter slots in their order; `on_done(index,
+    result)` is called when job `index` is exported, in an order that depends on the jobs alone. A
+    step is computed in parts of at most `max_tokens` tokens (7B: about 5 MiB each).
 
     Returns the results in the order of `jobs`. Raises UserError for a model or target that cannot
-    be adapted and for an output folder that is not empty, ValueError for jobs that do not fit
-    together.
+    be adapted and an output folder that is not empty, ValueError for jobs that do not fit together.
     """
     if len(jobs) != len(output_dirs) or len(set(output_dirs)) != len(output_dirs):
-        raise ValueError(f"{len(jobs)} jobs need as many different output_dirs")
+        raise ValueError(f"{len(jobs)} jobs need output_dirs of their own, one each")
     if slots < 1 or max_tokens < 1:
         raise ValueError(f"slots and max_tokens must be at least 1, not {slots} and {max_tokens}")
     output_dirs = [Path(folder) for folder in output_dirs]

@@ -33,8 +33,8 @@ class TransformersSampler:
     """Implements `seal.sampling.Sampler` with a causal language model of transformers.
 
     Prompts that share an adapter are answered together, `max_batch` at a time, padded on the left.
-    Only the request decides how tokens are drawn: sampling defaults in the model's
-    generation_config are ignored. Calls from several threads take turns.
+    Sampling defaults in the model's generation_config are ignored. Calls from several threads take
+    turns.
     """
 
     def __init__(

@@ -236,9 +236,8 @@ class VllmSampler(AbstractContextManager):
                     f"vLLM refused {what} (HTTP {error.status_code}): {_message(error)}"
                 ) from error
             except openai.APITimeoutError as error:
-                raise VllmError(
-                    f"vLLM did not answer {what} within {self._timeout:.0f} s"
-                ) from error
+                seconds = f"{self._timeout:.0f} s"
+                raise VllmError(f"vLLM did not answer {what} within {seconds}") from error
             except openai.APIConnectionError as error:
                 pause = next(pauses, None)
                 if pause is None:
@@ -252,7 +251,7 @@ class _Turns:
     """Two kinds of tasks take turns: many of one kind at once, never both, none starved."""
 
     def __init__(self) -> None:
-        # Whoever waits for the other kind to finish holds the door, so that no more of it enter
+        # A task that waits for the other kind to finish holds the door, so that no more of it enter
         self._door = asyncio.Lock()
         self._empty = asyncio.Event()
         self._empty.set()
@@ -323,6 +322,5 @@ def _to_completion(choice: CompletionChoice) -> Completion:
 
 def _message(error: openai.APIStatusError) -> str:
     """The server's own words, on one line."""
-    body = error.body
-    text = body.get("message") if isinstance(body, dict) else None
+    text = error.body.get("message") if isinstance(error.body, dict) else None
     return " ".join(str(text or error.response.text or error).split())

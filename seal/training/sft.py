@@ -147,7 +147,7 @@ def check_processes(batch_size: int, processes: int) -> None:
         )
     if 0 < (gpus := _gpus()) < processes:
         raise UserError(
-            f"{processes} processes need a GPU each, and {gpus} are visible; ask for as many"
+            f"{processes} processes need a GPU each, and {gpus} are visible; ask for no more"
         )
 
 
