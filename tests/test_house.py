@@ -73,6 +73,7 @@ HEAVY_MODULES = [
     "seal.report.plots",
     "seal.loop.policy",
     "seal.training.from_scratch",
+    "seal.training.weighted",
     "seal.samplers.in_process",
     "seal.models.untrained",
     "seal.samplers.vllm",
