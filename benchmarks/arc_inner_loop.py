@@ -166,7 +166,7 @@ def _handle_adapter(folder: Path, model: PreTrainedModel, bank: AdapterBank) -> 
             loaded = read_adapter(folder)
             names = find_targets(model, settings.target_modules)
             other = AdapterBank(model, names, slots=1, rank=bank.rank, dtype=model.dtype)
-            other.load(0, loaded.weights, rank=loaded.rank, scale=loaded.scale)
+            other.load(0, loaded)
     return dict(clock.cpu_seconds)
 
 
@@ -235,7 +235,7 @@ class _AnsweringPolicy(Policy):
         self, requests: Sequence[SampleRequest], parameters: SamplingParameters
     ) -> list[Completion]:
         self.asked = [len(request.prompt) for request in requests]
-        return [Completion(answer, "stop", 1) for answer in self.answers]
+        return [Completion(answer, "stop", (1,)) for answer in self.answers]
 
 
 def right_answers(task: Task, settings: InnerLoopSettings) -> list[str]:

@@ -26,7 +26,7 @@ from transformers import PreTrainedModel
 from seal.arguments import arg, run_program
 from seal.lora import AdapterJob, train_adapters
 from seal.lora.bank import AdapterBank, find_targets
-from seal.lora.files import WEIGHTS_FILE
+from seal.lora.files import WEIGHTS_FILE, AdapterFolder
 from seal.lora.loop import add_gradients
 from seal.lora.packing import pack_batches, pack_sequence
 from seal.models.untrained import train_tokenizer
@@ -90,7 +90,7 @@ def mean_gradient(
 ) -> torch.Tensor:
     """The adapter's gradient [P], averaged over the job's sequences, each a step of its own."""
     bank = AdapterBank(model, find_targets(model, TARGETS), slots=1, rank=job.rank)
-    bank.load(0, weights, rank=job.rank, scale=job.alpha / job.rank)
+    bank.load(0, AdapterFolder(job.rank, job.alpha / job.rank, weights))
     gradients = bank.enable_gradients()
     generator = torch.Generator().manual_seed(derive_seed(job.seed, "padding"))
     with bank.attached():

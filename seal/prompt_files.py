@@ -7,7 +7,7 @@ A prompt is a text file, used to the last character:
     [[cue]]        for base models alone: the line after which the wanted text would stand
 
 A file without such lines is all prompt. Base models continue prompt and cue. Names in braces, such
-as {title}, are placeholders. What a prompt has to hold, and for whom it is, the domains say.
+as {title}, are placeholders. The domains say what a prompt must hold, and for which models it is.
 """
 
 import re
@@ -22,8 +22,8 @@ from seal.records import read_text
 
 _SECTION = re.compile(r"^\[\[(\w+)\]\][ \t]*(?:\n|\Z)", re.MULTILINE)
 _PLACEHOLDER = re.compile(r"\{([a-z_]+)\}")
-# Llama 3.2's template puts the day into every prompt, so that tomorrow a run would end with other
-# results; unless it is told a day. This one is its own where it has no clock.
+# Llama 3.2's template writes the day into every prompt unless it is given one, so tomorrow a run
+# would end with other results. This one is its own default.
 _DATE = "26 Jul 2024"
 
 
@@ -41,10 +41,9 @@ class Prompt:
 def load_prompt(
     path: Path, placeholders: frozenset[str], required_in: tuple[str, ...] = ("prompt",)
 ) -> Prompt:
-    """Read a prompt file that holds all `placeholders` and nowhere any other.
+    """Read a prompt file with all `placeholders` in the sections `required_in`, and no other.
 
-    Each must stand in one of the sections `required_in`, and may stand in others too. Raises
-    UserError that names the file and the mend.
+    They may stand in other sections too. Raises UserError that names the file and the fix.
     """
     before, *parts = _SECTION.split(read_text(path))
     sections = list(zip(parts[::2], parts[1::2], strict=True)) or [("prompt", before)]
@@ -87,9 +86,9 @@ def chat_text(
 ) -> str:
     """Messages (role, content) as the tokenizer's chat template writes them, special tokens too.
 
-    They end where the assistant begins to write, or without generation prompt at the last message's
-    end. Templates ignore arguments that they do not know. Raises UserError, with `mend`, for a
-    tokenizer without chat template, and naming `where` for messages that the template refuses.
+    Without generation prompt the text ends with the last message. Templates ignore arguments that
+    they do not know. Raises UserError, with the fix `mend`, for a tokenizer without chat template,
+    and naming `where` for messages that the template refuses.
     """
     if not tokenizer.chat_template:
         raise UserError(f"{tokenizer.name_or_path or 'this model'} has no chat template; {mend}")

@@ -59,9 +59,9 @@ def _parse(text: str, where: str) -> Any:
         return json.loads(text)
     except json.JSONDecodeError as error:
         place = f"line {error.lineno} column {error.colno}"
-        raise UserError(f"{where}: malformed JSON at {place} ({error.msg}); mend it") from None
+        raise UserError(f"{where}: malformed JSON at {place} ({error.msg}); fix it") from None
     except (ValueError, RecursionError) as error:  # endless digits, or lists in lists
-        raise UserError(f"{where}: JSON beyond what can be read ({error}); mend it") from None
+        raise UserError(f"{where}: JSON beyond what can be read ({error}); fix it") from None
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -36,13 +36,17 @@ class SampleRequest:
 
 @dataclass(frozen=True)
 class Completion:
-    """The continuation alone, without its prompt and without special tokens."""
+    """The continuation of a prompt. `text` holds no special tokens."""
 
     text: str
     finish_reason: FinishReason
     """"stop" at an end-of-text token, "length" when `max_new_tokens` were used up."""
-    n_tokens: int
-    """Tokens sampled, the end-of-text token included."""
+    token_ids: tuple[int, ...]
+    """The tokens as they were sampled, the end-of-text token included."""
+
+    @property
+    def n_tokens(self) -> int:
+        return len(self.token_ids)
 
 
 class Sampler(Protocol):

@@ -1,4 +1,4 @@
-"""Every random choice of a run derives from (run seed, item, repeat), never from the clock."""
+"""Every random choice of a run derives from (run seed, item, repeat), never from the time."""
 
 import hashlib
 

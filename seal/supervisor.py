@@ -8,8 +8,10 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Mapping
 from contextlib import suppress
 from types import FrameType
+from typing import IO
 
 _POLL_SECONDS = 0.2
 GRACE_SECONDS = 20.0
@@ -23,6 +25,19 @@ def supervised(command: list[str]) -> list[str]:
     child and all its descendants.
     """
     return [sys.executable, "-m", "seal.supervisor", str(os.getpid()), *command]
+
+
+def start(command: list[str], log: IO, environment: Mapping[str, str]) -> "subprocess.Popen[bytes]":
+    """Start `command` under a supervisor, without input; all its output goes to `log`."""
+    return subprocess.Popen(
+        supervised(command),
+        stdin=subprocess.DEVNULL,
+        stdout=log,
+        stderr=subprocess.STDOUT,
+        env=environment,
+        # Ctrl-C in a terminal is for this process, which then stops the child in order
+        start_new_session=True,
+    )
 
 
 def _supervise(parent: int, command: list[str]) -> int:

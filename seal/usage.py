@@ -26,15 +26,10 @@ class Usage:
 
 
 def measure_usage(seconds: float) -> Usage:
-    """The peaks of this process so far, beside `seconds`.
-
-    The memory is this process's or that of a child it has waited for, whichever was more.
-    """
-    peaks = [
-        resource.getrusage(who).ru_maxrss
-        for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
-    ]
-    return Usage(round(seconds, 3), round(max(peaks) * _RSS_UNIT / 1e6, 1), _gpu_peak_mb())
+    """The peaks of this process so far, or of a child it has waited for, beside `seconds`."""
+    whose = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    peak = max(resource.getrusage(who).ru_maxrss for who in whose)
+    return Usage(round(seconds, 3), round(peak * _RSS_UNIT / 1e6, 1), _gpu_peak_mb())
 
 
 def _gpu_peak_mb() -> float | None:
@@ -47,10 +42,9 @@ def _gpu_peak_mb() -> float | None:
 
 
 def read_usage(run_dir: Path) -> Usage | None:
-    """What a finished run took, all its starts together; None if that was never noted.
+    """What a finished run took, all its starts together but killed ones; None if never noted.
 
-    A process that was killed has noted nothing, so its seconds are missing. Raises UserError for a
-    folder without metrics, or with a line that is no such note.
+    Raises UserError for a folder without metrics, or for a note that lacks a number.
     """
     path = run_dir / "metrics.jsonl"
     names = Usage.__dataclass_fields__

@@ -1,7 +1,6 @@
 """The inner loops of many trials: adapters are trained, examined and thrown away (section 3.1).
 
-Training goes on in the main thread while adapters that are finished are examined in others. What an
-examination is, the domain says.
+The main thread trains while others examine the adapters that are finished, as the domain says.
 """
 
 import shutil
@@ -35,10 +34,7 @@ Asked = Sequence[tuple[AnyTrial, Path | None]]
 def pending_groups(
     run: Run, trials: Sequence[AnyTrial], records: str, slots: int
 ) -> list[list[AnyTrial]]:
-    """The groups in which `run_inner_loops` works off what RUN/RECORDS.jsonl lacks of `trials`.
-
-    Each is trained whole, with a queue of its own: see `Run.pending_groups`.
-    """
+    """The groups of `trials` of which RUN/RECORDS.jsonl lacks some (see `Run.pending_groups`)."""
     size = GROUP_PER_SLOT * slots
     return list(run.pending_groups(records, trials, size, key=lambda trial: trial.id))
 
@@ -59,8 +55,8 @@ def run_inner_loops(
 
     `make_job(trial)` is called when the trial's group is next, as jobs may be large; without a job
     the bare policy is examined. `examine` must append one record per trial to RUN/RECORDS.jsonl.
-    It runs in other threads, with a vLLM server in several at a time; then the adapters it was
-    given are removed. What it raises is raised here, at the latest when all else is done.
+    It runs in other threads, with a vLLM server in several at a time; then its adapters are
+    removed. What it raises is raised here, at the latest when all else is done.
     """
     groups = pending_groups(run, trials, records, slots)
     with (
@@ -68,35 +64,31 @@ def run_inner_loops(
         _Examiner(policy, slots, examine, on_done=bar.update) as examiner,
     ):
         for group in groups:
-            _run_group(run, policy, group, make_job, slots, target_modules, examiner)
+            made = [(trial, make_job(trial)) for trial in group]
+            examiner.submit([(trial, None) for trial, job in made if job is None])
+            todo = [(trial, job) for trial, job in made if job is not None]
+            if todo:
+                _train_group(run, policy, todo, slots, target_modules, examiner)
     shutil.rmtree(run.path("adapters"), ignore_errors=True)  # of killed processes, if anything
 
 
-def _run_group(
+def _train_group(
     run: Run,
     policy: Policy,
-    group: Sequence[AnyTrial],
-    make_job: Callable[[AnyTrial], AdapterJob | None],
+    group: Sequence[tuple[AnyTrial, AdapterJob]],
     slots: int,
     target_modules: str | Sequence[str],
     examiner: "_Examiner",
 ) -> None:
-    made = [(trial, make_job(trial)) for trial in group]
-    bare = [trial for trial, job in made if job is None]
-    if bare:
-        examiner.submit([(trial, None) for trial in bare])
-    todo = [(trial, job) for trial, job in made if job is not None]
-    if not todo:
-        return
     # Most steps first, so that the slots run dry at about the same time
-    todo.sort(key=lambda pair: -pair[1].steps)
-    folders = [_adapter_folder(run, trial) for trial, _ in todo]
+    group = sorted(group, key=lambda pair: -pair[1].steps)
+    folders = [run.path("adapters") / trial.id.replace("/", "--") for trial, _ in group]
     for folder in folders:  # a killed process may have left some
         shutil.rmtree(folder, ignore_errors=True)
     finished: list[tuple[AnyTrial, Path | None]] = []
 
     def on_done(index: int, result: AdapterResult) -> None:
-        trial, _ = todo[index]
+        trial, _ = group[index]
         run.metric(
             "adapter",
             id=trial.id,
@@ -112,16 +104,10 @@ def _run_group(
             finished.clear()
 
     start = time.perf_counter()
-    jobs = [job for _, job in todo]
+    jobs = [job for _, job in group]
     train_adapters(policy.model, jobs, folders, target_modules, slots, on_done=on_done)
     run.metric("training", adapters=len(jobs), seconds=time.perf_counter() - start)
-    if finished:
-        examiner.submit(tuple(finished))
-
-
-def _adapter_folder(run: Run, trial: Trial) -> Path:
-    """Where a trial's adapter lies between training and the end of its examination."""
-    return run.path("adapters") / trial.id.replace("/", "--")
+    examiner.submit(tuple(finished))
 
 
 def seconds_per_adapter(run: Run) -> dict[str, float]:
@@ -137,7 +123,7 @@ def seconds_per_adapter(run: Run) -> dict[str, float]:
 class _Examiner(AbstractContextManager):
     """Calls `examine` in the background, then removes the adapters and reports how many are done.
 
-    An error of `examine` reaches the caller at the next `submit` or on leaving.
+    An error of `examine` is raised by the next `submit`, or on leaving.
     """
 
     def __init__(
@@ -149,8 +135,8 @@ class _Examiner(AbstractContextManager):
     ) -> None:
         self._ask = examine
         self._on_done = on_done
-        # A vLLM server batches by itself, so it gets several adapters at a time; an in-process
-        # model is asked by one thread, in calls whose composition does not depend on timing
+        # A vLLM server batches by itself and gets several adapters at a time; an in-process model
+        # is asked by one thread, in calls whose composition does not depend on timing
         served = policy.settings.sampler == "vllm"
         self.trials_per_call = 1 if served else slots
         self._workers = slots if served else 1
@@ -163,7 +149,9 @@ class _Examiner(AbstractContextManager):
             self._collect(self._pending)
 
     def submit(self, asked: Asked) -> None:
-        """Queue trials with their adapters; waits while too many adapters pile up on the disk."""
+        """Queue trials, if any; waits while too many adapters pile up on the disk."""
+        if not asked:
+            return
         if len(self._pending) > 2 * self._workers:
             wait(self._pending, return_when=FIRST_COMPLETED)
         self._collect({future for future in self._pending if future.done()})

@@ -17,8 +17,8 @@ from seal.settings import ModelSettings
 class Policy:
     """A language model that writes self-edits and is updated on them.
 
-    `sampler` answers for the same weights as `model`; with vLLM they live in another process, so
-    `model` is loaded only where a program asks for it.
+    `sampler` answers for the same weights as `model`, which is loaded when a program asks for it:
+    vLLM holds its own copy in another process.
     """
 
     sampler: Sampler
@@ -41,9 +41,8 @@ def open_policy(
 ) -> Iterator[Policy]:
     """Load or serve the model `name`; on leaving, the server is gone and the memory is free.
 
-    `rank` and `adapters`: the largest LoRA rank and how many adapters will be asked side by side;
-    `log`: where a server's output goes. Raises UserError if the model does not load or the server
-    does not start.
+    `rank` and `adapters`: the largest LoRA rank, and how many adapters are asked side by side;
+    `log` gets a server's output. Raises UserError if the model or the server does not start.
     """
     policy = Policy(name, settings)
     with ExitStack() as stack:
@@ -55,11 +54,8 @@ def open_policy(
             from seal.samplers.in_process import TransformersSampler, share_weights
 
             # Modules of its own over the same weights: it answers while adapters are trained
-            policy.sampler = TransformersSampler(
-                share_weights(policy.model),
-                policy.tokenizer,
-                max_batch=settings.sampling_batch,
-            )
+            model, batch = share_weights(policy.model), settings.sampling_batch
+            policy.sampler = TransformersSampler(model, policy.tokenizer, max_batch=batch)
         try:
             yield policy
         finally:

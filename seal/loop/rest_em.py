@@ -20,7 +20,7 @@ from seal.loop.policy import Policy
 from seal.records import read_json
 from seal.run import Run
 from seal.seeds import derive_seed
-from seal.training.sft import SftRow
+from seal.training.sft import SftRow, Update
 
 Context = TypeVar("Context")
 SelfEdit = TypeVar("SelfEdit")
@@ -31,12 +31,6 @@ Numbers = dict[str, Any]
 
 OpenPolicy = Callable[[str, Path], AbstractContextManager[Policy]]
 """Loads or serves a model by its name; the path is for a server's log."""
-
-Update = Callable[[str, Sequence[SftRow], Path, int], object]
-"""update(policy, rows, folder, seed): train the policy on the rows; the new one is folder/model.
-
-A folder/model that is there stays as it is. ReST-EM's update is `seal.training.sft.imitation`.
-"""
 
 
 class Domain(Protocol[Context, SelfEdit, Reward]):

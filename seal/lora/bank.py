@@ -1,17 +1,17 @@
 """Slots for many LoRA adapters on one frozen model: trained, or answering, side by side."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
-from functools import lru_cache, partial
+from dataclasses import dataclass
+from functools import cache, lru_cache, partial
 
 import torch
 from torch import nn
 from transformers import PreTrainedModel
 
 from seal.errors import UserError
-from seal.lora.files import weight_names
+from seal.lora.files import AdapterFolder, weight_names
 
 ALL_LINEAR = "all-linear"
 """Every linear layer but the language-model head, as PEFT understands it."""
@@ -23,27 +23,30 @@ def find_targets(model: PreTrainedModel, target_modules: str | Sequence[str]) ->
     Raises UserError for an ending that fits no layer, or a layer that cannot be adapted.
     """
     endings = [target_modules] if isinstance(target_modules, str) else list(target_modules)
-    head = model.get_output_embeddings()
-    modules = {name: module for name, module in model.named_modules() if name}
+    modules, head = dict(model.named_modules()), model.get_output_embeddings()
+    linear = [
+        name
+        for name, module in modules.items()
+        if isinstance(module, nn.Linear) and module is not head
+    ]
     if endings == [ALL_LINEAR]:
-        return [
-            name
-            for name, module in modules.items()
-            if isinstance(module, nn.Linear) and module is not head
-        ]
+        return linear
     for ending in endings:
         if not any(_fits(name, ending) for name in modules):
             raise UserError(f"target module {ending}: {type(model).__name__} has none of that name")
     found = [name for name in modules if any(_fits(name, ending) for ending in endings)]
     for name in found:
-        if not isinstance(modules[name], nn.Linear) or modules[name] is head:
+        if name not in linear:
             kind = "the language-model head" if modules[name] is head else type(modules[name])
             raise UserError(f"target module {name} is {kind}; name linear layers below the head")
     return found
 
 
-# Where all adapters start from one seed, they need not be drawn again: at rank 128 on a model of 1B
-# that is a quarter of a second each
+def _fits(name: str, ending: str) -> bool:
+    return name == ending or name.endswith(f".{ending}")
+
+
+# Adapters often start from one seed, and a draw takes time: a quarter of a second at rank 128 on 1B
 @lru_cache(maxsize=1)
 def _draw(widths: tuple[int, ...], rank: int, seed: int) -> list[torch.Tensor]:
     """PEFT's initial A [rank, width] of layers of these widths; not to be changed."""
@@ -52,10 +55,6 @@ def _draw(widths: tuple[int, ...], rank: int, seed: int) -> list[torch.Tensor]:
         nn.init.kaiming_uniform_(torch.empty(rank, width), a=math.sqrt(5), generator=generator)
         for width in widths
     ]
-
-
-def _fits(name: str, ending: str) -> bool:
-    return name == ending or name.endswith(f".{ending}")
 
 
 @dataclass(frozen=True)
@@ -95,7 +94,7 @@ class AdapterBank:
         self.weights = torch.zeros(slots, size, dtype=dtype, device=devices.pop())
         self.scales = self.weights.new_zeros(slots, dtype=torch.promote_types(dtype, torch.float32))
         self._layers = []
-        self._routing: Routing | None = None
+        self._runs_of: Callable[[int], Runs] | None = None
         start = 0
         for name, module, (inputs, outputs) in zip(module_names, modules, shapes, strict=True):
             middle, end = start + rank * inputs, start + rank * (inputs + outputs)
@@ -103,6 +102,25 @@ class AdapterBank:
             b = self.weights[:, middle:end].view(slots, outputs, rank).detach()
             self._layers.append(_Layer(name, module, a, b))
             start = end
+
+    @classmethod
+    def for_adapters(
+        cls, model: PreTrainedModel, adapters: Mapping[str, AdapterFolder], *, slots: int
+    ) -> "AdapterBank":
+        """An empty bank into which any of `adapters` can be loaded.
+
+        Raises ValueError that begins with the key of an adapter that does not fit the model.
+        """
+        linear = {name for name, module in model.named_modules() if isinstance(module, nn.Linear)}
+        for label, adapter in adapters.items():
+            if odd := set(adapter.modules) - linear:
+                raise ValueError(f"{label} adapts {min(odd)}, which this model does not have")
+        names = sorted({name for adapter in adapters.values() for name in adapter.modules})
+        rank = max(adapter.rank for adapter in adapters.values())
+        bank = cls(model, names, slots=slots, rank=rank, dtype=model.dtype)
+        for label, adapter in adapters.items():
+            bank.check(adapter, f"{label} is for another model")
+        return bank
 
     @property
     def slots(self) -> int:
@@ -125,37 +143,31 @@ class AdapterBank:
         """Fill a slot as PEFT does by default: Kaiming-uniform A from `seed`, B zero."""
         drawn = _draw(tuple(layer.module.in_features for layer in self._layers), rank, seed)
         names = [weight_names(layer.name)[0] for layer in self._layers]
-        self.load(slot, dict(zip(names, drawn, strict=True)), rank=rank, scale=alpha / rank)
+        self.load(slot, AdapterFolder(rank, alpha / rank, dict(zip(names, drawn, strict=True))))
 
-    @property
-    def weight_names(self) -> list[str]:
-        """The names that a complete adapter file has."""
-        return [name for layer in self._layers for name in weight_names(layer.name)]
+    def check(self, adapter: AdapterFolder, label: str, whole: bool = False) -> None:
+        """Raise ValueError, begun by `label`, unless all weights belong to the adapted layers.
 
-    def check(self, weights: Mapping[str, torch.Tensor], rank: int) -> None:
-        """Raise ValueError for names and shapes that do not belong to the adapted layers."""
-        views = self._views(0, rank)
-        for name, weight in weights.items():
+        A `whole` adapter must have weights for each layer.
+        """
+        views = self._views(0, adapter.rank)
+        if whole and (missing := views.keys() - adapter.weights.keys()):
+            raise ValueError(f"{label}: {min(missing)} is missing")
+        for name, weight in adapter.weights.items():
             if name not in views:
-                raise ValueError(f"{name} belongs to no adapted layer")
+                raise ValueError(f"{label}: {name} belongs to no adapted layer")
             if weight.shape != views[name].shape:
-                raise ValueError(
-                    f"{name} has shape {tuple(weight.shape)}, not {tuple(views[name].shape)}"
-                )
+                found, needed = tuple(weight.shape), tuple(views[name].shape)
+                raise ValueError(f"{label}: {name} has shape {found}, not {needed}")
 
     @torch.no_grad()
-    def load(
-        self, slot: int, weights: Mapping[str, torch.Tensor], *, rank: int, scale: float
-    ) -> None:
-        """Fill a slot with the weights of an adapter file; layers it leaves out stay unadapted.
-
-        Raises ValueError as `check` does.
-        """
-        self.check(weights, rank)
+    def load(self, slot: int, adapter: AdapterFolder) -> None:
+        """Fill a slot; layers that the adapter leaves out stay bare. Raises as `check` does."""
+        self.check(adapter, "adapter")
         self.weights[slot] = 0
-        self.scales[slot] = scale
-        views = self._views(slot, rank)
-        for name, weight in weights.items():
+        self.scales[slot] = adapter.scale
+        views = self._views(slot, adapter.rank)
+        for name, weight in adapter.weights.items():
             views[name].copy_(weight)
 
     def export(self, slot: int, rank: int) -> dict[str, torch.Tensor]:
@@ -183,22 +195,24 @@ class AdapterBank:
     def routed(self, slots: Sequence[int], sizes: Sequence[int]) -> Iterator[None]:
         """Let the model's batches go through slots: `sizes[i]` adjacent rows through `slots[i]`.
 
-        Covers every call of the model inside, and so a whole `model.generate`. A batch with one
-        single row, as in training, is cut into runs of tokens instead.
+        Covers every call of the model inside. A batch of a single row, as in training, is cut into
+        runs of tokens instead.
         """
-        before, self._routing = self._routing, Routing(list(slots), list(sizes), self.scales)
+        # Every layer asks for the same runs
+        runs = cache(partial(make_runs, list(slots), list(sizes), self.scales))
+        before, self._runs_of = self._runs_of, runs
         try:
             yield
         finally:
-            self._routing = before
+            self._runs_of = before
 
     def _add_adapters(
         self, layer: _Layer, _module: nn.Module, inputs: tuple[torch.Tensor], output: torch.Tensor
     ) -> torch.Tensor | None:
-        if self._routing is None:
+        if self._runs_of is None:
             return None
         x = inputs[0].flatten(0, -2)
-        runs = self._routing.runs(len(x))
+        runs = self._runs_of(len(x))
         # PEFT computes in the type of the activations too, where it runs under autocast
         low = multiply_by_slot(x, layer.a.to(x.dtype), runs)
         low = (low * runs.scale).to(x.dtype)
@@ -227,45 +241,27 @@ class Runs:
     """[N] where in `gather` each token is."""
 
 
-@dataclass(frozen=True)
-class Routing:
-    """Which slot each row of a batch uses; rows may be of any number of tokens."""
+def make_runs(slots: list[int], sizes: list[int], scales: torch.Tensor, tokens: int) -> Runs:
+    """The runs of a batch of `tokens` tokens whose adjacent `sizes[i]` rows use slot `slots[i]`.
 
-    slots: list[int]
-    sizes: list[int]
-    scales: torch.Tensor
-    _runs: dict[int, Runs] = field(default_factory=dict)
-
-    def runs(self, tokens: int) -> Runs:
-        """The runs of a batch of `tokens` tokens in all; kept, as every layer asks for them."""
-        if tokens not in self._runs:
-            self._runs[tokens] = self._make_runs(tokens // sum(self.sizes))
-        return self._runs[tokens]
-
-    def _make_runs(self, tokens_per_row: int) -> Runs:
-        # Indices are made on the CPU and then moved, so that a GPU never has to be waited for
-        device = self.scales.device
-        sizes = [size * tokens_per_row for size in self.sizes]
-        slots, lengths = torch.tensor(self.slots), torch.tensor(sizes)
-        scale = self.scales[slots.repeat_interleave(lengths).to(device)][:, None]
-        # Few kernels count on a GPU. On a CPU one run after the other costs about 10 microseconds
-        # a piece, padding costs arithmetic: measured, they break even where padding doubles it
-        padded = len(sizes) * max(sizes)
-        if len(sizes) == 1 or (device.type == "cpu" and padded > 2 * sum(sizes)):
-            return Runs(self.slots, sizes, scale)
-        starts = lengths.cumsum(0) - lengths
-        places = torch.arange(max(sizes))
-        gather = starts[:, None] + torch.minimum(places, lengths[:, None] - 1)
-        scatter = (places < lengths[:, None]).flatten().nonzero().flatten()
-        every_slot = self.slots == list(range(len(self.scales)))
-        return Runs(
-            self.slots,
-            sizes,
-            scale,
-            select=None if every_slot else slots.to(device),
-            gather=gather.flatten().to(device),
-            scatter=scatter.to(device),
-        )
+    All rows have the same number of tokens. `scales` [slots].
+    """
+    # Indices are made on the CPU and then moved, so that a GPU never has to be waited for
+    device = scales.device
+    sizes = [size * (tokens // sum(sizes)) for size in sizes]
+    index, lengths = torch.tensor(slots), torch.tensor(sizes)
+    scale = scales[index.repeat_interleave(lengths).to(device)][:, None]
+    # Few kernels count on a GPU. On a CPU one run after the other costs about 10 microseconds
+    # a piece, padding costs arithmetic: measured, they break even where padding doubles it
+    padded = len(sizes) * max(sizes)
+    if len(sizes) == 1 or (device.type == "cpu" and padded > 2 * sum(sizes)):
+        return Runs(slots, sizes, scale)
+    starts = lengths.cumsum(0) - lengths
+    places = torch.arange(max(sizes))
+    gather = starts[:, None] + torch.minimum(places, lengths[:, None] - 1)
+    scatter = (places < lengths[:, None]).flatten().nonzero().flatten()
+    select = None if slots == list(range(len(scales))) else index.to(device)
+    return Runs(slots, sizes, scale, select, gather.flatten().to(device), scatter.to(device))
 
 
 def multiply_by_slot(x: torch.Tensor, weights: torch.Tensor, runs: Runs) -> torch.Tensor:

@@ -1,8 +1,7 @@
 """Adapters that were trained one after the other, as one adapter of a higher rank.
 
-Merging a LoRA adapter adds B A to a weight. What several add, one adapter adds whose A holds the
-rows of theirs and whose B the columns, so a model need not be merged, copied or served anew to be
-updated again.
+Merging a LoRA adapter adds B A to a weight. One adapter whose A holds the rows of several, and
+whose B their columns, adds their sum: to be updated again, a model need not be merged or copied.
 """
 
 from collections.abc import Sequence
@@ -16,9 +15,8 @@ from seal.lora.files import AdapterFolder, read_adapter, weight_names, write_ada
 def concatenate_adapters(adapters: Sequence[AdapterFolder]) -> AdapterFolder:
     """One adapter that adds what all of `adapters` add: its rank is the sum of theirs.
 
-    Where all have one scale, as steps of equal settings have, it is taken over and no weight is
-    changed; else the columns of B are rescaled to the first one's. Raises ValueError for no
-    adapters, or if they adapt different layers.
+    Columns of B are rescaled to the scale of the first adapter; where all have one scale, no weight
+    changes. Raises ValueError for no adapters, or if they adapt different layers.
     """
     if not adapters:
         raise ValueError("no adapters to concatenate")
@@ -39,7 +37,7 @@ def concatenate_adapters(adapters: Sequence[AdapterFolder]) -> AdapterFolder:
 def write_concatenated(folder: Path, adapters: Sequence[Path], base_model: str) -> None:
     """Write the concatenation of adapter folders as an ordinary PEFT folder, whole or not at all.
 
-    Raises UserError for a folder that is no plain LoRA adapter, ValueError as
+    Raises UserError for a folder that is not a plain LoRA adapter, ValueError as
     `concatenate_adapters` does.
     """
     chain = concatenate_adapters([read_adapter(adapter) for adapter in adapters])

@@ -35,7 +35,7 @@ class AdapterFolder:
     rank: int
     scale: float
     """Factor of B A x in a module's output: alpha / rank, or what rank-stabilised LoRA has."""
-    weights: dict[str, torch.Tensor]
+    weights: Mapping[str, torch.Tensor]
 
     @property
     def modules(self) -> list[str]:
@@ -98,8 +98,7 @@ def _check_plain_lora(
 ) -> None:
     if config.get("peft_type") != "LORA":
         raise UserError(f"adapter {folder} is of type {config.get('peft_type')}; LORA is needed")
-    unsupported = ["use_dora", "rank_pattern", "alpha_pattern", "modules_to_save", "lora_bias"]
-    for option in unsupported:
+    for option in ("use_dora", "rank_pattern", "alpha_pattern", "modules_to_save", "lora_bias"):
         if config.get(option):
             raise UserError(f"adapter {folder} uses {option}; answer with it through vLLM or PEFT")
     modules = {name.rpartition(".lora_")[0] for name in weights}

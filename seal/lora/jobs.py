@@ -1,8 +1,6 @@
-"""What an adapter is to be trained on and how, with the arithmetic of HF Trainer's loop.
+"""What an adapter is trained on and how: one inner loop of SEAL (paper, section 3.1).
 
-A job is one inner loop of SEAL (paper, section 3.1): an independent LoRA finetune of the frozen
-base. Its steps, order, learning rates and loss are those that `transformers.Trainer` with PEFT
-would use for the same settings.
+Steps, order, learning rates and loss are those of `transformers.Trainer` with PEFT.
 """
 
 import math
@@ -30,9 +28,9 @@ TokenSequence = tuple[Tokens, Tokens]
 class PaddingLoss:
     """Learn the padding too, as the SEAL release does by padding every sequence to one length.
 
-    Pads are `token_id`, also as labels; they see the real tokens alone (attention mask 0) and their
-    positions go on counting. "max" computes every pad; "sampled" draws `samples` of them for each
-    step and weights them up, which leaves the expected gradient unchanged.
+    Pads are `token_id`, also as labels; they see the real tokens alone and their positions go on
+    counting. "max" computes every pad; "sampled" draws `samples` of them for each step and weights
+    them up, which leaves the expected gradient unchanged.
     """
 
     mode: Literal["max", "sampled"]
@@ -49,15 +47,15 @@ class PaddingLoss:
 
 @dataclass(frozen=True, eq=False)
 class AdapterJob:
-    """One LoRA adapter to be trained. Raises ValueError for settings that cannot be carried out.
+    """One LoRA adapter to train. Raises ValueError for settings that cannot be carried out.
 
-    `sequences` are pairs (input ids, labels) of equal length, labels -100 where there is no loss.
-    A fraction of an epoch is its first steps, their number rounded up as by HF Trainer.
-    `max_grad_norm` None or 0 leaves gradients unclipped. `initial_weights` maps the names of an
-    adapter_model.safetensors to tensors; None draws PEFT's default initialisation (uniform A, zero
-    B) from `seed`. `order` holds one permutation of the sequences for each epoch, a cut one
-    included; None shuffles as HF Trainer does with `seed` as its data seed. `earlier` is an adapter
-    that acts in the model while this one is trained, as if it were merged, and does not change.
+    `sequences`: pairs (input ids, labels) of equal length, labels -100 where there is no loss. A
+    fraction of an epoch is its first steps, their number rounded up. `max_grad_norm` None or 0
+    leaves gradients unclipped. `initial_weights`: by the names of an adapter_model.safetensors;
+    None draws PEFT's default initialisation (uniform A, zero B) from `seed`. `order`: one
+    permutation of the sequences for each epoch, a cut one included; None shuffles as HF Trainer
+    does with `seed` as its data seed. `earlier`: an adapter that acts in the model as if it were
+    merged, and is not trained.
     """
 
     sequences: Sequence[TokenSequence]
@@ -83,39 +81,34 @@ class AdapterJob:
         for name in ("epochs", "learning_rate", "alpha"):
             if not (0 < getattr(self, name) < math.inf):
                 raise ValueError(f"{name} must be positive and finite, not {getattr(self, name)}")
+        for name in ("warmup_steps", "max_grad_norm"):
+            if not (getattr(self, name) or 0) >= 0:
+                raise ValueError(f"{name} must not be negative, as {getattr(self, name)} is")
         if self.schedule not in get_args(Schedule):
             raise ValueError(f"schedule is one of {get_args(Schedule)}, not {self.schedule!r}")
-        if self.warmup_steps < 0:
-            raise ValueError(f"warmup_steps must not be negative, as {self.warmup_steps} is")
-        if self.max_grad_norm is not None and not self.max_grad_norm >= 0:
-            raise ValueError(f"max_grad_norm must not be negative, as {self.max_grad_norm} is")
-        self._check_sequences()
-        self._check_order()
-
-    def _check_sequences(self) -> None:
         if not self.sequences:
             raise ValueError("a job needs at least one sequence")
         for number, (input_ids, labels) in enumerate(self.sequences):
+            size = f"sequence {number} has {len(input_ids)} tokens"
             if len(input_ids) != len(labels):
-                raise ValueError(
-                    f"sequence {number} has {len(input_ids)} tokens and {len(labels)} labels"
-                )
+                raise ValueError(f"{size} and {len(labels)} labels")
             if (np.asarray(labels)[1:] == IGNORED_LABEL).all():
                 raise ValueError(f"sequence {number} has no label after its first token")
             if self.padding and len(input_ids) > self.padding.length:
-                raise ValueError(
-                    f"sequence {number} has {len(input_ids)} tokens, more than the"
-                    f" {self.padding.length} it is to be padded to"
-                )
+                raise ValueError(f"{size}, more than the {self.padding.length} of the padding")
+        if self.order is not None:
+            if len(self.order) != math.ceil(self.epochs):
+                raise ValueError(f"order has {len(self.order)} epochs, the job {self.epochs}")
+            everything = list(range(len(self.sequences)))
+            if any(sorted(epoch) != everything for epoch in self.order):
+                raise ValueError("each epoch of order must name every sequence once")
 
-    def _check_order(self) -> None:
-        if self.order is None:
-            return
-        if len(self.order) != math.ceil(self.epochs):
-            raise ValueError(f"order has {len(self.order)} epochs, the job {self.epochs}")
-        everything = list(range(len(self.sequences)))
-        if any(sorted(epoch) != everything for epoch in self.order):
-            raise ValueError("each epoch of order must name every sequence once")
+    @property
+    def initial_adapter(self) -> AdapterFolder | None:
+        """`initial_weights` as an adapter of the job's rank and alpha."""
+        if self.initial_weights is None:
+            return None
+        return AdapterFolder(self.rank, self.alpha / self.rank, self.initial_weights)
 
     @property
     def steps(self) -> int:
@@ -136,7 +129,7 @@ class AdapterJob:
         """
         size = self._sequences_per_step
         passes = range(math.ceil(self.epochs))
-        epochs = self.order if self.order is not None else map(self._shuffled, passes)
+        epochs = self.order or map(self._shuffled, passes)
         batches = [
             list(epoch[start : start + size])
             for epoch in epochs

@@ -1,7 +1,7 @@
 """The training loop of an adapter bank: one optimizer step of every slot at a time."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 
@@ -29,14 +29,6 @@ class Progress:
     started: float
     steps_done: int = 0
 
-    @property
-    def finished(self) -> bool:
-        return self.steps_done == len(self.batches)
-
-    @property
-    def learning_rate(self) -> float:
-        return self.job.learning_rate_at(self.steps_done, len(self.batches))
-
     def next_sequences(self) -> list[PackedSequence]:
         """The sequences of the job's next optimizer step."""
         return [
@@ -45,12 +37,14 @@ class Progress:
         ]
 
 
+Finished = tuple[int, Progress, list[float], list[float]]
+"""A slot, the job that is finished in it, and the loss and gradient norm of each of its steps."""
+
+
 class Training:
     """Works off a queue of jobs in the slots of a bank that is attached to `model`.
 
-    `earlier`, attached too and with as many slots, holds what the jobs' earlier adapters are.
-    `export(slot, progress, losses, grad_norms)` is called for each job that is finished, while its
-    slot still holds its weights.
+    `earlier`, attached too and of the same number of slots, gets the jobs' earlier adapters.
     """
 
     def __init__(
@@ -58,17 +52,14 @@ class Training:
         model: PreTrainedModel,
         bank: AdapterBank,
         jobs: Sequence[AdapterJob],
-        export: Callable[[int, Progress, list[float], list[float]], None],
         max_tokens: int,
         earlier: AdapterBank | None = None,
     ) -> None:
         self._model = model
         self._bank = bank
         self._earlier = earlier
-        self._jobs = jobs
-        self._export = export
+        self._queue = iter(enumerate(jobs))
         self._max_tokens = max_tokens
-        self._next_job = 0
         self._slots: list[Progress | None] = [None] * bank.slots
         self._gradients = bank.enable_gradients()
         self._rows = [bank.weights[slot].detach().requires_grad_() for slot in range(bank.slots)]
@@ -82,33 +73,30 @@ class Training:
         )
         self._history: list[torch.Tensor] = []
 
-    def run(self) -> None:
-        """Train all jobs."""
+    def run(self) -> Iterator[Finished]:
+        """Train all jobs; each comes out when it is finished, while its slot holds its weights."""
         for slot in range(self._bank.slots):
             self._fill(slot)
         while self._active():
             self._step()
             for slot, progress in self._active():
-                if progress.finished:
-                    self._empty(slot, progress)
+                if progress.steps_done == len(progress.batches):
+                    yield self._empty(slot, progress)
                     self._fill(slot)
 
     def _active(self) -> list[tuple[int, Progress]]:
         return [(slot, progress) for slot, progress in enumerate(self._slots) if progress]
 
     def _fill(self, slot: int) -> None:
-        if self._next_job == len(self._jobs):
+        index, job = next(self._queue, (0, None))
+        if job is None:
             return
-        index, job = self._next_job, self._jobs[self._next_job]
-        self._next_job += 1
-        if job.initial_weights is None:
+        if job.initial_adapter is None:
             self._bank.initialise(slot, rank=job.rank, alpha=job.alpha, seed=job.seed)
         else:
-            scale = job.alpha / job.rank
-            self._bank.load(slot, job.initial_weights, rank=job.rank, scale=scale)
+            self._bank.load(slot, job.initial_adapter)
         if self._earlier is not None:
-            before = job.earlier or AdapterFolder(rank=1, scale=0.0, weights={})
-            self._earlier.load(slot, before.weights, rank=before.rank, scale=before.scale)
+            self._earlier.load(slot, job.earlier or AdapterFolder(rank=1, scale=0.0, weights={}))
         self._rows[slot].grad = self._gradients[slot]
         self._slots[slot] = Progress(
             index=index,
@@ -119,7 +107,7 @@ class Training:
             started=time.perf_counter(),
         )
 
-    def _empty(self, slot: int, progress: Progress) -> None:
+    def _empty(self, slot: int, progress: Progress) -> Finished:
         own = torch.stack(self._history[progress.entered_at_step :])[:, :, slot]
         losses, grad_norms = own.T.tolist()
         self._slots[slot] = None
@@ -127,7 +115,7 @@ class Training:
         # None takes the row out of the optimizer's steps; under a zero gradient, momentum would go
         # on moving it
         self._rows[slot].grad = None
-        self._export(slot, progress, losses, grad_norms)
+        return slot, progress, losses, grad_norms
 
     def _step(self) -> None:
         step = [(slot, progress.next_sequences()) for slot, progress in self._active()]
@@ -136,7 +124,8 @@ class Training:
             losses += add_gradients(self._model, self._bank, batch, self._earlier)
         norms = self._clip()
         for slot, progress in self._active():
-            self._optimizer.param_groups[slot]["lr"] = progress.learning_rate
+            rate = progress.job.learning_rate_at(progress.steps_done, len(progress.batches))
+            self._optimizer.param_groups[slot]["lr"] = rate
             progress.steps_done += 1
         self._optimizer.step()
         self._gradients.zero_()

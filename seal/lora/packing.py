@@ -1,11 +1,12 @@
 """Sequences of many adapters in one row without padding, and where their losses are.
 
-The release pads each sequence of about 50 tokens to 2,048; here a step's sequences of all slots
-simply follow each other in one row, so every token that is computed is one that is needed.
+The release pads each sequence of about 50 tokens to 2,048; here those of all slots follow each
+other in one row, so that only needed tokens are computed.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 import torch
 
@@ -47,30 +48,23 @@ def pack_sequence(
     ids = torch.tensor(input_ids, dtype=torch.int64)
     next_tokens = torch.tensor(labels, dtype=torch.int64)[1:]
     predict = (next_tokens != IGNORED_LABEL).nonzero().flatten()
+    targets, weights = next_tokens[predict], torch.ones(len(predict), dtype=torch.float64)
     if padding is None or len(ids) == padding.length:
         # Under causal attention nothing after the last prediction matters to it
         real = int(predict[-1]) + 1
-        positions = torch.arange(real)
-        weights = torch.ones(len(predict), dtype=torch.float64)
-        return PackedSequence(ids[:real], positions, real, predict, next_tokens[predict], weights)
+        return PackedSequence(ids[:real], torch.arange(real), real, predict, targets, weights)
     real = len(ids)
     pads = _padding_positions(real, padding, generator)
-    pad_weight = (padding.length - 1 - real) / max(1, len(pads))
+    # The last real token predicts the first pad, every pad the next one
+    pad_weights = weights.new_ones(len(pads) + 1)
+    pad_weights[1:] = (padding.length - 1 - real) / max(1, len(pads))
     return PackedSequence(
-        input_ids=torch.cat([ids, pads.new_full((len(pads),), padding.token_id)]),
+        input_ids=torch.cat([ids, torch.full_like(pads, padding.token_id)]),
         position_ids=torch.cat([torch.arange(real), pads]),
         real=real,
-        # The last real token predicts the first pad, every pad the next one
         predict=torch.cat([predict, torch.arange(real - 1, real + len(pads))]),
-        targets=torch.cat(
-            [next_tokens[predict], pads.new_full((len(pads) + 1,), padding.token_id)]
-        ),
-        weights=torch.cat(
-            [
-                torch.ones(len(predict) + 1, dtype=torch.float64),
-                torch.full((len(pads),), pad_weight, dtype=torch.float64),
-            ]
-        ),
+        targets=torch.cat([targets, pads.new_full((len(pads) + 1,), padding.token_id)]),
+        weights=torch.cat([weights, pad_weights]),
     )
 
 
@@ -129,18 +123,20 @@ def pack_batches(
 def _pack_row(
     row: Sequence[tuple[int, float, PackedSequence]], device: torch.device
 ) -> PackedBatch:
-    sizes: dict[int, int] = {}
-    predict = []
-    start = 0
-    for slot, _, sequence in row:
-        sizes[slot] = sizes.get(slot, 0) + sequence.length
-        predict.append(sequence.predict + start)
-        start += sequence.length
     sequences = [sequence for *_, sequence in row]
+    lengths = [sequence.length for sequence in sequences]
+    starts = accumulate(lengths, initial=0)
+    sizes: dict[int, int] = {}
+    for (slot, *_), length in zip(row, lengths, strict=True):
+        sizes[slot] = sizes.get(slot, 0) + length
     slot_of_target = [torch.full((len(sequence.targets),), slot) for slot, _, sequence in row]
+
+    def join(parts: Iterable[torch.Tensor]) -> torch.Tensor:
+        return torch.cat(list(parts)).to(device)
+
     return PackedBatch(
-        input_ids=torch.cat([sequence.input_ids for sequence in sequences])[None].to(device),
-        position_ids=torch.cat([sequence.position_ids for sequence in sequences])[None].to(device),
+        input_ids=join(sequence.input_ids for sequence in sequences)[None],
+        position_ids=join(sequence.position_ids for sequence in sequences)[None],
         segments=Segments(
             real=[sequence.real for sequence in sequences],
             pads=[sequence.length - sequence.real for sequence in sequences],
@@ -148,8 +144,8 @@ def _pack_row(
         ),
         slots=list(sizes),
         sizes=list(sizes.values()),
-        predict=torch.cat(predict).to(device),
-        targets=torch.cat([sequence.targets for sequence in sequences]).to(device),
-        weights=torch.cat([sequence.weights * share for _, share, sequence in row]).to(device),
-        slot_of_target=torch.cat(slot_of_target).to(device),
+        predict=join(each.predict + start for each, start in zip(sequences, starts, strict=False)),
+        targets=join(sequence.targets for sequence in sequences),
+        weights=join(sequence.weights * share for _, share, sequence in row),
+        slot_of_target=join(slot_of_target),
     )

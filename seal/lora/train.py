@@ -18,7 +18,7 @@ from seal.errors import UserError
 from seal.lora.bank import ALL_LINEAR, AdapterBank, find_targets
 from seal.lora.files import write_adapter
 from seal.lora.jobs import AdapterJob, AdapterResult
-from seal.lora.loop import Progress, Training
+from seal.lora.loop import Training
 
 OnDone = Callable[[int, AdapterResult], object]
 
@@ -35,18 +35,17 @@ def train_adapters(
 ) -> list[AdapterResult]:
     """Train one adapter per job, `slots` at a time, and export each as a PEFT folder.
 
-    `model` is any causal language model of transformers that uses its attention interface (Qwen2,
-    Qwen3, Llama ...); it is adapted in place and is as it was afterwards, also after an error.
-    `target_modules` are endings of layer names, or "all-linear". Jobs enter slots in their order;
-    `on_done(index, result)` is called when job `index` is exported, in an order that depends on the
-    jobs alone. A step is computed in parts of at most `max_tokens` tokens (7B: about 5 MiB each).
+    `model`: a causal language model that uses transformers' attention interface (Qwen2, Qwen3,
+    Llama ...); adapted in place, it is afterwards as it was, also after an error. `target_modules`:
+    endings of layer names, or "all-linear". Jobs enter slots in their order; `on_done(index,
+    result)` is called when job `index` is exported, in an order that depends on the jobs alone. A
+    step is computed in parts of at most `max_tokens` tokens (7B: about 5 MiB each).
 
     Returns the results in the order of `jobs`. Raises UserError for a model or target that cannot
-    be adapted and for an output folder that is not empty, ValueError for jobs that do not fit
-    together.
+    be adapted and an output folder that is not empty, ValueError for jobs that do not fit together.
     """
     if len(jobs) != len(output_dirs) or len(set(output_dirs)) != len(output_dirs):
-        raise ValueError(f"{len(jobs)} jobs need as many different output_dirs")
+        raise ValueError(f"{len(jobs)} jobs need output_dirs of their own, one each")
     if slots < 1 or max_tokens < 1:
         raise ValueError(f"slots and max_tokens must be at least 1, not {slots} and {max_tokens}")
     output_dirs = [Path(folder) for folder in output_dirs]
@@ -66,80 +65,41 @@ def train_adapters(
         dtype=torch.promote_types(model.get_submodule(names[0]).weight.dtype, torch.float32),
     )
     for number, job in enumerate(jobs):
-        if job.initial_weights is not None:
-            _check_initial_weights(bank, number, job)
-    earlier = _earlier_bank(model, jobs, bank.slots)
+        if job.initial_adapter is not None:
+            bank.check(job.initial_adapter, f"initial weights of job {number}", whole=True)
+    earlier = None
+    named = {f"earlier adapter of job {n}": job.earlier for n, job in enumerate(jobs)}
+    given = {name: adapter for name, adapter in named.items() if adapter is not None}
+    if given:
+        earlier = AdapterBank.for_adapters(model, given, slots=bank.slots)
     results: dict[int, AdapterResult] = {}
-
-    def export(slot: int, progress: Progress, losses: list[float], grad_norms: list[float]) -> None:
-        index, job = progress.index, progress.job
-        write_adapter(
-            output_dirs[index],
-            bank.export(slot, job.rank),
-            rank=job.rank,
-            alpha=job.alpha,
-            target_modules=_suffixes(names, target_modules),
-            base_model=model.name_or_path,
-        )
-        results[index] = _result(progress, losses, grad_norms, output_dirs[index])
-        if on_done is not None:
-            on_done(index, results[index])
-
     with _frozen(model), ExitStack() as attached, torch.enable_grad():
         for each in (earlier, bank):
             if each is not None:
                 attached.enter_context(each.attached())
-        Training(model, bank, jobs, export, max_tokens, earlier).run()
+        training = Training(model, bank, jobs, max_tokens, earlier)
+        for slot, progress, losses, grad_norms in training.run():
+            index, job, steps = progress.index, progress.job, len(progress.batches)
+            write_adapter(
+                output_dirs[index],
+                bank.export(slot, job.rank),
+                rank=job.rank,
+                alpha=job.alpha,
+                target_modules=_suffixes(names, target_modules),
+                base_model=model.name_or_path,
+            )
+            results[index] = AdapterResult(
+                losses=losses,
+                learning_rates=[job.learning_rate_at(step, steps) for step in range(steps)],
+                grad_norms=grad_norms,
+                steps=steps,
+                tokens=job.tokens,
+                seconds=time.perf_counter() - progress.started,
+                output_dir=output_dirs[index],
+            )
+            if on_done is not None:
+                on_done(index, results[index])
     return [results[index] for index in range(len(jobs))]
-
-
-def _check_initial_weights(bank: AdapterBank, number: int, job: AdapterJob) -> None:
-    missing = set(bank.weight_names) - set(job.initial_weights)
-    if missing:
-        raise ValueError(f"initial weights of job {number} lack {min(missing)}")
-    try:
-        bank.check(job.initial_weights, job.rank)
-    except ValueError as error:
-        raise ValueError(f"initial weights of job {number}: {error}") from error
-
-
-def _earlier_bank(
-    model: PreTrainedModel, jobs: Sequence[AdapterJob], slots: int
-) -> AdapterBank | None:
-    """An empty bank for the jobs' earlier adapters; None if no job has any.
-
-    Raises ValueError for an adapter that does not fit the model.
-    """
-    given = {number: job.earlier for number, job in enumerate(jobs) if job.earlier is not None}
-    if not given:
-        return None
-    names = sorted({name for adapter in given.values() for name in adapter.modules})
-    linear = {name for name, module in model.named_modules() if isinstance(module, nn.Linear)}
-    if odd := set(names) - linear:
-        raise ValueError(f"an earlier adapter adapts {min(odd)}, which this model does not have")
-    rank = max(adapter.rank for adapter in given.values())
-    bank = AdapterBank(model, names, slots=slots, rank=rank, dtype=model.dtype)
-    for number, adapter in given.items():
-        try:
-            bank.check(adapter.weights, adapter.rank)
-        except ValueError as error:
-            raise ValueError(f"earlier adapter of job {number}: {error}") from error
-    return bank
-
-
-def _result(
-    progress: Progress, losses: list[float], grad_norms: list[float], folder: Path
-) -> AdapterResult:
-    job, steps = progress.job, len(progress.batches)
-    return AdapterResult(
-        losses=losses,
-        learning_rates=[job.learning_rate_at(step, steps) for step in range(steps)],
-        grad_norms=grad_norms,
-        steps=steps,
-        tokens=job.tokens,
-        seconds=time.perf_counter() - progress.started,
-        output_dir=folder,
-    )
 
 
 def _check_model(model: PreTrainedModel) -> None:

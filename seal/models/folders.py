@@ -38,13 +38,13 @@ def check_model(model: str) -> None:
 def build_once(output: Path, build: Callable[[Path], object]) -> bool:
     """Have `build(folder)` fill a model folder that appears as `output` when it is whole.
 
-    A model that is there already is left as it is; returns whether one was built. Raises UserError
-    for an `output` that is something else.
+    A model that is there already stays; returns whether one was built. Raises UserError for an
+    `output` that is something else.
     """
     if (output / "config.json").exists():
         return False
     if output.exists():
-        raise UserError(f"--output {output} exists and is no model folder; choose another")
+        raise UserError(f"--output {output} exists and is not a model folder; choose another")
     partial = output.with_name(f".{output.name}.tmp")
     shutil.rmtree(partial, ignore_errors=True)
     build(partial)

@@ -16,10 +16,9 @@ from seal.models.folders import check_model
 
 
 def load_tokenizer(model: str, trust_remote_code: bool = False) -> PreTrainedTokenizerBase:
-    """The model's tokenizer, with an end-of-text token, which doubles as padding if none is set.
+    """The model's tokenizer; its end-of-text token is the padding too if no other is set.
 
-    Raises UserError if it cannot be loaded or has no end-of-text token: without one a model cannot
-    learn where a text ends.
+    Raises UserError if it does not load, or has no end-of-text token to learn where a text ends.
     """
     check_model(model)
     try:
@@ -69,7 +68,7 @@ def find_device(device: str) -> torch.device:
     try:
         found = torch.device(device)
     except RuntimeError:
-        raise UserError(f"--device {device} is no device; use auto, cpu or cuda:N") from None
+        raise UserError(f"--device {device} is not a device; use auto, cpu or cuda:N") from None
     if found.type == "cuda" and (found.index or 0) >= gpus:
         raise UserError(f"--device {device}: this machine shows {gpus} GPUs; use auto or cpu")
     return found

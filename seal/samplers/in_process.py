@@ -2,13 +2,15 @@
 
 import copy
 import threading
+from collections import Counter
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import nullcontext
 from dataclasses import dataclass, field
-from itertools import chain, groupby
+from itertools import chain
 from pathlib import Path
 
 import torch
+from torch.nn.utils.rnn import pad_sequence
 from transformers import DynamicCache, PreTrainedModel, PreTrainedTokenizerBase
 
 from seal.errors import UserError
@@ -21,7 +23,7 @@ def share_weights(model: PreTrainedModel) -> PreTrainedModel:
     """A second tree of modules over the same weights, in evaluation mode.
 
     Hooks and settings of one tree do not reach the other, so one thread can train adapters on
-    `model` while another samples from the copy. To be called while no adapter is being trained.
+    `model` while another samples from the copy. Call it before any training starts.
     """
     tensors = chain(model.parameters(), model.buffers())
     return copy.deepcopy(model, {id(tensor): tensor for tensor in tensors}).eval()
@@ -31,8 +33,8 @@ class TransformersSampler:
     """Implements `seal.sampling.Sampler` with a causal language model of transformers.
 
     Prompts that share an adapter are answered together, `max_batch` at a time, padded on the left.
-    Only the request decides how tokens are drawn: sampling defaults in the model's
-    generation_config are ignored. Calls from several threads take turns.
+    Sampling defaults in the model's generation_config are ignored. Calls from several threads take
+    turns.
     """
 
     def __init__(
@@ -82,35 +84,21 @@ class TransformersSampler:
 
     def _complete_batch(self, rows: list["_Row"], parameters: SamplingParameters) -> None:
         adapters = list(dict.fromkeys(row.request.adapter for row in rows))
-        with ExitStack() as stack:
-            bank = None
-            if adapters != [None]:
-                bank = self._load_adapters(adapters)
-                stack.enter_context(bank.attached())
+        bank = None if adapters == [None] else self._load_adapters(adapters)
+        with bank.attached() if bank else nullcontext():
             self._decode(rows, parameters, adapters, bank)
 
     def _load_adapters(self, adapters: Sequence[Path | None]) -> AdapterBank:
         """A bank with an adapter a slot; the slot of the bare model (None) stays empty."""
         loaded = {folder: read_adapter(folder) for folder in adapters if folder is not None}
-        layers = {name for name, module in self._model.named_modules() if _is_linear(module)}
-        for folder, adapter in loaded.items():
-            if not layers.issuperset(adapter.modules):
-                odd = min(set(adapter.modules) - layers)
-                raise UserError(f"adapter {folder} adapts {odd}, which this model does not have")
-        bank = AdapterBank(
-            self._model,
-            sorted({name for adapter in loaded.values() for name in adapter.modules}),
-            slots=len(adapters),
-            rank=max(adapter.rank for adapter in loaded.values()),
-            dtype=self._model.dtype,
-        )
+        named = {f"adapter {folder}": adapter for folder, adapter in loaded.items()}
+        try:
+            bank = AdapterBank.for_adapters(self._model, named, slots=len(adapters))
+        except ValueError as error:
+            raise UserError(str(error)) from error
         for slot, folder in enumerate(adapters):
             if folder is not None:
-                adapter = loaded[folder]
-                try:
-                    bank.load(slot, adapter.weights, rank=adapter.rank, scale=adapter.scale)
-                except ValueError as error:
-                    raise UserError(f"adapter {folder} is for another model: {error}") from error
+                bank.load(slot, loaded[folder])
         return bank
 
     def _decode(
@@ -122,13 +110,17 @@ class TransformersSampler:
     ) -> None:
         """Extend the rows until each has met a stop token or its limit."""
         device = self._model.device
-        tokens, mask = _pad_left([row.prompt for row in rows], device)
+        prompts = [torch.tensor(row.prompt) for row in rows]
+        tokens, mask = (
+            pad_sequence(texts, batch_first=True, padding_side="left").to(device)
+            for texts in (prompts, [torch.ones_like(prompt) for prompt in prompts])
+        )
         positions = (mask.cumsum(1) - 1).clamp(min=0)
         cache = DynamicCache(config=self._model.config)
         while rows:
-            with ExitStack() as stack:
-                if bank is not None:
-                    stack.enter_context(_route(bank, adapters, rows))
+            # Rows of one adapter are adjacent, and stay so when finished ones leave the batch
+            sizes = Counter(adapters.index(row.request.adapter) for row in rows)
+            with bank.routed([*sizes], [*sizes.values()]) if bank else nullcontext():
                 logits = self._model(
                     input_ids=tokens,
                     attention_mask=mask,
@@ -158,7 +150,7 @@ class TransformersSampler:
             skip_special_tokens=True,
             clean_up_tokenization_spaces=False,
         )
-        return Completion(text, "stop" if stopped else "length", len(row.tokens))
+        return Completion(text, "stop" if stopped else "length", tuple(row.tokens))
 
 
 @dataclass
@@ -206,28 +198,7 @@ def choose_tokens(
     return (place if tokens is None else tokens.gather(1, place)).squeeze(1)
 
 
-def _route(
-    bank: AdapterBank, adapters: Sequence[Path | None], rows: Sequence[_Row]
-) -> AbstractContextManager[None]:
-    """Rows of one adapter are adjacent in a batch, and stay so when finished ones leave it."""
-    runs = [(folder, len([*run])) for folder, run in groupby(row.request.adapter for row in rows)]
-    return bank.routed([adapters.index(folder) for folder, _ in runs], [size for _, size in runs])
-
-
-def _pad_left(
-    prompts: Sequence[Sequence[int]], device: torch.device
-) -> tuple[torch.Tensor, torch.Tensor]:
-    longest = max(map(len, prompts))
-    tokens = [[0] * (longest - len(prompt)) + list(prompt) for prompt in prompts]
-    mask = [[0] * (longest - len(prompt)) + [1] * len(prompt) for prompt in prompts]
-    return torch.tensor(tokens, device=device), torch.tensor(mask, device=device)
-
-
 def _stop_tokens(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
     configured = model.generation_config.eos_token_id if model.generation_config else None
     stop = [*configured] if isinstance(configured, list) else [configured]
     return frozenset(token for token in [*stop, tokenizer.eos_token_id] if token is not None)
-
-
-def _is_linear(module: torch.nn.Module) -> bool:
-    return isinstance(module, torch.nn.Linear)

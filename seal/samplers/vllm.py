@@ -5,7 +5,8 @@ import json
 import threading
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -21,7 +22,7 @@ Answer = TypeVar("Answer")
 
 _RETRY_PAUSES = (0.0, 0.2)
 """Seconds before each repetition of a request whose connection broke. The first comes at once: the
-server closes idle connections after 5 s, perhaps in the moment in which one is used again."""
+server closes idle connections after 5 s, perhaps just when one is used again."""
 
 _NEUTRAL = {"top_k": 0, "min_p": 0.0, "repetition_penalty": 1.0}
 """Sent always, or a model's generation_config.json would set them (Qwen2.5's does)."""
@@ -34,23 +35,23 @@ class VllmError(UserError):
     """The server refused a request or did not answer; the message quotes it."""
 
 
-class VllmSampler:
+class VllmSampler(AbstractContextManager):
     """Continues prompts through a vLLM server; the Sampler protocol, from any thread.
 
     Greedy requests travel in batches of `batch_size` prompts. Sampled ones travel alone, since a
     request to vLLM has one seed, up to `concurrency` at a time. At most `max_loras` adapters are in
     use at once, over all threads. `timeout`: seconds that one HTTP request may take.
 
-    Each call loads an adapter under a name never used before, because vLLM caches the keys and
-    values of prompts by the adapter's name and path: under a used name, a folder with new contents
-    would be answered from old ones. A folder may thus be rewritten between calls, not during one.
+    Each call loads an adapter under a new name: vLLM caches keys and values by the adapter's name
+    and path, and under a used name would answer for a folder's old contents. A folder may thus be
+    rewritten between calls, not during one.
 
     Requests for the bare model and for adapters wait for each other. Side by side, vLLM 0.31 on a
-    CPU answers the former with an adapter's weights: its kernels use the index for "none", -1, to
-    look one up and find the last (vllm-project/vllm, pull request 48421).
+    CPU answers the former with an adapter's weights: its kernels look up the index for "none", -1,
+    and find the last adapter (vllm-project/vllm, pull request 48421).
 
-    Where `max_new_tokens` cuts a character in two, vLLM leaves out its first bytes, whereas a
-    tokenizer would decode them to a replacement character.
+    Where `max_new_tokens` cuts a character in two, vLLM leaves out its first bytes; a tokenizer
+    would decode them to a replacement character.
     """
 
     def __init__(
@@ -83,9 +84,6 @@ class VllmSampler:
             target=self._loop.run_forever, name="vllm-sampler", daemon=True
         )
         self._thread.start()
-
-    def __enter__(self) -> "VllmSampler":
-        return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
@@ -138,7 +136,7 @@ class VllmSampler:
             batch = [requests[index] for index in indices]
             completions.update(zip(indices, await self._ask(model, batch, parameters), strict=True))
 
-        async def answer_adapter(adapter: Path | None, indices: Sequence[int]) -> None:
+        async def answer_all(adapter: Path | None, indices: Sequence[int]) -> None:
             async with self._loaded(adapter) as model, asyncio.TaskGroup() as tasks:
                 for batch in self._batches(requests, indices, parameters):
                     tasks.create_task(answer(model, batch))
@@ -146,7 +144,7 @@ class VllmSampler:
         try:
             async with asyncio.TaskGroup() as tasks:
                 for adapter, indices in by_adapter.items():
-                    tasks.create_task(answer_adapter(adapter, indices))
+                    tasks.create_task(answer_all(adapter, indices))
         except BaseExceptionGroup as group:
             error: BaseException = group
             while isinstance(error, BaseExceptionGroup):
@@ -163,11 +161,12 @@ class VllmSampler:
         """Indices that may share an HTTP request: texts or token ids, and one seed."""
         if parameters.temperature > 0:
             return [[index] for index in indices]
-        texts = [index for index in indices if isinstance(requests[index].prompt, str)]
-        token_ids = [index for index in indices if not isinstance(requests[index].prompt, str)]
+        kinds: dict[bool, list[int]] = {True: [], False: []}
+        for index in indices:
+            kinds[isinstance(requests[index].prompt, str)].append(index)
         return [
             kind[start : start + self._batch_size]
-            for kind in (texts, token_ids)
+            for kind in kinds.values()
             for start in range(0, len(kind), self._batch_size)
         ]
 
@@ -175,26 +174,20 @@ class VllmSampler:
         self, model: str, batch: Sequence[SampleRequest], parameters: SamplingParameters
     ) -> list[Completion]:
         prompts = [request.prompt for request in batch]
-
-        async def ask() -> list[CompletionChoice]:
-            completion = await self._client.completions.create(
-                model=model,
-                prompt=[
-                    prompt if isinstance(prompt, str) else [int(token) for token in prompt]
-                    for prompt in prompts
-                ],
-                max_tokens=parameters.max_new_tokens,
-                temperature=parameters.temperature,
-                top_p=parameters.top_p,
-                frequency_penalty=0.0,
-                presence_penalty=0.0,
-                seed=batch[0].seed,
-                extra_body=_NEUTRAL | {"return_token_ids": True},
-            )
-            return completion.choices
-
+        ask = partial(
+            self._client.completions.create,
+            model=model,
+            prompt=[each if isinstance(each, str) else [*map(int, each)] for each in prompts],
+            max_tokens=parameters.max_new_tokens,
+            temperature=parameters.temperature,
+            top_p=parameters.top_p,
+            frequency_penalty=0.0,
+            presence_penalty=0.0,
+            seed=batch[0].seed,
+            extra_body=_NEUTRAL | {"return_token_ids": True},
+        )
         async with self._requests_in_flight:
-            choices = await self._send(ask, "a completion")
+            choices = (await self._send(ask, "a completion")).choices
         by_index = {choice.index: choice for choice in choices}
         if sorted(by_index) != list(range(len(batch))) or len(choices) != len(batch):
             raise VllmError(f"vLLM answered {len(batch)} prompts with {len(choices)} completions")
@@ -219,7 +212,7 @@ class VllmSampler:
 
     async def _load(self, adapter: Path) -> str:
         async def load() -> str:
-            # Anew for each attempt: one whose answer was lost may have taken effect
+            # A new one for each attempt: one whose answer was lost may have taken effect
             name = f"adapter-{uuid.uuid4().hex}"
             body = {"lora_name": name, "lora_path": str(adapter)}
             await self._client.post("/load_lora_adapter", cast_to=str, body=body)
@@ -228,10 +221,8 @@ class VllmSampler:
         return await self._send(load, f"adapter {adapter}")
 
     async def _unload(self, name: str) -> None:
-        async def unload() -> None:
-            body = {"lora_name": name}
-            await self._client.post("/unload_lora_adapter", cast_to=str, body=body)
-
+        body = {"lora_name": name}
+        unload = partial(self._client.post, "/unload_lora_adapter", cast_to=str, body=body)
         await self._send(unload, f"unloading {name}")
 
     async def _send(self, send: Callable[[], Awaitable[Answer]], what: str) -> Answer:
@@ -245,9 +236,8 @@ class VllmSampler:
                     f"vLLM refused {what} (HTTP {error.status_code}): {_message(error)}"
                 ) from error
             except openai.APITimeoutError as error:
-                raise VllmError(
-                    f"vLLM did not answer {what} within {self._timeout:.0f} s"
-                ) from error
+                seconds = f"{self._timeout:.0f} s"
+                raise VllmError(f"vLLM did not answer {what} within {seconds}") from error
             except openai.APIConnectionError as error:
                 pause = next(pauses, None)
                 if pause is None:
@@ -261,7 +251,7 @@ class _Turns:
     """Two kinds of tasks take turns: many of one kind at once, never both, none starved."""
 
     def __init__(self) -> None:
-        # Whoever waits for the other kind to finish holds the door, so that no more of it enter
+        # A task that waits for the other kind to finish holds the door, so that no more of it enter
         self._door = asyncio.Lock()
         self._empty = asyncio.Event()
         self._empty.set()
@@ -291,20 +281,10 @@ def open_vllm(
     """A server for `model` and a sampler that asks it; both are gone after the `with` block.
 
     `log` gets the server's output. `rank` and `adapters`: the largest LoRA rank, and how many
-    adapters are asked side by side. Raises UserError if the server does not start, and in place of
-    a VllmError that the block lets pass, with what the log says if the server has died.
+    adapters are asked side by side. Raises UserError if the server does not start, and instead of
+    a VllmError that the block raises, with what the log says if the server has died.
     """
-    server = VllmServer(
-        model,
-        log_file=log,
-        max_lora_rank=rank,
-        max_loras=adapters,
-        command=settings.vllm_command,
-        gpus=settings.vllm_gpus,
-        dtype=settings.dtype,
-        trust_remote_code=settings.trust_remote_code,
-        startup_timeout=settings.vllm_startup_timeout,
-    )
+    server = VllmServer(model, settings, log_file=log, max_lora_rank=rank, max_loras=adapters)
     with server, VllmSampler(server.base_url, server.model_name, max_loras=adapters) as sampler:
         try:
             yield sampler
@@ -337,11 +317,10 @@ def _to_completion(choice: CompletionChoice) -> Completion:
     token_ids = getattr(choice, "token_ids", None)
     if token_ids is None:
         raise VllmError("the server returns no token ids; it must be vLLM 0.31 or newer")
-    return Completion(choice.text, choice.finish_reason, len(token_ids))
+    return Completion(choice.text, choice.finish_reason, tuple(token_ids))
 
 
 def _message(error: openai.APIStatusError) -> str:
     """The server's own words, on one line."""
-    body = error.body
-    text = body.get("message") if isinstance(body, dict) else None
+    text = error.body.get("message") if isinstance(error.body, dict) else None
     return " ".join(str(text or error.response.text or error).split())

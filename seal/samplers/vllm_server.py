@@ -4,7 +4,6 @@ It runs under `seal.supervisor`, which ends the server's whole process group: a 
 merely killed leaves its engine behind, holding the GPU.
 """
 
-import http.client
 import importlib.util
 import json
 import os
@@ -15,13 +14,16 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.request
 import uuid
 from contextlib import suppress
+from http.client import HTTPException
 from pathlib import Path
 
 from seal.errors import UserError
 from seal.models.folders import is_folder
-from seal.supervisor import GRACE_SECONDS, supervised
+from seal.settings import ModelSettings
+from seal.supervisor import GRACE_SECONDS, start
 
 LORA_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
 """What vLLM 0.31 accepts as --max-lora-rank; adapters of any smaller rank are padded to it."""
@@ -43,24 +45,23 @@ def vllm_lora_rank(rank: int) -> int:
     """
     if rank < 1:
         raise UserError(f"LoRA rank {rank}: it must be at least 1")
-    for allowed in LORA_RANKS:
-        if allowed >= rank:
-            return allowed
-    raise UserError(
-        f"LoRA rank {rank}: vLLM serves ranks up to {LORA_RANKS[-1]}; choose a smaller rank, or"
-        " --sampler transformers"
-    )
+    allowed = next((allowed for allowed in LORA_RANKS if allowed >= rank), None)
+    if allowed is None:
+        raise UserError(
+            f"LoRA rank {rank}: vLLM serves ranks up to {LORA_RANKS[-1]}; choose a smaller rank, or"
+            " --sampler transformers"
+        )
+    return allowed
 
 
 class VllmServer:
     """An OpenAI-compatible vLLM server on 127.0.0.1, alive within its `with` block.
 
-    `model`: transformers folder or hub name. `command`: how to start the server, flags of the
-    user's included; ours are appended and win. `gpus`: indices among the GPUs this process may see,
-    such as "0" or "0,1" (more than one: tensor parallel). `max_lora_rank`: largest rank of the
-    adapters to come, rounded up to one that vLLM has. `max_loras`: adapters per batch;
-    `max_cpu_loras`: adapters kept in memory. `log_file`: gets all output, appended. `port`: a free
-    one unless given. `startup_timeout`: seconds, downloads of the model included.
+    `model`: transformers folder or hub name. `settings`: how the server is started; the flags in
+    its command are kept, but ours are appended and win. `log_file`: gets all output, appended.
+    `max_lora_rank`: largest rank of the adapters to come, rounded up to one that vLLM has.
+    `max_loras`: adapters per batch; `max_cpu_loras`: adapters kept in memory. `port`: a free one
+    unless given.
 
     Raises UserError where a check before the start fails, and from `with` when the server ends or
     stays silent before it is ready; the message then holds what its log says.
@@ -69,18 +70,13 @@ class VllmServer:
     def __init__(
         self,
         model: str | Path,
+        settings: ModelSettings,
         *,
         log_file: Path,
         max_lora_rank: int,
         max_loras: int = 1,
         max_cpu_loras: int | None = None,
-        command: str | None = None,
-        gpus: str | None = None,
-        dtype: str = "auto",
-        max_model_len: int | None = None,
-        trust_remote_code: bool = False,
         port: int | None = None,
-        startup_timeout: float = 900.0,
     ) -> None:
         # A name that no other server has: should another one ever take our port, its answers are
         # errors (unknown model) instead of another model's words.
@@ -89,15 +85,15 @@ class VllmServer:
         self._wanted_port = port
         self._log_file = Path(log_file)
         self._log_start = 0
-        self._startup_timeout = startup_timeout
+        self._startup_timeout = settings.vllm_startup_timeout
         self._process: subprocess.Popen[bytes] | None = None
         if is_folder(str(model)) and not Path(model).is_dir():
             raise UserError(f"--model {model}: no such folder; check the path")
-        self._environment, n_gpus = _environment(gpus)
+        self._environment, n_gpus = _environment(settings.vllm_gpus)
         self._arguments = [
-            *_split_command(command),
+            *_split_command(settings.vllm_command),
             *("--model", str(model), "--served-model-name", self.model_name),
-            *("--host", HOST, "--dtype", dtype),
+            *("--host", HOST, "--dtype", settings.dtype),
             # As everywhere here: no pickled weights
             *("--load-format", "safetensors"),
             *("--enable-lora", "--max-loras", str(max_loras)),
@@ -107,9 +103,7 @@ class VllmServer:
         ]
         if n_gpus > 1:
             self._arguments += ["--tensor-parallel-size", str(n_gpus)]
-        if max_model_len is not None:
-            self._arguments += ["--max-model-len", str(max_model_len)]
-        if trust_remote_code:
+        if settings.trust_remote_code:
             self._arguments += ["--trust-remote-code"]
 
     @property
@@ -145,15 +139,8 @@ class VllmServer:
         self._log_file.parent.mkdir(parents=True, exist_ok=True)
         with self._log_file.open("ab") as log:
             self._log_start = log.tell()
-            self._process = subprocess.Popen(
-                supervised([*self._arguments, "--port", str(self.port)]),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                env=self._environment,
-                # Ctrl-C in a terminal is for this process, which then stops the server in order
-                start_new_session=True,
-            )
+            command = [*self._arguments, "--port", str(self.port)]
+            self._process = start(command, log, self._environment)
 
     def _wait_until_ready(self) -> bool:
         """True once the server answers, False if it ended; UserError when the time is up."""
@@ -172,11 +159,10 @@ class VllmServer:
     def _answers(self) -> bool:
         """Whether a healthy server that is this one listens on the port."""
         try:
-            if _get(self.port, "/health")[0] != 200:
-                return False
-            _, body = _get(self.port, "/v1/models")
-            return any(card["id"] == self.model_name for card in json.loads(body)["data"])
-        except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError):
+            _get(self.port, "/health")
+            models = json.loads(_get(self.port, "/v1/models"))["data"]
+            return any(card["id"] == self.model_name for card in models)
+        except (OSError, HTTPException, ValueError, KeyError, TypeError):
             return False
 
     def _stop(self) -> None:
@@ -228,8 +214,8 @@ def _split_command(command: str | None) -> list[str]:
     return words
 
 
-def _environment(gpus: str | None) -> tuple[dict[str, str], int]:
-    """The server's environment variables, and the number of its GPUs (0: as it finds them)."""
+def _environment(gpus: str) -> tuple[dict[str, str], int]:
+    """The server's environment variables, and the number of its GPUs (0: none are visible)."""
     # Keys are for judges and trackers, which the server never calls. VLLM_API_KEY would moreover
     # make it refuse our requests. Tokens of the hub stay: a gated model may have to be downloaded.
     environment = {key: value for key, value in os.environ.items() if not key.endswith("_API_KEY")}
@@ -239,7 +225,7 @@ def _environment(gpus: str | None) -> tuple[dict[str, str], int]:
         "DO_NOT_TRACK": "1",
     }
     visible = environment.get("CUDA_VISIBLE_DEVICES")
-    if gpus is None or visible == "":
+    if visible == "":
         return environment, 0
     indices = [index.strip() for index in gpus.split(",")]
     if not all(index.isdecimal() for index in indices) or len(set(indices)) < len(indices):
@@ -270,12 +256,9 @@ def _free_port(wanted: int | None) -> int:
         return probe.getsockname()[1]
 
 
-def _get(port: int, path: str) -> tuple[int, bytes]:
-    """GET without a library that would send a request for 127.0.0.1 through a cluster's proxy."""
-    connection = http.client.HTTPConnection(HOST, port, timeout=_HTTP_SECONDS)
-    try:
-        connection.request("GET", path)
-        response = connection.getresponse()
-        return response.status, response.read()
-    finally:
-        connection.close()
+def _get(port: int, path: str) -> bytes:
+    """GET. Raises OSError or HTTPException without an answer, or for one that says an error."""
+    # A cluster's proxy must not get requests for this machine
+    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with direct.open(f"http://{HOST}:{port}{path}", timeout=_HTTP_SECONDS) as response:
+        return response.read()

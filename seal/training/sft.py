@@ -1,8 +1,7 @@
 """Finetune on prompt -> completion rows into a model folder: M-step, continued pretraining.
 
-What is trained is a LoRA adapter, which is then merged, or every weight. `finetune` runs this
-module as a program of its own, so that the GPU is empty again afterwards and `accelerate launch`
-can spread it over several GPUs:
+Trains a LoRA adapter, which is then merged, or every weight. `finetune` runs this module as a
+program of its own, so that the GPU is empty afterwards and `accelerate launch` can use several:
 
     python -m seal.training.sft FOLDER   FOLDER/job.json and FOLDER/rows.jsonl in, FOLDER/model out
 """
@@ -11,33 +10,42 @@ import math
 import os
 import shlex
 import shutil
-import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from seal.errors import UserError
 from seal.records import read_json, read_jsonl, write_json, write_jsonl
 from seal.settings import ModelSettings, Schedule, SftSettings
-from seal.supervisor import supervised
+from seal.supervisor import start
 
 
 @dataclass(frozen=True)
 class SftRow:
     """One example. `prompt`: token ids, or a text for the tokenizer's defaults; no loss on it.
 
-    An empty text is no prompt: the completion begins as a document does.
+    An empty text means no prompt: the completion begins as a document does.
     """
 
     prompt: str | list[int]
     completion: str
+    weight: float = 1.0
+    """Its share in the loss of its optimizer step, negative to make the completion less likely:
+    `seal.training.weighted` has the formula."""
+
+
+Update = Callable[[str, Sequence[SftRow], Path, int], Path]
+"""update(policy name, rows, folder, seed): train the policy on rows; the new one is folder/model.
+
+What `seal.loop.rest_em` is given as its M-step. A folder/model that is there stays as it is.
+"""
 
 
 @dataclass(frozen=True)
 class SftJob:
-    """What to finetune and how; of the M-step, the paper's figures are those of `SftSettings`."""
+    """What to finetune and how; `SftSettings` holds the paper's numbers for the M-step."""
 
     model: str
     dtype: str
@@ -46,7 +54,7 @@ class SftJob:
     schedule: Schedule
     epochs: int
     rank: int | None
-    """None trains every weight, in float32; `alpha` and `target_modules` then mean nothing."""
+    """None trains every weight, in float32, and ignores `alpha` and `target_modules`."""
     alpha: float
     target_modules: list[str]
     batch_size: int
@@ -77,20 +85,18 @@ def m_step(model: str, model_settings: ModelSettings, settings: SftSettings, see
     )
 
 
-def imitation(
-    model_settings: ModelSettings, settings: SftSettings
-) -> Callable[[str, Sequence[SftRow], Path, int], Path]:
-    """ReST-EM's M-step as an update of `seal.loop.rest_em`: supervised finetuning on the rows."""
+def imitation(model: ModelSettings, settings: SftSettings) -> Update:
+    """ReST-EM's update (paper, section 3.1): imitate the rewarded self-edits, all of one weight."""
 
-    def update(policy: str, rows: Sequence[SftRow], folder: Path, seed: int) -> Path:
-        job = m_step(policy, model_settings, settings, seed)
-        return finetune(list(rows), job, folder, settings.sft_processes)
+    def update(policy_name: str, rows: Sequence[SftRow], folder: Path, seed: int) -> Path:
+        job = m_step(policy_name, model, settings, seed)
+        return finetune(rows, job, folder, settings.sft_processes)
 
     return update
 
 
 def finetune(
-    rows: list[SftRow],
+    rows: Sequence[SftRow],
     job: SftJob,
     folder: Path,
     processes: int = 1,
@@ -98,16 +104,14 @@ def finetune(
 ) -> Path:
     """Finetune `job.model` on `rows` and return `folder`/model, a standalone model folder.
 
-    A folder that is complete is returned as it is, a partial one is made anew. With more than one
-    process, `accelerate launch` starts them: on a GPU each, or on the CPU where there is no GPU.
-    Each holds the whole model, unless `accelerate_config` says how GPUs share it. Output goes to
-    `folder`/log.txt.
+    A complete folder is returned as it is, a partial one is made again. With more than one process,
+    `accelerate launch` starts them, on a GPU each or on the CPU where there is no GPU. Each holds
+    the whole model, unless `accelerate_config` says how GPUs share it. Output goes to
+    `folder`/log.txt. Where `at_once` sequences of every process do not divide the rows, some of the
+    first are seen again at an epoch's end, so that all processes get the same number.
 
-    Where `at_once` sequences of every process do not divide the rows, some of the first are seen
-    again at an epoch's end, so that all processes are given as many.
-
-    Raises UserError if there are no rows, if `batch_size` does not divide among the processes, if
-    there are fewer GPUs than processes, or with the log's tail if the finetuning failed.
+    Raises UserError if there are no rows, as `check_processes` does, or with the log's tail if the
+    finetuning failed.
     """
     output = folder / "model"
     if output.exists():
@@ -124,7 +128,13 @@ def finetune(
     log = folder / "log.txt"
     with log.open("a") as file:
         print(f"$ {shlex.join(command)}", file=file, flush=True)
-        status = _run(command, file, visible_gpus(processes))
+        # Supervised: left behind by a killed run, it would write into the resumed one's folder
+        process = start(command, file, os.environ | visible_gpus(processes))
+        try:
+            status = process.wait()
+        finally:
+            process.terminate()
+            process.wait()
     if status != 0 or not output.exists():
         tail = " | ".join(log.read_text(errors="replace").splitlines()[-5:])
         raise UserError(f"finetuning failed with status {status}, see {log}: {tail}")
@@ -140,7 +150,7 @@ def check_processes(batch_size: int, processes: int) -> None:
         )
     if 0 < (gpus := _gpus()) < processes:
         raise UserError(
-            f"{processes} processes need a GPU each, and {gpus} are visible; ask for as many"
+            f"{processes} processes need a GPU each, and {gpus} are visible; ask for no more"
         )
 
 
@@ -168,31 +178,14 @@ def visible_gpus(processes: int) -> dict[str, str]:
     return {"CUDA_VISIBLE_DEVICES": visible.split(",")[0]} if processes == 1 else {}
 
 
-def _run(command: list[str], log: IO[str], environment: dict[str, str]) -> int:
-    """Run a command that ends with this process, however that ends; returns its exit status."""
-    # A finetuning left behind by a killed run would write into the folder of the resumed one
-    process = subprocess.Popen(
-        supervised(command),
-        stdin=subprocess.DEVNULL,
-        stdout=log,
-        stderr=subprocess.STDOUT,
-        env=os.environ | environment,
-        start_new_session=True,
-    )
-    try:
-        return process.wait()
-    finally:
-        process.terminate()
-        process.wait()
-
-
 def train(folder: Path) -> None:
     """The child process: train on FOLDER/rows.jsonl and write FOLDER/model atomically."""
     import torch
     from accelerate import PartialState
     from transformers import DataCollatorForSeq2Seq, Trainer, TrainingArguments, set_seed
 
-    from seal.models.load import load_tokenizer
+    from seal.models.load import load_model, load_tokenizer
+    from seal.training.weighted import WeightedTrainer
 
     job = SftJob(**read_json(folder / "job.json"))
     set_seed(job.seed)
@@ -206,7 +199,13 @@ def train(folder: Path) -> None:
         f"process {state.process_index + 1} of {state.num_processes} on {state.device.type}:"
         f" {at_once} sequences at a time, {of_process} a step"
     )
-    trainer = Trainer(
+    examples = [encode_example(tokenizer, row, job.max_length) for row in rows]
+    weighted = any(row.weight != 1 for row in rows)
+    if weighted:
+        examples = [
+            example | {"weight": row.weight} for example, row in zip(examples, rows, strict=True)
+        ]
+    trainer = (WeightedTrainer if weighted else Trainer)(
         model=_trainable(job),
         args=TrainingArguments(
             output_dir=str(folder / "trainer"),
@@ -226,14 +225,18 @@ def train(folder: Path) -> None:
             remove_unused_columns=False,
             disable_tqdm=not state.is_main_process,
         ),
-        train_dataset=[encode_example(tokenizer, row, job.max_length) for row in rows],
+        train_dataset=examples,
         data_collator=DataCollatorForSeq2Seq(tokenizer, label_pad_token_id=-100),
     )
     trainer.train()
     # Of all processes: where they share one model, each holds a part of every weight
     weights = None if job.rank else trainer.accelerator.get_state_dict(trainer.model)
     if state.is_main_process:
-        trained = trainer.model.merge_and_unload() if weights is None else _copy_of(job, weights)
+        if weights is None:
+            trained = trainer.model.merge_and_unload()
+        else:
+            trained = load_model(job.model, job.dtype, "cpu", job.trust_remote_code)
+            trained.load_state_dict(weights)
         partial = folder / ".model.tmp"
         shutil.rmtree(partial, ignore_errors=True)
         trained.save_pretrained(partial)
@@ -243,34 +246,24 @@ def train(folder: Path) -> None:
 
 
 def _trainable(job: SftJob) -> Any:
-    """The model with what is to be trained; on the CPU, from where Trainer moves it."""
+    """The model with the weights to train; on the CPU, from where Trainer moves it."""
     from peft import LoraConfig, get_peft_model
 
     from seal.models.load import load_model
 
+    # Half precision would round away most of a step of a full finetune; Trainer computes in it
+    dtype = job.dtype if job.rank else "float32"
+    model = load_model(job.model, dtype, "cpu", job.trust_remote_code)
     if job.rank is None:
-        # Half precision would round away most of a step; Trainer computes in it all the same
-        model = load_model(job.model, "float32", "cpu", job.trust_remote_code)
         return model.requires_grad_(True)
-    return get_peft_model(
-        load_model(job.model, job.dtype, "cpu", job.trust_remote_code),
-        LoraConfig(
-            r=job.rank,
-            lora_alpha=job.alpha,
-            lora_dropout=0.0,
-            target_modules=job.target_modules,
-            task_type="CAUSAL_LM",
-        ),
+    lora = LoraConfig(
+        r=job.rank,
+        lora_alpha=job.alpha,
+        lora_dropout=0.0,
+        target_modules=job.target_modules,
+        task_type="CAUSAL_LM",
     )
-
-
-def _copy_of(job: SftJob, weights: dict[str, Any]) -> Any:
-    """The model in the precision that is asked for, with trained weights."""
-    from seal.models.load import load_model
-
-    model = load_model(job.model, job.dtype, "cpu", job.trust_remote_code)
-    model.load_state_dict(weights)
-    return model
+    return get_peft_model(model, lora)
 
 
 def encode_example(

@@ -54,7 +54,7 @@ class RuleSampler:
         self.calls.append(list(requests))
         self.parameters.append(parameters)
         return [
-            Completion(self._answer(query_of(request.prompt), request), "stop", 1)
+            Completion(self._answer(query_of(request.prompt), request), "stop", (1,))
             for request in requests
         ]
 

@@ -308,7 +308,7 @@ def test_small_model_replaces_nothing(tasks, prompts, tmp_path, capsys):
     (tmp_path / "mine").mkdir()
     flags = {"tasks": tasks, "prompts": prompts, "output": tmp_path / "mine", "format_steps": 1}
     error = refusal(capsys, "few-shot/make_small_model.py", **flags)
-    assert "exists and is no model folder" in error
+    assert "exists and is not a model folder" in error
     assert list((tmp_path / "mine").iterdir()) == []
 
 

@@ -95,7 +95,7 @@ def test_torn_line_is_cut(tmp_path):
 def test_json_beyond_the_parser_is_an_error_of_one_line(text, tmp_path):
     path = tmp_path / "a.json"
     path.write_text(text)
-    with pytest.raises(UserError, match=r"a\.json: .*mend it"):
+    with pytest.raises(UserError, match=r"a\.json: .*fix it"):
         read_json(path)
 
 

@@ -58,7 +58,7 @@ class Stub(ThreadingHTTPServer):
                     "index": index,
                     "text": f"{weights}:{prompt}:{body['seed']}",
                     "finish_reason": "length" if len(prompt) >= body["max_tokens"] else "stop",
-                    "token_ids": [7] * len(prompt),
+                    "token_ids": [*range(len(prompt))],
                 }
             )
         return 200, {"choices": self.choices(choices)}

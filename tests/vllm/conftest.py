@@ -19,6 +19,7 @@ from transformers import (
 
 from seal.samplers.vllm import VllmSampler
 from seal.samplers.vllm_server import VllmServer
+from seal.settings import ModelSettings
 from tests.support.small_models import small_qwen2
 
 END_OF_TEXT, END_OF_TURN = "<|endoftext|>", "<|im_end|>"
@@ -112,14 +113,13 @@ def server(vllm_command, model_folder, tmp_path_factory) -> Iterator[VllmServer]
     """The server all tests share; that it leaves no process behind is checked at the end."""
     server = VllmServer(
         model_folder,
-        command=vllm_command,
+        ModelSettings(
+            vllm_command=vllm_command, dtype="float32", vllm_startup_timeout=STARTUP_SECONDS
+        ),
         log_file=tmp_path_factory.mktemp("vllm") / "vllm.log",
-        gpus="0",
         max_loras=MAX_LORAS,
         max_cpu_loras=MAX_CPU_LORAS,
         max_lora_rank=MAX_RANK,
-        dtype="float32",
-        startup_timeout=STARTUP_SECONDS,
     )
     with server:
         processes = open_descendants(server._process.pid)

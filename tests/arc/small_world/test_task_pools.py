@@ -55,7 +55,7 @@ class Learner:
     def complete(self, requests, parameters):
         asked = [self._candidate_of(request) for request in requests]
         self.tries.update({each for each in asked if each is not None})
-        return [Completion(self._answer(each), "stop", 1) for each in asked]
+        return [Completion(self._answer(each), "stop", (1,)) for each in asked]
 
     def _candidate_of(self, request) -> tuple[int, bool] | None:
         found = self._known.get(query_of(request.prompt))

@@ -27,7 +27,7 @@ class Sampler:
     def complete(self, requests, parameters):
         assert parameters.temperature == 0
         questions = [request.prompt.split("Question: ")[1].split("\n")[0] for request in requests]
-        return [Completion(f" {question} ", "stop", 3) for question in questions]
+        return [Completion(f" {question} ", "stop", (1, 2, 3)) for question in questions]
 
 
 class Judge:
@@ -111,7 +111,7 @@ def test_errors_of_the_sampler_reach_the_caller(run):
 def test_chain_of_thought_answers_are_what_follows_the_marker(run):
     class Thinking:
         def complete(self, requests, parameters):
-            return [Completion("It is May.\nFinal answer: May", "stop", 9) for _ in requests]
+            return [Completion("It is May.\nFinal answer: May", "stop", (1, 2)) for _ in requests]
 
     thinking = policy()
     thinking.sampler = Thinking()

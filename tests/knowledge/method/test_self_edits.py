@@ -23,7 +23,7 @@ class EchoSampler:
 
     def complete(self, requests, parameters):
         self.calls.append(len(requests))
-        return [Completion(f"seed {request.seed}", "stop", 2) for request in requests]
+        return [Completion(f"seed {request.seed}", "stop", (1, 2)) for request in requests]
 
 
 def policy(sampler, sampling_batch=4):

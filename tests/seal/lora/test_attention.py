@@ -63,7 +63,7 @@ def varlen_reference(query, key, value, starts_q, starts_k, max_q, max_k, **opti
 def test_values_and_gradients_are_those_of_the_mask(form, segments, monkeypatch):
     monkeypatch.setattr(lora_attention, "varlen_attn", varlen_reference)
     states = random_states(sum(segments.sizes))
-    output = getattr(lora_attention, form)(*states, segments, 0.3)
+    output = getattr(lora_attention, form)(states, segments, 0.3)
     expected = attend_under_mask(*states, segments, 0.3)
     torch.testing.assert_close(output, expected, rtol=0, atol=1e-12)
     slope = torch.randn(output.shape, dtype=output.dtype)

@@ -7,8 +7,8 @@ import torch
 from peft import PeftModel
 
 from seal.errors import UserError
-from seal.lora.bank import AdapterBank, Routing, find_targets, multiply_by_slot
-from seal.lora.files import write_adapter
+from seal.lora.bank import AdapterBank, find_targets, make_runs, multiply_by_slot
+from seal.lora.files import AdapterFolder, write_adapter
 from tests.support.small_jobs import VOCABULARY, random_weights
 from tests.support.small_models import small_llama, small_qwen2
 
@@ -21,7 +21,7 @@ def test_each_token_meets_its_slots_matrix_only(sizes):
     slots = [3, 0, 2]
     weights = torch.randn(4, 5, 6, dtype=torch.float64, requires_grad=True)
     x = torch.randn(sum(sizes), 6, dtype=torch.float64, requires_grad=True)
-    runs = Routing(slots, sizes, torch.ones(4)).runs(len(x))
+    runs = make_runs(slots, sizes, torch.ones(4), len(x))
     assert (runs.gather is None) == (sizes == [1, 20, 1])
     output = multiply_by_slot(x, weights, runs)
     of_token = weights[torch.tensor(slots).repeat_interleave(torch.tensor(sizes))]
@@ -41,7 +41,7 @@ def test_a_diverged_slot_does_not_touch_its_neighbour(sizes):
     weights.requires_grad_()
     x = torch.ones(sum(sizes), 6)
     x[: sizes[0]] = math.nan
-    output = multiply_by_slot(x, weights, Routing([0, 1], sizes, torch.ones(2)).runs(len(x)))
+    output = multiply_by_slot(x, weights, make_runs([0, 1], sizes, torch.ones(2), len(x)))
     assert output[sizes[0] :].isfinite().all()
     (gradient,) = torch.autograd.grad(output.sum(), weights)
     assert gradient[1].isfinite().all()
@@ -54,7 +54,7 @@ def make_adapters(model, tmp_path):
     folders = []
     for slot, (rank, alpha) in enumerate([(5, 8), (2, 3)]):
         weights = random_weights(model, TARGETS, rank, seed=slot)
-        bank.load(slot, weights, rank=rank, scale=alpha / rank)
+        bank.load(slot, AdapterFolder(rank, alpha / rank, weights))
         folders.append(tmp_path / f"adapter-{slot}")
         write_adapter(
             folders[-1],
@@ -141,10 +141,10 @@ def test_a_slot_keeps_nothing_of_its_last_adapter():
     model = small_qwen2(VOCABULARY)
     bank = AdapterBank(model, find_targets(model, TARGETS), slots=1, rank=4)
     small = random_weights(model, TARGETS, rank=2, seed=1)
-    bank.load(0, small, rank=2, scale=1.0)
+    bank.load(0, AdapterFolder(2, 1.0, small))
     fresh = bank.weights.clone()
-    bank.load(0, random_weights(model, TARGETS, rank=4, seed=2), rank=4, scale=1.0)
-    bank.load(0, small, rank=2, scale=1.0)
+    bank.load(0, AdapterFolder(4, 1.0, random_weights(model, TARGETS, rank=4, seed=2)))
+    bank.load(0, AdapterFolder(2, 1.0, small))
     assert torch.equal(bank.weights, fresh)
 
 
@@ -152,9 +152,9 @@ def test_weights_of_another_model_are_refused():
     model = small_qwen2(VOCABULARY)
     bank = AdapterBank(model, find_targets(model, ["q_proj"]), slots=1, rank=4)
     with pytest.raises(ValueError, match="v_proj"):
-        bank.load(0, random_weights(model, ["v_proj"], rank=4, seed=0), rank=4, scale=1.0)
+        bank.load(0, AdapterFolder(4, 1.0, random_weights(model, ["v_proj"], rank=4, seed=0)))
     with pytest.raises(ValueError, match="shape"):
-        bank.load(0, random_weights(model, ["q_proj"], rank=3, seed=0), rank=4, scale=1.0)
+        bank.load(0, AdapterFolder(4, 1.0, random_weights(model, ["q_proj"], rank=3, seed=0)))
     assert not bank.weights.any()
 
 

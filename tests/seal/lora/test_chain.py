@@ -46,7 +46,7 @@ def logits(model) -> torch.Tensor:
 
 def logits_under(model, adapter: AdapterFolder) -> torch.Tensor:
     bank = AdapterBank(model, adapter.modules, slots=1, rank=adapter.rank, dtype=model.dtype)
-    bank.load(0, adapter.weights, rank=adapter.rank, scale=adapter.scale)
+    bank.load(0, adapter)
     with bank.attached(), bank.routed([0], [len(INPUT)]):
         return logits(model)
 

@@ -32,5 +32,5 @@ def test_what_was_left_half_built_is_built_anew(tmp_path):
 
 def test_another_folder_is_left_alone(tmp_path):
     (tmp_path / "notes").mkdir()
-    with pytest.raises(UserError, match="is no model folder"):
+    with pytest.raises(UserError, match="is not a model folder"):
         build_once(tmp_path / "notes", pytest.fail)

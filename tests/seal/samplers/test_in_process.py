@@ -55,16 +55,16 @@ def adapters(tokenizer, tmp_path_factory):
 
 
 def expected_greedy(model, tokenizer, prompt, new_tokens):
-    """What `generate` says for one prompt alone: text, whether it stopped, number of tokens."""
+    """What `generate` says for one prompt alone: text, whether it stopped, the new tokens."""
     tokens = tokenizer(prompt, return_tensors="pt")["input_ids"]
     output = model.generate(tokens, max_new_tokens=new_tokens, do_sample=False)
     new = output[0, tokens.shape[1] :].tolist()
     text = tokenizer.decode(new, skip_special_tokens=True)
-    return text, "stop" if new[-1] == tokenizer.eos_token_id else "length", len(new)
+    return text, "stop" if new[-1] == tokenizer.eos_token_id else "length", tuple(new)
 
 
 def as_tuples(completions):
-    return [(c.text, c.finish_reason, c.n_tokens) for c in completions]
+    return [(c.text, c.finish_reason, c.token_ids) for c in completions]
 
 
 def test_greedy_is_generates_with_and_without_adapters(sampler, tokenizer, adapters):
@@ -93,6 +93,7 @@ def test_an_end_of_text_token_stops_and_is_counted_but_not_shown(tokenizer):
     stopping = TransformersSampler(model, tokenizer)
     (stopped,) = stopping.complete([SampleRequest(PROMPTS[0])], GREEDY)
     assert (stopped.finish_reason, stopped.n_tokens) == ("stop", place + 1)
+    assert stopped.token_ids == tuple(drawn[: place + 1].tolist())
     assert stopped.text == tokenizer.decode(drawn[:place], skip_special_tokens=True)
     assert (free.finish_reason, free.n_tokens) == ("length", 12)
 

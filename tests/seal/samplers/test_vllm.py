@@ -71,12 +71,12 @@ def test_nothing_asked_is_nothing_sent(sampler, stub):
     assert stub.posts == []
 
 
-def test_a_completion_has_its_own_length_and_reason(sampler):
+def test_a_completion_has_its_own_tokens_and_reason(sampler):
     requests = [SampleRequest("ab"), SampleRequest("abcde"), SampleRequest([1, 2, 3])]
     assert sampler.complete(requests, GREEDY) == [
-        Completion("bare:ab:0", "stop", 2),
-        Completion("bare:abcde:0", "length", 5),
-        Completion("bare:[1, 2, 3]:0", "stop", 3),
+        Completion("bare:ab:0", "stop", (0, 1)),
+        Completion("bare:abcde:0", "length", (0, 1, 2, 3, 4)),
+        Completion("bare:[1, 2, 3]:0", "stop", (0, 1, 2)),
     ]
 
 
@@ -438,8 +438,8 @@ class FakeServer:
         self.base_url, self.model_name = stub.url, "base"
         self.obituary: str | None = None
 
-    def __call__(self, model, **options):
-        self.model, self.options = model, options
+    def __call__(self, model, settings, **options):
+        self.model, self.settings, self.options = model, settings, options
         return self
 
     def __enter__(self):
@@ -462,24 +462,14 @@ def fake_server(stub, monkeypatch):
 
 
 def test_a_policys_settings_reach_its_server(fake_server):
-    settings = ModelSettings(
-        dtype="float32", vllm_command="python -m x", vllm_gpus="1", vllm_startup_timeout=7
-    )
+    settings = ModelSettings(dtype="float32", vllm_gpus="1")
     with open_vllm("org/model", settings, Path("log"), 24, 3) as sampler:
         assert texts(sampler.complete([SampleRequest("a")], GREEDY)) == ["bare:a:0"]
         assert fake_server.alive
     assert not fake_server.alive
     assert fake_server.model == "org/model"
-    assert fake_server.options == {
-        "log_file": Path("log"),
-        "max_lora_rank": 24,
-        "max_loras": 3,
-        "command": "python -m x",
-        "gpus": "1",
-        "dtype": "float32",
-        "trust_remote_code": False,
-        "startup_timeout": 7,
-    }
+    assert fake_server.settings == settings
+    assert fake_server.options == {"log_file": Path("log"), "max_lora_rank": 24, "max_loras": 3}
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 from contextlib import suppress
+from http.client import HTTPException
 from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,6 +19,7 @@ import pytest
 from seal.errors import UserError
 from seal.samplers import vllm_server
 from seal.samplers.vllm_server import LORA_RANKS, VllmServer, vllm_lora_rank
+from seal.settings import ModelSettings
 
 # A server and its "engine" process hold the FIFO open: its reader meets the end of file when the
 # last of them is gone. `notes` gets what the server was started with.
@@ -82,16 +84,16 @@ class StandIn:
         words = [sys.executable, str(self.program), "--play", play, "--folder", str(self.folder)]
         return shlex.join(words)
 
-    def server(self, play: str = "serve", **options) -> VllmServer:
+    def server(self, play: str = "serve", port: int | None = None, **settings) -> VllmServer:
+        of_model = {"vllm_command": self.command(play), "vllm_startup_timeout": 60} | settings
+        log = self.folder / "logs" / "vllm.log"
         return VllmServer(
             "org/model",
-            **{
-                "command": self.command(play),
-                "log_file": self.folder / "logs" / "vllm.log",
-                "max_lora_rank": 8,
-                "startup_timeout": 60,
-            }
-            | options,
+            ModelSettings(**of_model),
+            log_file=log,
+            max_lora_rank=24,
+            max_loras=3,
+            port=port,
         )
 
     def starts(self) -> list[dict]:
@@ -150,8 +152,7 @@ def test_ranks_that_vllm_cannot_serve_are_refused(rank):
 
 
 def test_the_flags_follow_the_users_own(stand_in):
-    options = {"max_lora_rank": 24, "max_loras": 3, "dtype": "float32", "max_model_len": 99}
-    with stand_in.server(**options) as server:
+    with stand_in.server(dtype="float32") as server:
         assert server.base_url == f"http://127.0.0.1:{server.port}/v1"
     arguments = stand_in.starts()[0]["argv"]
     assert arguments[1:5] == ["--play", "serve", "--folder", str(stand_in.folder)]
@@ -162,7 +163,6 @@ def test_the_flags_follow_the_users_own(stand_in):
         "--host": "127.0.0.1",
         "--port": str(server.port),
         "--dtype": "float32",
-        "--max-model-len": "99",
         "--max-loras": "3",
         "--max-cpu-loras": "6",
         "--max-lora-rank": "32",
@@ -191,7 +191,7 @@ def test_the_environment_passes_without_keys(stand_in, monkeypatch):
     assert environment["VLLM_CPU_KVCACHE_SPACE"] == "1"
     assert environment["VLLM_ALLOW_RUNTIME_LORA_UPDATING"] == "True"
     assert environment["VLLM_NO_USAGE_STATS"] == environment["DO_NOT_TRACK"] == "1"
-    assert "CUDA_VISIBLE_DEVICES" not in environment
+    assert environment["CUDA_VISIBLE_DEVICES"] == "0"
 
 
 @pytest.mark.parametrize(
@@ -202,14 +202,13 @@ def test_the_environment_passes_without_keys(stand_in, monkeypatch):
         ("4,5", "1", "5", None),
         ("GPU-a,GPU-b,GPU-c", "2,0", "GPU-c,GPU-a", "2"),
         ("", "0", "", None),
-        ("4,5", None, "4,5", None),
     ],
 )
 def test_gpus_are_counted_among_the_visible(stand_in, monkeypatch, visible, gpus, given, parallel):
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     if visible is not None:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
-    with stand_in.server(gpus=gpus):
+    with stand_in.server(vllm_gpus=gpus):
         pass
     start = stand_in.starts()[0]
     assert start["env"]["CUDA_VISIBLE_DEVICES"] == given
@@ -221,14 +220,14 @@ def test_gpus_are_counted_among_the_visible(stand_in, monkeypatch, visible, gpus
 def test_gpus_that_are_not_ours_are_refused(stand_in, monkeypatch, gpus):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,5")
     with pytest.raises(UserError, match=r"only 2 visible .*count from 0 to 1"):
-        stand_in.server(gpus=gpus)
+        stand_in.server(vllm_gpus=gpus)
 
 
 @pytest.mark.parametrize("gpus", ["", "x", "-1", "0,", "0,0"])
 def test_gpus_must_be_distinct_indices(stand_in, monkeypatch, gpus):
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     with pytest.raises(UserError, match="indices of GPUs"):
-        stand_in.server(gpus=gpus)
+        stand_in.server(vllm_gpus=gpus)
 
 
 # Checks before the start
@@ -237,32 +236,30 @@ def test_gpus_must_be_distinct_indices(stand_in, monkeypatch, gpus):
 @pytest.mark.parametrize("model", ["./absent", "/absent/model", "runs/a/model"])
 def test_a_missing_model_folder_is_named(stand_in, model):
     with pytest.raises(UserError, match=f"--model {model}: no such folder"):
-        VllmServer(
-            model, command=stand_in.command(), log_file=stand_in.folder / "log", max_lora_rank=8
-        )
+        VllmServer(model, ModelSettings(), log_file=stand_in.folder / "log", max_lora_rank=8)
 
 
 @pytest.mark.parametrize("command", ["", "no-such-program -m vllm", "/absent/python"])
 def test_a_command_that_does_not_exist_is_refused(stand_in, command):
     with pytest.raises(UserError, match=r"--vllm_command .*no such program"):
-        stand_in.server(command=command)
+        stand_in.server(vllm_command=command)
 
 
 def test_an_unclosed_quotation_in_the_command_is_refused(stand_in):
     with pytest.raises(UserError, match=r"--vllm_command .*No closing quotation"):
-        stand_in.server(command="python 'x")
+        stand_in.server(vllm_command="python 'x")
 
 
 def test_without_a_command_a_missing_vllm_is_explained(stand_in, monkeypatch):
     monkeypatch.setattr(vllm_server.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(UserError, match="vLLM is not installed"):
-        stand_in.server(command=None)
+        stand_in.server(vllm_command=None)
 
 
 def test_without_a_command_this_pythons_vllm_is_started(stand_in, monkeypatch):
     monkeypatch.setattr(vllm_server.importlib.util, "find_spec", lambda name: object())
     expected = [sys.executable, "-m", "vllm.entrypoints.openai.api_server"]
-    assert stand_in.server(command=None)._arguments[:3] == expected
+    assert stand_in.server(vllm_command=None)._arguments[:3] == expected
 
 
 def test_a_port_in_use_is_refused(stand_in):
@@ -310,7 +307,7 @@ def test_a_server_that_does_not_become_ready_is_given_up_and_ended(stand_in, mon
     monkeypatch.setattr(vllm_server, "time", clock)
     with (
         pytest.raises(UserError, match=r"not ready within 60 s .*--vllm_startup_timeout"),
-        stand_in.server(play, startup_timeout=60),
+        stand_in.server(play),
     ):
         pass
     stand_in.wait_until_gone()
@@ -358,7 +355,7 @@ def test_they_end_with_an_exception_too(stand_in):
 
 def test_the_engine_of_a_crashed_server_is_ended(stand_in):
     with stand_in.server() as server:
-        with suppress(OSError, vllm_server.http.client.HTTPException):
+        with suppress(OSError, HTTPException):
             vllm_server._get(server.port, "/crash")
         stand_in.wait_until_gone()
         server._process.wait(60)
@@ -379,9 +376,10 @@ import sys, time
 sys.path[:0] = {path!r}
 from pathlib import Path
 from seal.samplers.vllm_server import VllmServer
+from seal.settings import ModelSettings
 {prepare}
-options = dict(log_file=Path({log!r}), max_lora_rank=8, startup_timeout=60)
-with VllmServer("org/model", command={command!r}, **options):
+settings = ModelSettings(vllm_command={command!r}, vllm_startup_timeout=60)
+with VllmServer("org/model", settings, log_file=Path({log!r}), max_lora_rank=8):
     print("ready", flush=True)
     time.sleep(600)
 """

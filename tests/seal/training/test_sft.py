@@ -4,6 +4,7 @@ import json
 import math
 import re
 import sys
+from dataclasses import asdict, replace
 
 import pytest
 import torch
@@ -13,6 +14,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from seal.errors import UserError
 from seal.models.untrained import save_untrained_model, train_tokenizer
+from seal.records import write_json, write_jsonl
 from seal.settings import ModelSettings, SftSettings
 from seal.training.sft import (
     SftJob,
@@ -20,8 +22,10 @@ from seal.training.sft import (
     check_processes,
     encode_example,
     finetune,
+    imitation,
     launcher,
     m_step,
+    train,
     visible_gpus,
 )
 
@@ -51,11 +55,11 @@ def job(model, **changes) -> SftJob:
     return SftJob(**settings | changes)
 
 
-def completion_loss(folder) -> float:
+def completion_loss(folder, rows=ROWS) -> float:
     tokenizer = AutoTokenizer.from_pretrained(folder)
     model = AutoModelForCausalLM.from_pretrained(folder)
     losses = []
-    for row in ROWS:
+    for row in rows:
         example = encode_example(tokenizer, row)
         batch = {name: torch.tensor([values]) for name, values in example.items()}
         losses.append(model(**batch).loss.item())
@@ -144,9 +148,79 @@ def test_merged_model_has_learned_and_is_not_made_twice(model, tmp_path):
 
 
 def test_two_processes_share_a_batch(model, tmp_path):
-    output = finetune(ROWS, job(model), tmp_path / "sft", processes=2)
+    rows = weighted(0.5, 1, 2, 1)
+    output = finetune(rows, job(model), tmp_path / "sft", processes=2)
     assert "process 2 of 2 on cpu" in (tmp_path / "sft" / "log.txt").read_text()
     assert completion_loss(output) < 0.5 * completion_loss(model)
+    assert_equal(output, train_here(rows, job(model), tmp_path / "one"))
+
+
+# Weights of rows
+
+
+def weighted(*weights: float) -> list[SftRow]:
+    return [replace(row, weight=weight) for row, weight in zip(ROWS, weights, strict=False)]
+
+
+def train_here(rows, sft_job, folder):
+    """What `finetune` does in a process of its own; the model folder."""
+    write_json(folder / "job.json", asdict(sft_job))
+    write_jsonl(folder / "rows.jsonl", map(asdict, rows))
+    train(folder)
+    return folder / "model"
+
+
+def assert_equal(*folders):
+    one, other = (load_file(folder / "model.safetensors") for folder in folders)
+    assert max((one[name] - other[name]).abs().max() for name in one) < 1e-5
+
+
+# Examples of unlike lengths, so that a mean over tokens is not a mean of the examples' means
+@pytest.mark.parametrize("at_once", [1, 2, 4])
+def test_equal_weights_are_no_weights(model, tmp_path, at_once):
+    rows = [replace(row, completion=row.completion * (1 + i)) for i, row in enumerate(ROWS)]
+    plain = train_here(rows, job(model, batch_size=4, epochs=3), tmp_path / "plain")
+    tripled = [replace(row, weight=3.0) for row in rows]
+    many = job(model, batch_size=4, epochs=3, at_once=at_once)
+    assert_equal(plain, train_here(tripled, many, tmp_path / "tripled"))
+
+
+@pytest.mark.parametrize("at_once", [1, 3])
+def test_a_row_of_weight_0_changes_nothing(model, tmp_path, at_once):
+    three = job(model, batch_size=3, epochs=3, at_once=at_once)
+    without = train_here(ROWS[:2], job(model, batch_size=2, epochs=3), tmp_path / "without")
+    assert_equal(without, train_here(weighted(1, 1, 0), three, tmp_path / "with"))
+
+
+@pytest.mark.parametrize("at_once", [1, 2])
+def test_a_row_of_weight_2_is_the_row_twice(model, tmp_path, at_once):
+    twice = train_here([ROWS[0], *ROWS[:2]], job(model, batch_size=3, epochs=3), tmp_path / "twice")
+    two = job(model, batch_size=2, epochs=3, at_once=at_once)
+    assert_equal(twice, train_here(weighted(2, 1), two, tmp_path / "weight"))
+
+
+@pytest.mark.parametrize("at_once", [1, 2])
+def test_a_negative_weight_makes_a_completion_less_likely(model, tmp_path, at_once):
+    settings = {"batch_size": 2, "epochs": 3, "at_once": at_once}
+    output = train_here(weighted(1, -1), job(model, **settings), tmp_path / "sft")
+    assert completion_loss(output, ROWS[:1]) < completion_loss(model, ROWS[:1])
+    assert completion_loss(output, ROWS[1:2]) > completion_loss(model, ROWS[1:2])
+
+
+def test_rows_without_any_weight_train_nothing(model, tmp_path):
+    assert_equal(model, train_here(weighted(0, 0, 0, 0), job(model), tmp_path / "sft"))
+
+
+def test_a_row_that_was_written_without_weight_has_weight_1():
+    assert SftRow(**{"prompt": "a", "completion": "b"}).weight == 1
+
+
+def test_imitation_finetunes_the_policy_it_is_given(model, tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr("seal.training.sft.finetune", lambda *given: asked.append(given))
+    of_model, settings = ModelSettings(model="base"), SftSettings(sft_rank=7, sft_processes=3)
+    imitation(of_model, settings)("policy", ROWS, tmp_path, 5)
+    assert asked == [(ROWS, m_step("policy", of_model, settings, 5), tmp_path, 3)]
 
 
 FULL = {"rank": None, "learning_rate": 1e-3, "schedule": "linear", "warmup_ratio": 0.25}
