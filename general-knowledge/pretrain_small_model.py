@@ -14,7 +14,7 @@ Writes  RUN_DIR/model             a transformers folder (Llama, 1.1 million weig
 Run     python general-knowledge/pretrain_small_model.py --run_dir runs/small-model
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 from knowledge.data.passages import load_passages
 from seal.arguments import arg, run_program
@@ -52,7 +52,7 @@ def main(config: Config) -> None:
     passages = load_passages(run.path("evaluation.json"))
     references = reference_self_edits(world.evaluation, passages, config.seed)
     for kind, self_edits in references.items():
-        write_jsonl(run.path(f"{kind}.jsonl"), map(asdict, self_edits))
+        write_jsonl(run.path(f"{kind}.jsonl"), (self_edit.record for self_edit in self_edits))
     if not run.path("results.json").exists():
         lessons = Lessons(config.seed, config.pretraining_steps, world)
         run.write_results(pretrain(run, lessons, config.measure_every))

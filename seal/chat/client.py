@@ -34,6 +34,8 @@ class Reply:
     """As the endpoint says it: "length" for a text that was cut off."""
     n_tokens: int = 0
     """Of the text, as the endpoint counts them; 0 if it does not."""
+    token_ids: tuple[int, ...] | None = None
+    """Those of a policy's text; endpoints do not say them."""
 
 
 def find_api_key() -> str | None:

@@ -14,7 +14,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from seal.errors import UserError
 from seal.records import read_json, read_jsonl, write_json, write_jsonl
@@ -128,17 +128,22 @@ def finetune(
     log = folder / "log.txt"
     with log.open("a") as file:
         print(f"$ {shlex.join(command)}", file=file, flush=True)
-        # Supervised: left behind by a killed run, it would write into the resumed one's folder
-        process = start(command, file, os.environ | visible_gpus(processes))
-        try:
-            status = process.wait()
-        finally:
-            process.terminate()
-            process.wait()
+        status = _run(command, file, visible_gpus(processes))
     if status != 0 or not output.exists():
         tail = " | ".join(log.read_text(errors="replace").splitlines()[-5:])
         raise UserError(f"finetuning failed with status {status}, see {log}: {tail}")
     return output
+
+
+def _run(command: list[str], log: IO[str], environment: dict[str, str]) -> int:
+    """Run a command that ends with this process, however that ends; returns its exit status."""
+    # Left behind by a killed run, it would write into the resumed one's folder
+    process = start(command, log, os.environ | environment)
+    try:
+        return process.wait()
+    finally:
+        process.terminate()
+        process.wait()
 
 
 def check_processes(batch_size: int, processes: int) -> None:

@@ -36,6 +36,8 @@ class SelfEdit:
     task_id: str
     text: str
     repeat: int = 0
+    token_ids: list[int] | None = None
+    """What the policy sampled, the end of text included; None for one that it did not write."""
 
     @property
     def parsed(self) -> Configuration | Rejection:
@@ -69,6 +71,7 @@ def _sample(
     parameters = SamplingParameters(settings.max_new_tokens, settings.temperature, settings.top_p)
     prompts = {task.id: self_edit_prompt(task, settings, policy.tokenizer) for task in tasks}
     found = {task.id: Acceptance(settings.k, settings.skip_repeated_configs) for task in tasks}
+    token_ids: dict[tuple[str, str], list[int]] = {}
     for attempt in range(settings.max_attempts):
         wanted = [
             (task.id, number)
@@ -84,8 +87,9 @@ def _sample(
         completions = policy.sampler.complete(requests, parameters)
         for (task_id, _), completion in zip(wanted, completions, strict=True):
             found[task_id].offer(completion.text)
+            token_ids.setdefault((task_id, completion.text), list(completion.token_ids))
     return [
-        SelfEdit(f"{task.id}/{number}", task.id, text)
+        SelfEdit(f"{task.id}/{number}", task.id, text, token_ids=token_ids[task.id, text])
         for task in tasks
         for number, text in enumerate(found[task.id].filled_up())
     ]

@@ -7,7 +7,6 @@ self-edit, so that anything that trains on self-edits takes it.
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 
 from knowledge.data.passages import Passage
@@ -152,7 +151,7 @@ def _join_relations(run: Run, relations: Sequence[Assignment], kind: str) -> lis
         )
         for passage_id, records in of_passage.items()
     ]
-    write_jsonl(run.path("self_edits.jsonl"), map(asdict, self_edits))
+    write_jsonl(run.path("self_edits.jsonl"), (self_edit.record for self_edit in self_edits))
     return self_edits
 
 

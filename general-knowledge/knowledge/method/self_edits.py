@@ -1,7 +1,7 @@
 """Self-edits: what a policy writes about a passage for its own finetuning (paper, section 3)."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from transformers import PreTrainedTokenizerBase
@@ -12,6 +12,7 @@ from knowledge.method.writers import Assignment, PolicyWriter, Writer, write_tex
 from knowledge.settings import SelfEditSettings
 from seal.loop.policy import Policy
 from seal.loop.self_edit_files import first_self_edits
+from seal.records import Record
 from seal.run import Run
 
 
@@ -25,6 +26,13 @@ class SelfEdit:
     text: str
     finish_reason: str
     n_tokens: int
+    token_ids: list[int] | None = None
+    """What the policy sampled, the end of text included; None for one that it did not write."""
+
+    @property
+    def record(self) -> Record:
+        """A line of self_edits.jsonl."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
 
 
 def sample_self_edits(

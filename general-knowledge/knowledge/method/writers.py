@@ -94,7 +94,12 @@ class PolicyWriter:
             settings.max_new_tokens, temperature=settings.temperature, top_p=settings.top_p
         )
         return [
-            Reply(done.text, finish_reason=done.finish_reason, n_tokens=done.n_tokens)
+            Reply(
+                done.text,
+                finish_reason=done.finish_reason,
+                n_tokens=done.n_tokens,
+                token_ids=done.token_ids,
+            )
             for done in self._policy.sampler.complete(requests, parameters)
         ]
 
@@ -179,7 +184,9 @@ def write_texts(
                     missing[item.id] = reply.failure or ""
                     continue
                 ids = {"id": item.id, "passage_id": item.passage_id}
-                end = {"finish_reason": reply.finish_reason, "n_tokens": reply.n_tokens}
+                end: Record = {"finish_reason": reply.finish_reason, "n_tokens": reply.n_tokens}
+                if reply.token_ids is not None:
+                    end["token_ids"] = reply.token_ids
                 written.append(ids | fields(item, reply.text) | {"text": reply.text} | end)
             run.append(records, *written)
             bar.update(len(group))
