@@ -13,6 +13,7 @@ from arc.method.encoding import encode_item
 from arc.puzzles.grids import COLORS
 from arc.puzzles.tasks import Item, load_tasks
 from arc.small_world import pretraining as arc_pretraining
+from arc.small_world import task_pools
 from arc.small_world.pretraining import (
     EPOCHS,
     LEARNING_RATES,
@@ -280,7 +281,7 @@ def test_the_program_leaves_what_others_read(tmp_path, capsys, monkeypatch, know
         asked.append((settings.model, sizes, seed))
         return {name: {"candidates": 7 * size} for name, size in sizes.items()}
 
-    monkeypatch.setattr(program, "make_pools", make_pools)
+    monkeypatch.setattr(task_pools, "make_pools", make_pools)
     config = program.Config(
         run_dir=tmp_path / "run", seed=3, pretraining_steps=1, validation_tasks=5
     )
@@ -313,7 +314,7 @@ def test_a_program_that_is_killed_while_it_chooses_tasks_does_not_train_again(
     def killed(*_):
         raise Killed
 
-    monkeypatch.setattr(program, "make_pools", killed)
+    monkeypatch.setattr(task_pools, "make_pools", killed)
     config = program.Config(run_dir=tmp_path / "run", pretraining_steps=1)
     for _ in range(2):
         with pytest.raises(Killed):

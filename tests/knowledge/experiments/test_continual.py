@@ -240,7 +240,7 @@ def test_nothing_to_learn_leaves_a_sequence_as_it_is(tmp_path):
                 return done
             blank = SEQUENCES[0].passages[0].title, SEQUENCES[1].passages[1].title
             return [
-                type(c)("", "stop", 1) if any(f"{t}\n" in r.prompt for t in blank) else c
+                type(c)("", "stop", (1,)) if any(f"{t}\n" in r.prompt for t in blank) else c
                 for r, c in zip(requests, done, strict=True)
             ]
 

@@ -49,6 +49,7 @@ def test_read_back(tmp_path):
     run = Run(tmp_path)
     written = sample_self_edits(run, PASSAGES, policy(EchoSampler()), SelfEditSettings(k=2), seed=1)
     path = tmp_path / "self_edits.jsonl"
+    assert [self_edit.token_ids for self_edit in written[:2]] == [[1, 2], [1, 2]]
     assert read_self_edits(path, PASSAGES[1:], k=1) == [written[2], written[4]]
     with pytest.raises(UserError, match="passage p0 has 2 self-edits, 3 are wanted"):
         read_self_edits(path, PASSAGES, k=3)
@@ -65,4 +66,5 @@ def test_record_has_what_later_steps_need():
         "text",
         "finish_reason",
         "n_tokens",
+        "token_ids",
     }
