@@ -131,18 +131,29 @@ class ChatClient:
             raise
 
     def read(
-        self, conversations: Sequence[Messages], reader: Callable[[str], T | None], unclear: str
+        self,
+        conversations: Sequence[Messages | None],
+        reader: Callable[[str], T | None],
+        unclear: str,
+        *,
+        unasked: T,
     ) -> list[tuple[T | None, str | None]]:
         """What `reader` makes of each reply, or None and the reason: a failure, else `unclear`.
 
-        Only replies that the reader understands are kept. Raises UserError as `complete` does.
+        Only replies that the reader understands are kept. A conversation of None costs no call and
+        has the value `unasked`. Raises UserError as `complete` does.
         """
-        replies = self.complete(conversations, keep=lambda text: reader(text) is not None)
-        values = [None if reply.text is None else reader(reply.text) for reply in replies]
-        return [
-            (value, None if value is not None else reply.failure or unclear)
-            for value, reply in zip(values, replies, strict=True)
-        ]
+        asked = [messages for messages in conversations if messages is not None]
+        replies = iter(self.complete(asked, keep=lambda text: reader(text) is not None))
+        read: list[tuple[T | None, str | None]] = []
+        for messages in conversations:
+            value, reason = unasked, None
+            if messages is not None:
+                reply = next(replies)
+                value = None if reply.text is None else reader(reply.text)
+                reason = None if value is not None else reply.failure or unclear
+            read.append((value, reason))
+        return read
 
     def _complete(
         self, messages: Messages, parameters: Mapping[str, Any], keep: Callable[[str], bool]
