@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import threading
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -11,14 +12,12 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from seal.errors import UserError
-from seal.records import Record, append_jsonl
+from seal.records import append_jsonl
 
 OPENAI_URL = "https://api.openai.com/v1"
 KEY_VARIABLE = "OPENAI_API_KEY"
 MAX_ATTEMPTS = 8
 """Of one call: half a minute with the SDK's pauses."""
-
-_KEPT_DETAILS = ("finish_reason", "n_tokens")
 
 Messages = Sequence[Mapping[str, str]]
 T = TypeVar("T")
@@ -90,7 +89,7 @@ class ChatClient:
 
     @property
     def name(self) -> str:
-        """The model's name for tables and results, with its URL where that is not OpenAI's."""
+        """The model's name in results, with its URL where that is not OpenAI's."""
         return self.model if self.url == OPENAI_URL else f"{self.model} at {self.url}"
 
     def check(self) -> None:
@@ -98,9 +97,8 @@ class ChatClient:
 
         Raises UserError that names the endpoint and the fix.
         """
-        reply = self._ask(
-            [{"role": "user", "content": "Reply with the word yes."}], self._parameters
-        )
+        question = {"role": "user", "content": "Reply with the word yes."}
+        reply = self._ask([question], self._parameters)
         if reply.text is None:
             raise UserError(f"{self.url} does not answer as {self.model} ({reply.failure})")
 
@@ -169,7 +167,6 @@ class ChatClient:
         return reply
 
     def _ask(self, messages: Messages, parameters: Mapping[str, Any]) -> Reply:
-        """One call with its repetitions; raises UserError as `complete` says."""
         import httpx2
         import openai
 
@@ -197,10 +194,10 @@ class ChatClient:
 
     def _raise_if_hopeless(self, error: Any) -> None:
         """Raise UserError for what every further call would meet."""
-        if error.status_code in (401, 403):
-            refused = f" refuses the key (status {error.status_code})"
-            problem = f"{refused}; set a valid {KEY_VARIABLE} in .env"
-        elif error.status_code == 404:
+        status = error.status_code
+        if status in (401, 403):
+            problem = f" refuses the key (status {status}); set a valid {KEY_VARIABLE} in .env"
+        elif status == 404:
             missing = f" does not serve {self.model} ({self._describe(error)})"
             problem = f"{missing}; check the model's name and the URL"
         elif error.code == "insufficient_quota":
@@ -230,17 +227,11 @@ class ReplyCache:
         data = path.read_bytes() if path.exists() else b""
         *lines, last = data.decode(errors="replace").split("\n")
         self._unfinished_line = bool(last)
-        records = [record for line in lines if (record := _parse_record(line))]
-        if lines and not records:
+        self._replies = dict(filter(None, map(_parse_kept, lines)))
+        if lines and not self._replies:
             raise UserError(
                 f"{path} does not hold replies of a chat model; name another cache file"
             )
-        self._replies = {
-            record["key"]: Reply(
-                record["reply"], **{name: record[name] for name in _KEPT_DETAILS if name in record}
-            )
-            for record in records
-        }
 
     def get(self, key: str) -> Reply | None:
         """The reply kept under a key, or None."""
@@ -253,16 +244,67 @@ class ReplyCache:
                 with self._path.open("ab") as file:
                     file.write(b"\n")
                 self._unfinished_line = False
-            details = {name: getattr(reply, name) for name in _KEPT_DETAILS}
-            append_jsonl(self._path, {"key": key, "reply": reply.text, **details})
+            end = {"finish_reason": reply.finish_reason, "n_tokens": reply.n_tokens}
+            append_jsonl(self._path, {"key": key, "reply": reply.text, **end})
             self._replies[key] = reply
 
 
-def _parse_record(line: str) -> Record | None:
+def _parse_kept(line: str) -> tuple[str, Reply] | None:
     try:
-        record = json.loads(line)
+        match json.loads(line):
+            case {"key": str(key), "reply": str(text), **end}:
+                return key, Reply(
+                    text, None, end.get("finish_reason", "stop"), end.get("n_tokens", 0)
+                )
     except json.JSONDecodeError:
-        return None
-    texts = ("key", "reply")
-    valid = isinstance(record, dict) and all(isinstance(record.get(name), str) for name in texts)
-    return record if valid else None
+        pass
+    return None
+
+
+def open_endpoint(
+    settings: Any,
+    role: str,
+    parameters: Mapping[str, Any],
+    *,
+    instead: str,
+    timeout: float = 120.0,
+) -> ChatClient:
+    """A client of the endpoint that ROLE_model, ROLE_url, ROLE_cache, ROLE_concurrency name.
+
+    These are fields of `settings`. One call has shown that it answers. Raises UserError for an
+    endpoint that does not, and without a key for OpenAI's own (no URL); `instead` is the flag that
+    does without.
+    """
+    named = ("model", "url", "cache", "concurrency")
+    model, url, cache, concurrency = (getattr(settings, f"{role}_{name}") for name in named)
+    key = find_api_key()
+    if not key and not url:
+        raise UserError(f"set {KEY_VARIABLE} in .env, or use {instead}")
+    client = ChatClient(
+        model,
+        url or OPENAI_URL,
+        api_key=key,
+        parameters=parameters,
+        cache=cache,
+        concurrency=concurrency,
+        timeout=timeout,
+    )
+    client.check()
+    return client
+
+
+def check_failures(
+    reasons: Sequence[str | None], n_asked: int, what: str, max_share: float, flag: str
+) -> str:
+    """How many of `n_asked` failed and mostly why, in words; one reason per failure.
+
+    `what` begins with what was asked for, as in "answers could not be graded". Raises UserError
+    with these words if more than `max_share` failed; `flag` is the one that sets this share.
+    """
+    most = Counter(reason for reason in reasons if reason).most_common(1)
+    found = f"{len(reasons)} of {n_asked} {what}" + "".join(f" (mostly: {r})" for r, _ in most)
+    if len(reasons) > max_share * n_asked:
+        raise UserError(
+            f"{found}; run the same command again to ask for these alone, or raise {flag}"
+        )
+    return found

@@ -19,10 +19,9 @@ LOST_AFTER = 20
 
 
 class Connection(DefaultHttpxClient):
-    """Sends the attempts of all calls to one endpoint; safe for threads."""
+    """Sends the attempts of all calls to the endpoint `url`; safe for threads."""
 
     def __init__(self, url: str, timeout: float) -> None:
-        """`url` names the endpoint in messages; `timeout` is in seconds, for one attempt."""
         super().__init__(timeout=timeout)
         self._failures_in_a_row = 0
         self._counting = threading.Lock()

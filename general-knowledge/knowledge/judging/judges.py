@@ -15,8 +15,7 @@ from knowledge.data.prompts import render_prompt
 from knowledge.judging.answer_features import FEATURES, describe
 from knowledge.judging.replies import read_verdict
 from knowledge.settings import PROMPTS, JudgeSettings
-from seal.chat.client import ChatClient
-from seal.chat.endpoints import check_failures, open_endpoint
+from seal.chat.client import ChatClient, check_failures, open_endpoint
 from seal.errors import UserError
 from seal.records import read_json
 

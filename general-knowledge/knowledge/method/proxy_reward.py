@@ -11,8 +11,7 @@ from pathlib import Path
 from knowledge.data.prompts import chat_messages
 from knowledge.judging.replies import ProxyScores, read_proxy_scores
 from knowledge.settings import OuterLoopSettings
-from seal.chat.client import ChatClient
-from seal.chat.endpoints import check_failures, open_endpoint
+from seal.chat.client import ChatClient, check_failures, open_endpoint
 from seal.errors import UserError
 from seal.prompt_files import load_prompt
 from seal.records import Record

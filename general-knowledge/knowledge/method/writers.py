@@ -14,8 +14,7 @@ from typing import Protocol
 
 from knowledge.data.prompts import chat_messages, render_prompt
 from knowledge.settings import SamplingSettings, WriterSettings
-from seal.chat.client import ChatClient, Reply
-from seal.chat.endpoints import check_failures, open_endpoint
+from seal.chat.client import ChatClient, Reply, check_failures, open_endpoint
 from seal.loop.policy import Policy, open_policy
 from seal.records import Record, write_jsonl
 from seal.run import Run

@@ -199,12 +199,6 @@ def test_open_judge_without_a_key(no_key, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("concurrency", [0, -1])
-def test_open_judge_with_no_concurrency(stub, tmp_path, concurrency):
-    with pytest.raises(UserError, match="--judge_concurrency"):
-        open_judge(settings(stub, tmp_path, judge_concurrency=concurrency))
-
-
 def test_openais_own_model_is_named_without_its_url():
     assert OpenAIJudge(ChatClient("gpt-4.1-2025-04-14", OPENAI_URL)).name == "gpt-4.1-2025-04-14"
 
