@@ -253,9 +253,8 @@ def _parse_kept(line: str) -> tuple[str, Reply] | None:
     try:
         match json.loads(line):
             case {"key": str(key), "reply": str(text), **end}:
-                return key, Reply(
-                    text, None, end.get("finish_reason", "stop"), end.get("n_tokens", 0)
-                )
+                finish_reason, n_tokens = end.get("finish_reason", "stop"), end.get("n_tokens", 0)
+                return key, Reply(text, finish_reason=finish_reason, n_tokens=n_tokens)
     except json.JSONDecodeError:
         pass
     return None

@@ -91,13 +91,7 @@ def ask(
     """
     requests = [
         SampleRequest(
-            answer_prompt(
-                trial.passage.title,
-                question.question,
-                style=settings.answer_style,
-                folder=settings.prompt_folder,
-                tokenizer=policy.tokenizer if settings.chat else None,
-            ),
+            answer_prompt(trial.passage.title, question.question, settings, policy.tokenizer),
             adapter=adapter,
         )
         for trial, adapter in asked
@@ -105,18 +99,18 @@ def ask(
     ]
     parameters = SamplingParameters(max_new_tokens=settings.max_answer_tokens)
     completions = iter(policy.sampler.complete(requests, parameters))
+    read = str if settings.answer_style == "plain" else parse_final_answer
     records = []
     for trial, _ in asked:
         answers = []
         for question in trial.passage.questions:
             completion = next(completions)
             text = completion.text.strip()
-            plain = settings.answer_style == "plain"
             answers.append(
                 {
                     "question": question.question,
                     "gold": question.answer,
-                    "answer": text if plain else parse_final_answer(text),
+                    "answer": read(text),
                     "text": text,
                     "finish_reason": completion.finish_reason,
                 }
@@ -137,11 +131,13 @@ def grade_records(judge: Judge, records: Sequence[Record]) -> list[Record]:
     graded = []
     for record in records:
         own = [next(grades) for _ in record["answers"]]
-        verdicts = [grade.verdict for grade in own]
-        probabilities = [grade.probability for grade in own]
-        graded.append({"id": record["id"], "verdicts": verdicts, "probabilities": probabilities})
-        if None in verdicts:
-            graded[-1]["reasons"] = [grade.reason for grade in own]
+        line = {
+            "id": record["id"],
+            "verdicts": [grade.verdict for grade in own],
+            "probabilities": [grade.probability for grade in own],
+        }
+        gaps = {"reasons": [grade.reason for grade in own]} if None in line["verdicts"] else {}
+        graded.append(line | gaps)
     return graded
 
 
@@ -173,13 +169,9 @@ def grade_missing(
 
 def read_outcomes(run: Run, trials: Sequence[Trial]) -> list[Outcome]:
     """What answers.jsonl and grades.jsonl say of `trials`, in their order."""
-    answers = {record["id"]: record["answers"] for record in run.records("answers")}
-    grades = {record["id"]: grades_of(record) for record in run.records("grades")}
-    return [
-        Outcome(
-            trial,
-            tuple(answer["answer"] for answer in answers[trial.id]),
-            tuple(grades[trial.id]),
-        )
-        for trial in trials
-    ]
+    answers = {
+        record["id"]: tuple(answer["answer"] for answer in record["answers"])
+        for record in run.records("answers")
+    }
+    grades = {record["id"]: tuple(grades_of(record)) for record in run.records("grades")}
+    return [Outcome(trial, answers[trial.id], grades[trial.id]) for trial in trials]

@@ -8,8 +8,10 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from knowledge.data.prompts import chat_messages
+from knowledge.data.passages import Passage
+from knowledge.data.prompts import chat_messages, self_edit_values
 from knowledge.judging.replies import ProxyScores, read_proxy_scores
+from knowledge.method.self_edits import SelfEdit
 from knowledge.settings import OuterLoopSettings
 from seal.chat.client import ChatClient, check_failures, open_endpoint
 from seal.errors import UserError
@@ -27,39 +29,28 @@ _NOTHING = ProxyScores(length=1, diversity=1, quality=1, correctness=1, final=4)
 
 
 @dataclass(frozen=True)
-class RatingItem:
-    """A self-edit to rate, under its id, beside the passage that it is about."""
-
-    id: str
-    title: str
-    passage: str
-    self_edit: str
-
-
 class Rater:
-    """Asks a chat model for marks."""
+    """Asks a chat model for marks, with the rubric of a prompt file."""
 
-    def __init__(self, client: ChatClient, rubric: Path) -> None:
-        self.name = client.name
-        self._client = client
-        self._rubric = rubric
+    client: ChatClient
+    rubric: Path
 
-    def rate(self, items: Sequence[RatingItem]) -> list[tuple[ProxyScores | None, str | None]]:
-        """The marks of each item, or None and the reason why there are none.
+    def rate(
+        self, items: Sequence[tuple[Passage, str]]
+    ) -> list[tuple[ProxyScores | None, str | None]]:
+        """The marks of self-edits, each beside its passage; None with the reason where none came.
 
         A blank self-edit has the lowest marks without asking. Raises UserError where the endpoint
         will answer no further call (`ChatClient.complete`).
         """
         conversations = [
-            chat_messages(
-                self._rubric, {"title": item.title, "passage": item.passage, "self_edit": text}
-            )
-            for item in items
-            if (text := item.self_edit.strip())
+            chat_messages(self.rubric, self_edit_values(passage) | {"self_edit": text.strip()})
+            if text.strip()
+            else None
+            for passage, text in items
         ]
         unclear = "a reply without all four marks"
-        ratings = iter(self._client.read(conversations, read_proxy_scores, unclear))
-        return [next(ratings) if item.self_edit.strip() else (_NOTHING, None) for item in items]
+        return self.client.read(conversations, read_proxy_scores, unclear, unasked=_NOTHING)
 
 
 def open_rater(settings: OuterLoopSettings) -> Rater:
@@ -80,27 +71,34 @@ def open_rater(settings: OuterLoopSettings) -> Rater:
 
 
 def rate_all(
-    run: Run, items: Sequence[RatingItem], rater: Rater, max_unrated: float
-) -> dict[str, ProxyScores | None]:
-    """Rate what RUN/ratings.jsonl lacks; the scores of all items by id, None for the unrated.
+    run: Run,
+    passages: Sequence[Passage],
+    self_edits: Sequence[SelfEdit],
+    rater: Rater,
+    max_unrated: float,
+) -> list[float | None]:
+    """Rate what RUN/ratings.jsonl lacks; the final score of every self-edit, None for the unrated.
 
-    Raises UserError, with the ratings kept, if more than `max_unrated` of the items stay unrated;
-    the share that is tolerated is recorded as unrated for good.
+    Raises UserError, with the ratings kept, if more than `max_unrated` of them stay unrated; the
+    share that is tolerated is recorded as unrated for good.
     """
-    wanted = [item for item in items if item.id not in run.ids("ratings")]
+    by_id = {passage.id: passage for passage in passages}
+    wanted = [edit for edit in self_edits if edit.id not in run.ids("ratings")]
     unrated: list[Record] = []
     with run.progress(len(wanted), "ratings") as bar:
         for start in range(0, len(wanted), _GROUP):
             group = wanted[start : start + _GROUP]
-            for item, (scores, reason) in zip(group, rater.rate(group), strict=True):
+            ratings = rater.rate([(by_id[edit.passage_id], edit.text) for edit in group])
+            for edit, (scores, reason) in zip(group, ratings, strict=True):
                 if scores:
-                    run.append("ratings", {"id": item.id, "scores": asdict(scores)})
+                    run.append("ratings", {"id": edit.id, "scores": asdict(scores)})
                 else:
-                    unrated.append({"id": item.id, "scores": None, "reason": reason})
+                    unrated.append({"id": edit.id, "scores": None, "reason": reason})
             bar.update(len(group))
     reasons = [record["reason"] for record in unrated]
     what = "self-edits could not be rated"
-    check_failures(reasons, len(items), what, max_unrated, "--max_ungraded")
+    check_failures(reasons, len(self_edits), what, max_unrated, "--max_ungraded")
     run.append("ratings", *unrated)
-    scores = {record["id"]: record["scores"] for record in run.records("ratings")}
-    return {item.id: ProxyScores(**found) if (found := scores[item.id]) else None for item in items}
+    scores_of = {record["id"]: record["scores"] for record in run.records("ratings")}
+    found = [scores_of[edit.id] for edit in self_edits]
+    return [float(scores["final"]) if scores else None for scores in found]

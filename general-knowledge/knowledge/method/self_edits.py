@@ -4,10 +4,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from transformers import PreTrainedTokenizerBase
-
 from knowledge.data.passages import Passage
-from knowledge.data.prompts import self_edit_prompt, self_edit_values
+from knowledge.data.prompts import self_edit_values
 from knowledge.method.writers import Assignment, PolicyWriter, Writer, write_texts
 from knowledge.settings import SelfEditSettings
 from seal.loop.policy import Policy
@@ -80,18 +78,6 @@ def self_edit_assignments(
         for passage in passages
         for number in range(settings.k)
     ]
-
-
-def prompt_for(
-    passage: Passage, settings: SelfEditSettings, tokenizer: PreTrainedTokenizerBase
-) -> str | list[int]:
-    """The prompt that asks for a self-edit of `passage`; token ids for a chat model."""
-    return self_edit_prompt(
-        passage,
-        settings.prompt_kind,
-        folder=settings.prompt_folder,
-        tokenizer=tokenizer if settings.chat else None,
-    )
 
 
 def read_self_edits(path: Path, passages: Sequence[Passage], k: int) -> list[SelfEdit]:

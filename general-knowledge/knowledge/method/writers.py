@@ -7,12 +7,12 @@ times in all. Then it stays missing, with its reason, until the run is started a
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from operator import attrgetter
 from pathlib import Path
 from typing import Protocol
 
-from knowledge.data.prompts import chat_messages, render_prompt
+from knowledge.data.prompts import chat_messages, policy_prompt
 from knowledge.settings import SamplingSettings, WriterSettings
 from seal.chat.client import ChatClient, Reply, check_failures, open_endpoint
 from seal.loop.policy import Policy, open_policy
@@ -77,13 +77,10 @@ class PolicyWriter:
 
     def write(self, items: Sequence[Assignment], seeds: Sequence[int], keep: Keep) -> list[Reply]:
         """One text per assignment, in one call of the sampler."""
-        settings = self._settings
-        tokenizer = self._policy.tokenizer if settings.chat else None
+        settings, tokenizer = self._settings, self._policy.tokenizer
         requests = [
             SampleRequest(
-                render_prompt(
-                    settings.prompt_folder / f"{item.prompt}.txt", item.values, tokenizer
-                ),
+                policy_prompt(f"{item.prompt}.txt", item.values, settings, tokenizer),
                 seed=seed,
                 adapter=self._adapters.get(item.passage_id),
             )
@@ -93,12 +90,7 @@ class PolicyWriter:
             settings.max_new_tokens, temperature=settings.temperature, top_p=settings.top_p
         )
         return [
-            Reply(
-                done.text,
-                finish_reason=done.finish_reason,
-                n_tokens=done.n_tokens,
-                token_ids=done.token_ids,
-            )
+            Reply(done.text, None, done.finish_reason, done.n_tokens, done.token_ids)
             for done in self._policy.sampler.complete(requests, parameters)
         ]
 
@@ -120,12 +112,8 @@ class ChatWriter:
         replies = self._client.complete(
             conversations, keep=lambda text: bool(text.strip()) and keep(text), seeds=seeds
         )
-        return [
-            Reply(None, "a blank text")
-            if reply.text is not None and not reply.text.strip()
-            else reply
-            for reply in replies
-        ]
+        blank = Reply(None, "a blank text")
+        return [reply if reply.text is None or reply.text.strip() else blank for reply in replies]
 
 
 def open_writer(settings: WriterSettings, log: Path) -> AbstractContextManager[Writer]:
@@ -183,27 +171,20 @@ def write_texts(
                     missing[item.id] = reply.failure or ""
                     continue
                 ids = {"id": item.id, "passage_id": item.passage_id}
-                end: Record = {"finish_reason": reply.finish_reason, "n_tokens": reply.n_tokens}
-                if reply.token_ids is not None:
-                    end["token_ids"] = reply.token_ids
-                written.append(ids | fields(item, reply.text) | {"text": reply.text} | end)
+                known_of_it = {name: v for name, v in asdict(reply).items() if v is not None}
+                written.append(ids | fields(item, reply.text) | known_of_it)
             run.append(records, *written)
             bar.update(len(group))
     return missing
 
 
 def _attempt(
-    group: Sequence[Assignment],
-    writer: Writer,
-    seed: int,
-    objection: Callable[[str], str | None],
+    group: Sequence[Assignment], writer: Writer, seed: int, objection: Callable[[str], str | None]
 ) -> list[Reply]:
     """The replies to a group, in order; a text that will not do has given way to the reason."""
-    replies: dict[str, Reply] = {}
+    replies = {item.id: Reply(None) for item in group}
     for attempt in range(ATTEMPTS):
-        missing = [
-            item for item in group if item.id not in replies or replies[item.id].text is None
-        ]
+        missing = [item for item in group if replies[item.id].text is None]
         if not missing:
             break
         seeds = [derive_seed(seed, item.id, attempt) for item in missing]
@@ -211,7 +192,7 @@ def _attempt(
         for item, reply in zip(missing, written, strict=True):
             fault = None if reply.text is None else objection(reply.text)
             replies[item.id] = Reply(None, fault) if fault else reply
-    return [replies[item.id] for item in group]
+    return list(replies.values())
 
 
 def report_missing(

@@ -65,4 +65,5 @@ def test_record_has_what_later_steps_need():
         "text",
         "finish_reason",
         "n_tokens",
+        "token_ids",
     }
