@@ -100,21 +100,17 @@ def _load_rows(name: str, split: str | None) -> Iterable[Mapping[str, Any]]:
 
 
 def _squad_passages(articles: list[Any], path: str) -> Iterator[Passage]:
-    """Every paragraph that has an answerable question (SQuAD v2 marks the others)."""
+    """A passage for every answerable question (SQuAD v2 marks the others)."""
     for where, article in _places(path, "article", articles):
         title = _text(article, "title", where)
         where = f"{where} ({title})"
         paragraphs = field(article, "paragraphs", list, where)
         for place, paragraph in _places(where, "paragraph", paragraphs):
-            questions = [
-                _answered(question, spot)
-                for spot, question in _places(
-                    place, "question", field(paragraph, "qas", list, place)
-                )
-                if not (isinstance(question, dict) and question.get("is_impossible"))
-            ]
-            if questions:
-                yield _unnamed(title.replace("_", " "), paragraph, questions, place)
+            asked = field(paragraph, "qas", list, place)
+            for spot, question in _places(place, "question", asked):
+                if not (isinstance(question, dict) and question.get("is_impossible")):
+                    own = [_answered(question, spot)]
+                    yield _unnamed(title.replace("_", " "), paragraph, own, place)
 
 
 def _grouped_passage(entry: Any, where: str) -> Passage:
@@ -157,7 +153,7 @@ def _merge_equal(passages: Iterable[Passage]) -> list[Passage]:
 
 
 def _with_ids(passages: list[Passage], source: str) -> list[Passage]:
-    """Readable and stable ids; the second of two equal passages ends in -2, the third in -3."""
+    """Readable and stable ids; the second of two equal passages ends in -2."""
     if not passages:
         raise UserError(f"{source}: no passages; add some")
     seen: Counter[str] = Counter()

@@ -42,8 +42,8 @@ class GradedAnswer:
     n_yes: int
     n_no: int
     sources: tuple[tuple[str, int], ...]
-    """The systems that gave this answer, and how often. A system is one side (before or after the
-    update) of one of the release's result files."""
+    """The systems that gave this answer, and how often; a system is one side (before or after the
+    update) of a result file."""
 
     @property
     def share_yes(self) -> float:
@@ -128,7 +128,7 @@ def feature_matrix(answers: Sequence[GradedAnswer]) -> Floats:
 
 
 def word_recall(features: Floats) -> Floats:
-    """The share of the gold answer's words in each answer: the plainest judge of all."""
+    """The share of the gold answer's words in each answer: the plainest judge."""
     return np.sqrt(features[:, FEATURES.index("recall_squared")])
 
 
@@ -155,7 +155,6 @@ def cross_validate(features: Floats, shares: Floats, groups: Sequence[str]) -> F
 
 
 def _fit(features: Floats, shares: Floats) -> Any:
-    """scikit-learn's scaler and regression, in a pipeline."""
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler

@@ -61,10 +61,7 @@ class Judge(Protocol):
 
 
 def open_judge(settings: JudgeSettings) -> Judge:
-    """The judge that the flags ask for, found to be working.
-
-    Raises UserError without a key for OpenAI's endpoint, and for an endpoint that does not answer.
-    """
+    """The judge that the flags ask for, found to be working; UserError as `open_endpoint` says."""
     if settings.judge == "offline":
         return OfflineJudge()
     return OpenAIJudge(open_endpoint(settings, "judge", _GREEDY, instead="--judge offline"))

@@ -38,7 +38,7 @@ class Trial:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What an examination found: one answer and one grade per question, in the passage's order."""
+    """One answer and one grade per question of an examination, in the passage's order."""
 
     trial: Trial
     answers: tuple[str, ...]
@@ -46,12 +46,12 @@ class Outcome:
 
     @property
     def verdicts(self) -> list[bool]:
-        """The verdicts of the questions that could be graded."""
+        """Of the questions that could be graded."""
         return [grade.verdict for grade in self.grades if grade.verdict is not None]
 
     @property
     def n_ungraded(self) -> int:
-        """How many of the questions could not be graded."""
+        """Questions that could not be graded."""
         return len(self.grades) - len(self.verdicts)
 
 

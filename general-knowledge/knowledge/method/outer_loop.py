@@ -89,7 +89,7 @@ class PassageDomain:
 
     @staticmethod
     def describe_validation(results: Sequence[Mapping[str, Any]]) -> str:
-        """Accuracy with self-edits before the first round and after each, and the best."""
+        """Accuracies before the first round and after each, and the best."""
         accuracies = [result["adapter_mean_accuracy"] for result in results]
         best = accuracies.index(max(accuracies))
         shown = " -> ".join(f"{accuracy:.3f}" for accuracy in accuracies)
@@ -136,10 +136,7 @@ def sft_rows(
 
 
 def describe_selection(selected: Sequence[SelfEdit], rewards: Sequence[Reward]) -> Numbers:
-    """How many self-edits were kept, and their mean reward.
-
-    The mean is inflated: the inner loops that measured it also chose what is in it.
-    """
+    """How many self-edits were kept, and their mean reward, which their selection inflates."""
     earned = {reward.id: reward.reward for reward in rewards}
     kept = [earned[self_edit.id] for self_edit in selected]
     return {

@@ -19,8 +19,7 @@ def ranks_of(
 ) -> list[float | None]:
     """What self-edits are compared by: their rewards, None where there is none.
 
-    As controls, `random` numbers instead, drawn for each id, or the rewards `shuffled` among the
-    self-edits that have one; the seed says which.
+    Controls: `random` numbers by id, or the rewards `shuffled` among those that have one.
     """
     if selection == "best":
         return list(rewards)

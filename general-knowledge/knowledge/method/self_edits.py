@@ -46,10 +46,7 @@ def sample_self_edits(
 def write_self_edits(
     run: Run, passages: Sequence[Passage], writer: Writer, settings: SelfEditSettings, seed: int
 ) -> tuple[list[SelfEdit], dict[str, str]]:
-    """Have any writer write what `sample_self_edits` has the policy write.
-
-    Returns the self-edits passage by passage, and the reasons of those that are missing, by id.
-    """
+    """As `sample_self_edits`, by any writer; also the reasons of what is missing, by id."""
     assignments = self_edit_assignments(passages, settings)
     missing = write_texts(
         run,
@@ -68,23 +65,16 @@ def self_edit_assignments(
     passages: Sequence[Passage], settings: SelfEditSettings
 ) -> list[Assignment]:
     """k self-edits to be written about every passage, each with an id of its own."""
+    kind = settings.prompt_kind
     return [
-        Assignment(
-            id=f"{passage.id}/{settings.prompt_kind}/{number}",
-            passage_id=passage.id,
-            prompt=settings.prompt_kind,
-            values=self_edit_values(passage),
-        )
+        Assignment(f"{passage.id}/{kind}/{number}", passage.id, kind, self_edit_values(passage))
         for passage in passages
         for number in range(settings.k)
     ]
 
 
 def read_self_edits(path: Path, passages: Sequence[Passage], k: int) -> list[SelfEdit]:
-    """The first k self-edits per passage of a file that `sample_self_edits` wrote.
-
-    Raises UserError as `first_self_edits` does.
-    """
+    """The first k self-edits per passage of a file; UserError as `first_self_edits` says."""
     flags = "--passages, --n_passages, --round and --k, and whether its run left some missing"
     passage_ids = [passage.id for passage in passages]
     return first_self_edits(path, SelfEdit, "passage", passage_ids, k, flags)

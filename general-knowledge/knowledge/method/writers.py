@@ -78,13 +78,10 @@ class PolicyWriter:
     def write(self, items: Sequence[Assignment], seeds: Sequence[int], keep: Keep) -> list[Reply]:
         """One text per assignment, in one call of the sampler."""
         settings, tokenizer = self._settings, self._policy.tokenizer
+        prompts = [policy_prompt(f"{i.prompt}.txt", i.values, settings, tokenizer) for i in items]
         requests = [
-            SampleRequest(
-                policy_prompt(f"{item.prompt}.txt", item.values, settings, tokenizer),
-                seed=seed,
-                adapter=self._adapters.get(item.passage_id),
-            )
-            for item, seed in zip(items, seeds, strict=True)
+            SampleRequest(prompt, seed, self._adapters.get(item.passage_id))
+            for prompt, seed, item in zip(prompts, seeds, items, strict=True)
         ]
         parameters = SamplingParameters(
             settings.max_new_tokens, temperature=settings.temperature, top_p=settings.top_p
@@ -119,8 +116,7 @@ class ChatWriter:
 def open_writer(settings: WriterSettings, log: Path) -> AbstractContextManager[Writer]:
     """The writer that the flags ask for; a policy is loaded on entering, and its server gone after.
 
-    `log` is where a server's output goes. Raises UserError at once for an endpoint without a key,
-    and for one that does not answer.
+    `log` gets a server's output. Raises UserError at once as `open_endpoint` does.
     """
     if settings.writer == "policy":
         return _open_policy_writer(settings, log)
@@ -129,9 +125,8 @@ def open_writer(settings: WriterSettings, log: Path) -> AbstractContextManager[W
         "top_p": settings.top_p,
         "max_tokens": settings.max_new_tokens,
     }
-    client = open_endpoint(
-        settings, "writer", parameters, instead="--writer policy", timeout=_TIMEOUT
-    )
+    instead = "--writer policy"
+    client = open_endpoint(settings, "writer", parameters, instead=instead, timeout=_TIMEOUT)
     return nullcontext(ChatWriter(client, settings, settings.writer_concurrency))
 
 
@@ -171,8 +166,8 @@ def write_texts(
                     missing[item.id] = reply.failure or ""
                     continue
                 ids = {"id": item.id, "passage_id": item.passage_id}
-                known_of_it = {name: v for name, v in asdict(reply).items() if v is not None}
-                written.append(ids | fields(item, reply.text) | known_of_it)
+                said = {name: value for name, value in asdict(reply).items() if value is not None}
+                written.append(ids | fields(item, reply.text) | said)
             run.append(records, *written)
             bar.update(len(group))
     return missing
@@ -200,8 +195,7 @@ def report_missing(
 ) -> None:
     """Write RUN/missing.jsonl, replacing it at every start, and say what is missing, if anything.
 
-    Raises UserError, with the most frequent reason, if it is more than `max_share` of what was
-    wanted.
+    Raises UserError, with the most frequent reason, for more than `max_share` of `n_wanted`.
     """
     listed = run.path("missing.jsonl")
     write_jsonl(listed, ({"id": id_, "reason": why} for id_, why in missing.items()))
