@@ -5,6 +5,7 @@ A context C is a passage, τ its questions without it. Each round has passages o
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from transformers import PreTrainedTokenizerBase
@@ -12,6 +13,7 @@ from transformers import PreTrainedTokenizerBase
 from knowledge.data.passages import Passage
 from knowledge.data.prompts import self_edit_prompt
 from knowledge.judging.judges import Judge
+from knowledge.method.proxy_reward import open_rater, rate_self_edits
 from knowledge.method.reward import Reward, RewardFunction, measure_rewards
 from knowledge.method.round_curves import plot_rounds
 from knowledge.method.selection import best_indices, ranks_of
@@ -98,6 +100,16 @@ class PassageDomain:
     plot = staticmethod(plot_rounds)
 
 
+def open_reward(settings: OuterLoopSettings, judge: Judge) -> RewardFunction:
+    """The reward that the flags ask for: inner loops graded by the judge, or a proxy's marks.
+
+    Raises UserError where the proxy's chat model cannot be asked (`open_rater`).
+    """
+    if settings.reward == "proxy":
+        return partial(rate_self_edits, rater=open_rater(settings), settings=settings)
+    return partial(measure_rewards, judge=judge, settings=settings)
+
+
 def select_self_edits(
     self_edits: Sequence[SelfEdit],
     rewards: Sequence[Reward],
@@ -105,19 +117,14 @@ def select_self_edits(
     seed: int,
 ) -> list[SelfEdit]:
     """The `keep` best of every passage by `ranks_of` (golden G2: ties go to the first)."""
-    of_passage: dict[str, list[int]] = {}
-    for index, self_edit in enumerate(self_edits):
-        of_passage.setdefault(self_edit.passage_id, []).append(index)
-    earned = {reward.id: reward.reward for reward in rewards}
-    ranks = ranks_of(list(earned.values()), list(earned), settings.selection, seed)
+    ranks = ranks_of({reward.id: reward.reward for reward in rewards}, settings.selection, seed)
+    of_passage: dict[str, list[SelfEdit]] = {}
+    for edit in self_edits:
+        of_passage.setdefault(edit.passage_id, []).append(edit)
     return [
-        self_edits[indices[best]]
-        for indices in of_passage.values()
-        for best in best_indices(
-            [self_edits[index].text for index in indices],
-            [ranks[index] for index in indices],
-            settings.keep,
-        )
+        own[best]
+        for own in of_passage.values()
+        for best in best_indices([e.text for e in own], [ranks[e.id] for e in own], settings.keep)
     ]
 
 

@@ -11,12 +11,16 @@ from pathlib import Path
 from knowledge.data.passages import Passage
 from knowledge.data.prompts import chat_messages, self_edit_values
 from knowledge.judging.replies import ProxyScores, read_proxy_scores
+from knowledge.method.reward import Reward
 from knowledge.method.self_edits import SelfEdit
-from knowledge.settings import OuterLoopSettings
+from knowledge.settings import OuterLoopSettings, RewardSettings
 from seal.chat.client import ChatClient, check_failures, open_endpoint
 from seal.errors import UserError
+from seal.loop.policy import Policy
+from seal.loop.rest_em import Numbers
 from seal.prompt_files import load_prompt
 from seal.records import Record
+from seal.report.intervals import mean
 from seal.run import Run
 
 RUBRIC = "proxy-rubric"
@@ -56,8 +60,7 @@ class Rater:
 def open_rater(settings: OuterLoopSettings) -> Rater:
     """The chat model that the judge's flags name, found to be working, with the rubric's file.
 
-    Raises UserError with the offline judge, which can grade answers alone, for a malformed rubric,
-    and for an endpoint without a key or one that does not answer.
+    Raises UserError with the offline judge, for a malformed rubric, and as `open_endpoint` does.
     """
     if settings.judge == "offline":
         raise UserError(
@@ -70,17 +73,22 @@ def open_rater(settings: OuterLoopSettings) -> Rater:
     return Rater(client, rubric)
 
 
-def rate_all(
+def rate_self_edits(
     run: Run,
     passages: Sequence[Passage],
     self_edits: Sequence[SelfEdit],
+    policy: Policy,
+    seed: int,
+    *,
     rater: Rater,
-    max_unrated: float,
-) -> list[float | None]:
-    """Rate what RUN/ratings.jsonl lacks; the final score of every self-edit, None for the unrated.
+    settings: RewardSettings,
+) -> tuple[list[Reward], Numbers]:
+    """Reward every self-edit with a chat model's marks for its text, 4 to 20; no inner loop runs.
 
-    Raises UserError, with the ratings kept, if more than `max_unrated` of them stay unrated; the
-    share that is tolerated is recorded as unrated for good.
+    Neither the policy's weights nor the seed matter. Appends RUN/ratings.jsonl and rewards.jsonl.
+    Returns the rewards in the order of `self_edits`, and the run's numbers. Raises UserError, with
+    the ratings kept, if more than `max_ungraded` of the self-edits stay unrated; the share that is
+    tolerated is recorded as unrated for good.
     """
     by_id = {passage.id: passage for passage in passages}
     wanted = [edit for edit in self_edits if edit.id not in run.ids("ratings")]
@@ -95,10 +103,22 @@ def rate_all(
                 else:
                     unrated.append({"id": edit.id, "scores": None, "reason": reason})
             bar.update(len(group))
-    reasons = [record["reason"] for record in unrated]
-    what = "self-edits could not be rated"
-    check_failures(reasons, len(self_edits), what, max_unrated, "--max_ungraded")
+    reasons, what = [record["reason"] for record in unrated], "self-edits could not be rated"
+    check_failures(reasons, len(self_edits), what, settings.max_ungraded, "--max_ungraded")
     run.append("ratings", *unrated)
-    scores_of = {record["id"]: record["scores"] for record in run.records("ratings")}
-    found = [scores_of[edit.id] for edit in self_edits]
-    return [float(scores["final"]) if scores else None for scores in found]
+    marks = {record["id"]: record["scores"] for record in run.records("ratings")}
+    rewards = [
+        Reward(edit.id, edit.passage_id, float(found["final"]) if found else None, [])
+        for edit in self_edits
+        for found in [marks[edit.id]]
+    ]
+    run.append("rewards", *map(asdict, rewards))
+    rated = [reward.reward for reward in rewards if reward.reward is not None]
+    return rewards, {
+        "reward": "proxy",
+        "rater": rater.client.name,
+        "mean_proxy_score": round(mean(rated), 4) if rated else None,
+        "n_passages": len(passages),
+        "n_self_edits": len(self_edits),
+        "n_unrated": len(rewards) - len(rated),
+    }

@@ -1,18 +1,16 @@
 """What a self-edit earns: the file to change for another reward (paper, section 3.1).
 
 `reward_of` is the number r that selection compares. `measure_rewards` runs the inner loops that it
-looks at; with --reward proxy, `rate_self_edits` takes a chat model's marks instead (paper v2).
+looks at; with --reward proxy, `proxy_reward.rate_self_edits` stands in its place (paper v2).
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from functools import partial
 
 from knowledge.data.passages import Passage
 from knowledge.judging.judges import Judge
 from knowledge.method.closed_book import Outcome, Trial
 from knowledge.method.inner_loop import run_trials, self_edit_texts
-from knowledge.method.proxy_reward import Rater, open_rater, rate_all
 from knowledge.method.round_statistics import (
     CompletionSummary,
     Repetition,
@@ -22,7 +20,7 @@ from knowledge.method.round_statistics import (
     summarize_run,
 )
 from knowledge.method.self_edits import SelfEdit
-from knowledge.settings import OuterLoopSettings, RewardSettings
+from knowledge.settings import RewardSettings
 from seal.loop.policy import Policy
 from seal.loop.rest_em import Numbers
 from seal.report.intervals import mean
@@ -63,16 +61,6 @@ RewardFunction = Callable[
 """Rewards the self-edits of a round, given a seed: `measure_rewards` with judge and settings."""
 
 
-def open_reward(settings: OuterLoopSettings, judge: Judge) -> RewardFunction:
-    """The reward that the flags ask for: inner loops graded by the judge, or a proxy's marks.
-
-    Raises UserError where the proxy's chat model cannot be asked (`open_rater`).
-    """
-    if settings.reward == "proxy":
-        return partial(rate_self_edits, rater=open_rater(settings), settings=settings)
-    return partial(measure_rewards, judge=judge, settings=settings)
-
-
 def measure_rewards(
     run: Run,
     passages: Sequence[Passage],
@@ -106,21 +94,18 @@ def measure_rewards(
 
 
 def inner_loop_trials(
-    passages: Sequence[Passage],
-    self_edits: Sequence[SelfEdit],
-    settings: RewardSettings,
-    seed: int,
+    passages: Sequence[Passage], self_edits: Sequence[SelfEdit], settings: RewardSettings, seed: int
 ) -> list[Trial]:
     """`settings.repeats` inner loops for every self-edit, each with a seed of its own."""
     by_id = {passage.id: passage for passage in passages}
     return [
         Trial(
-            id=f"{self_edit.id}/{repeat}",
-            passage=by_id[self_edit.passage_id],
-            texts=self_edit_texts(by_id[self_edit.passage_id], self_edit.text, settings),
-            seed=derive_seed(seed, self_edit.id, repeat),
+            id=f"{edit.id}/{repeat}",
+            passage=by_id[edit.passage_id],
+            texts=self_edit_texts(by_id[edit.passage_id], edit.text, settings),
+            seed=derive_seed(seed, edit.id, repeat),
         )
-        for self_edit in self_edits
+        for edit in self_edits
         for repeat in range(settings.repeats)
     ]
 
@@ -162,35 +147,3 @@ def _by_self_edit(
         own[outcome.trial.id.rpartition("/")[0]].append(outcome)
     before = {outcome.trial.passage.id: outcome for outcome in bare}
     return [(edit, own[edit.id], before[edit.passage_id]) for edit in self_edits]
-
-
-def rate_self_edits(
-    run: Run,
-    passages: Sequence[Passage],
-    self_edits: Sequence[SelfEdit],
-    policy: Policy,
-    seed: int,
-    *,
-    rater: Rater,
-    settings: RewardSettings,
-) -> tuple[list[Reward], Numbers]:
-    """Reward every self-edit with a chat model's marks for its text, 4 to 20; no inner loop runs.
-
-    Neither the policy's weights nor the seed matter. Appends RUN/ratings.jsonl and rewards.jsonl.
-    Returns the rewards in the order of `self_edits`, and the run's numbers.
-    """
-    scores = rate_all(run, passages, self_edits, rater, settings.max_ungraded)
-    rewards = [
-        Reward(edit.id, edit.passage_id, score, [])
-        for edit, score in zip(self_edits, scores, strict=True)
-    ]
-    run.append("rewards", *map(asdict, rewards))
-    rated = [score for score in scores if score is not None]
-    return rewards, {
-        "reward": "proxy",
-        "rater": rater.client.name,
-        "mean_proxy_score": round(mean(rated), 4) if rated else None,
-        "n_passages": len(passages),
-        "n_self_edits": len(self_edits),
-        "n_unrated": len(rewards) - len(rated),
-    }

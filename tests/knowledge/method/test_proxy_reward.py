@@ -6,9 +6,14 @@ import pytest
 
 from knowledge.data.passages import Passage
 from knowledge.judging.replies import read_proxy_scores
-from knowledge.method.outer_loop import PassageDomain, describe_selection, select_self_edits
-from knowledge.method.proxy_reward import Rater, open_rater
-from knowledge.method.reward import measure_rewards, open_reward, rate_self_edits
+from knowledge.method.outer_loop import (
+    PassageDomain,
+    describe_selection,
+    open_reward,
+    select_self_edits,
+)
+from knowledge.method.proxy_reward import Rater, open_rater, rate_self_edits
+from knowledge.method.reward import measure_rewards
 from knowledge.method.self_edits import SelfEdit
 from knowledge.settings import PROMPTS, OuterLoopSettings
 from seal.chat.client import ChatClient
