@@ -64,10 +64,7 @@ class ChatClient:
         concurrency: int = 32,
         timeout: float = 120.0,
     ) -> None:
-        """Opens no connection yet; `timeout` is in seconds, for one attempt.
-
-        Raises UserError if the cache file holds something else.
-        """
+        """`timeout` is in seconds, for one attempt. UserError if the cache holds something else."""
         from openai import OpenAI  # takes a second to import
 
         from seal.chat.connection import Connection
@@ -93,10 +90,7 @@ class ChatClient:
         return self.model if self.url == OPENAI_URL else f"{self.model} at {self.url}"
 
     def check(self) -> None:
-        """Ask for one word: does the endpoint answer, with this key and model?
-
-        Raises UserError that names the endpoint and the fix.
-        """
+        """Ask for one word; UserError if the endpoint does not answer, with this key and model."""
         question = {"role": "user", "content": "Reply with the word yes."}
         reply = self._ask([question], self._parameters)
         if reply.text is None:
@@ -110,11 +104,10 @@ class ChatClient:
     ) -> list[Reply]:
         """One reply per conversation, in order; what is in the cache costs no call.
 
-        `keep` says which replies go into the cache; others will be asked for again. `seeds`, one
-        for each conversation, are sent along and let equal conversations have different replies.
-        Raises UserError where no further call can succeed: an endpoint that was never reached, a
-        wrong key, an unknown model, used-up credit, LOST_AFTER failed calls in a row. What came
-        until then is in the cache.
+        `keep` says which replies go into the cache. `seeds`, one for each conversation, are sent
+        along and let equal conversations have different replies. Raises UserError where no further
+        call can succeed: an endpoint that was never reached, a wrong key, an unknown model, used-up
+        credit, LOST_AFTER failed calls in a row. What came until then is in the cache.
         """
         own = [{"seed": seed} for seed in seeds] if seeds else [{} for _ in conversations]
         futures = [
@@ -229,9 +222,8 @@ class ReplyCache:
         self._unfinished_line = bool(last)
         self._replies = dict(filter(None, map(_parse_kept, lines)))
         if lines and not self._replies:
-            raise UserError(
-                f"{path} does not hold replies of a chat model; name another cache file"
-            )
+            problem = "does not hold replies of a chat model; name another cache file"
+            raise UserError(f"{path} {problem}")
 
     def get(self, key: str) -> Reply | None:
         """The reply kept under a key, or None."""
@@ -261,18 +253,12 @@ def _parse_kept(line: str) -> tuple[str, Reply] | None:
 
 
 def open_endpoint(
-    settings: Any,
-    role: str,
-    parameters: Mapping[str, Any],
-    *,
-    instead: str,
-    timeout: float = 120.0,
+    settings: Any, role: str, parameters: Mapping[str, Any], *, instead: str, timeout: float = 120.0
 ) -> ChatClient:
     """A client of the endpoint that ROLE_model, ROLE_url, ROLE_cache, ROLE_concurrency name.
 
-    These are fields of `settings`. One call has shown that it answers. Raises UserError for an
-    endpoint that does not, and without a key for OpenAI's own (no URL); `instead` is the flag that
-    does without.
+    These are fields of `settings`; `instead` is the flag that does without an endpoint. Raises
+    UserError for one that does not answer, and without a key for OpenAI's own (no URL).
     """
     named = ("model", "url", "cache", "concurrency")
     model, url, cache, concurrency = (getattr(settings, f"{role}_{name}") for name in named)
@@ -303,7 +289,6 @@ def check_failures(
     most = Counter(reason for reason in reasons if reason).most_common(1)
     found = f"{len(reasons)} of {n_asked} {what}" + "".join(f" (mostly: {r})" for r, _ in most)
     if len(reasons) > max_share * n_asked:
-        raise UserError(
-            f"{found}; run the same command again to ask for these alone, or raise {flag}"
-        )
+        again = "run the same command again to ask for these alone"
+        raise UserError(f"{found}; {again}, or raise {flag}")
     return found

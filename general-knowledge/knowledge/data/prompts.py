@@ -21,9 +21,8 @@ def self_edit_prompt(
     passage: Passage, settings: SelfEditSettings, tokenizer: Any = None
 ) -> str | list[int]:
     """Ask the policy for a self-edit of a passage (`policy_prompt`)."""
-    return policy_prompt(
-        f"{settings.prompt_kind}.txt", self_edit_values(passage), settings, tokenizer
-    )
+    file = f"{settings.prompt_kind}.txt"
+    return policy_prompt(file, self_edit_values(passage), settings, tokenizer)
 
 
 def self_edit_values(passage: Passage) -> dict[str, str]:
@@ -45,15 +44,12 @@ def answer_file(style: str) -> str:
 
 
 def check_prompts(settings: PromptSettings) -> None:
-    """Load every prompt that the flags ask for, so that a mistake in a file costs no work.
-
-    Raises UserError for a prompt file that is missing or malformed.
-    """
+    """Load every prompt that the flags ask for; UserError for a missing or malformed file."""
+    folder = settings.prompt_folder
     if isinstance(settings, SelfEditSettings):
-        file = settings.prompt_folder / f"{settings.prompt_kind}.txt"
-        load_prompt(file, frozenset({"title", "passage"}))
+        load_prompt(folder / f"{settings.prompt_kind}.txt", frozenset({"title", "passage"}))
     if isinstance(settings, AnswerSettings):
-        file = settings.prompt_folder / answer_file(settings.answer_style)
+        file = folder / answer_file(settings.answer_style)
         load_prompt(file, frozenset({"title", "question"}))
 
 

@@ -1,6 +1,6 @@
 """What the wording of an answer shows about the gold answer: a few numbers, no understanding.
 
-`describe` is the whole model of `offline_judge` but for its weights. docs/grading.md says why each
+`describe` is the whole of `judges.OfflineJudge` but for its weights. docs/grading.md says why each
 number is there.
 """
 

@@ -69,10 +69,7 @@ class Agreement:
 
 
 def load_graded_answers(folder: Path) -> list[GradedAnswer]:
-    """Read g6_verdicts.jsonl(.gz) of a folder of golden data.
-
-    Raises UserError that names the file, and the row that is not of this form.
-    """
+    """Read g6_verdicts.jsonl(.gz) of a folder; UserError names the file and the faulty row."""
     path = folder / "g6_verdicts.jsonl.gz"
     if path.exists():
         try:
@@ -135,7 +132,7 @@ def word_recall(features: Floats) -> Floats:
 def fit_logistic(features: Floats, shares: Floats) -> list[float]:
     """Ridge logistic regression of shares in 0..1: the intercept, then a weight per feature.
 
-    The weights are for the features as they are, though the penalty is on standardised ones.
+    The penalty is on the weights of standardised features; these are for features as they are.
     """
     scaler, regression = _fit(features, shares)
     weights = regression.coef_[0] / scaler.scale_
@@ -169,10 +166,7 @@ def _fit(features: Floats, shares: Floats) -> Any:
 
 
 def measure_agreement(answers: Sequence[GradedAnswer], probabilities: Floats) -> Agreement:
-    """Compare probabilities of a yes, one per answer, with GPT-4.1's verdicts.
-
-    The verdict of a probability is whether it is at least 0.5.
-    """
+    """Compare probabilities, one per answer, with GPT-4.1's verdicts; 0.5 and more are a yes."""
     from scipy.stats import spearmanr
     from sklearn.metrics import cohen_kappa_score
 

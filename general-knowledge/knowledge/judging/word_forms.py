@@ -3,7 +3,7 @@
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from seal.records import read_json
@@ -71,25 +71,18 @@ def same_word(word: str, other: str) -> bool:
     return min(len(word), len(other)) >= half and word[:half] == other[:half]
 
 
-class Words:
-    """A set of normalised words that also finds other forms of its words (`same_word`)."""
+class Words(dict[str, None]):
+    """A set of normalised words, in order, that also finds other forms of them (`same_word`)."""
 
     def __init__(self, words: Iterable[str]) -> None:
-        self._words = dict.fromkeys(words)  # a set that keeps its order
+        super().__init__(dict.fromkeys(words))
         self._by_stem: dict[str, list[str]] = {}
-        for word in self._words:
+        for word in self:
             self._by_stem.setdefault(word[:_SHORTEST_STEM], []).append(word)
 
     def __contains__(self, word: str) -> bool:
-        if word in self._words:
-            return True
-        return any(same_word(word, other) for other in self._by_stem.get(word[:_SHORTEST_STEM], ()))
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._words)
-
-    def __len__(self) -> int:
-        return len(self._words)
+        alike = self._by_stem.get(word[:_SHORTEST_STEM], ())
+        return super().__contains__(word) or any(same_word(word, other) for other in alike)
 
     def share_of(self, words: Iterable[str]) -> float:
         """The share of `words` that are in this set; 0 for no words."""
@@ -103,10 +96,8 @@ def longest_run(words: Sequence[str], text: Sequence[str]) -> int:
     ending_here = [0] * (len(text) + 1)
     for word in words:
         # Runs that end at this word, by where they end in the text
-        ending_here = [
-            0,
-            *(ending_here[i] + 1 if same_word(word, other) else 0 for i, other in enumerate(text)),
-        ]
+        before = zip(ending_here, text, strict=False)
+        ending_here = [0, *(run + 1 if same_word(word, other) else 0 for run, other in before)]
         longest = max(longest, *ending_here)
     return longest
 

@@ -25,10 +25,7 @@ ENOUGH_TO_STOP = 200
 
 @dataclass(frozen=True)
 class Trial:
-    """One examination: a passage's questions, asked of an adapter trained on `texts`.
-
-    Without texts there is no adapter: the bare policy answers.
-    """
+    """A passage's questions, asked of an adapter trained on `texts`; of the bare policy if none."""
 
     id: str
     passage: Passage
@@ -153,8 +150,8 @@ def grade_missing(
 ) -> None:
     """Grade answers that have no grades yet: the run was killed between, or the judge failed.
 
-    Raises UserError, with the answers kept, if more than `max_ungraded` of them stay ungraded; the
-    share that is tolerated is then recorded as ungraded for good.
+    Raises UserError, with the answers kept, if more than `max_ungraded` of them stay ungraded; a
+    smaller share is then recorded as ungraded for good.
     """
     wanted = {trial.id for trial in trials} - run.ids("grades")
     missing = [record for record in run.records("answers") if record["id"] in wanted]

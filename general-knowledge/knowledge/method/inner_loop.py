@@ -18,15 +18,9 @@ from seal.run import Run
 
 def self_edit_texts(passage: Passage, text: str, settings: InnerLoopSettings) -> tuple[str, ...]:
     """The training texts that a self-edit stands for (golden rule G1)."""
-    return tuple(
-        training_texts(
-            passage.title,
-            passage.context,
-            text,
-            split_newlines=settings.split_newlines,
-            add_context=settings.add_context,
-        )
-    )
+    split, add = settings.split_newlines, settings.add_context
+    title, context = passage.title, passage.context
+    return tuple(training_texts(title, context, text, split_newlines=split, add_context=add))
 
 
 def adapter_job(

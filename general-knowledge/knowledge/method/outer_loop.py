@@ -146,7 +146,4 @@ def describe_selection(selected: Sequence[SelfEdit], rewards: Sequence[Reward]) 
     """How many self-edits were kept, and their mean reward, which their selection inflates."""
     earned = {reward.id: reward.reward for reward in rewards}
     kept = [earned[self_edit.id] for self_edit in selected]
-    return {
-        "n_selected": len(kept),
-        "selected_mean_reward": round(mean(kept), 4) if kept else None,
-    }
+    return {"n_selected": len(kept), "selected_mean_reward": round(mean(kept), 4) if kept else None}
