@@ -62,13 +62,10 @@ def load_passages(source: str | Path) -> list[Passage]:
         case {"data": list(articles)}:
             passages = _merge_equal(_squad_passages(articles, str(path)))
         case list(entries):
-            places = _places(str(path), "passage", entries)
-            passages = [_grouped_passage(entry, where) for where, entry in places]
+            passages = [_grouped(*place) for place in _places(str(path), "passage", entries)]
         case _:
-            raise UserError(
-                f'{path}: neither SQuAD\'s {{"data": [...]}} nor a list of passages; give one of'
-                " the two layouts"
-            )
+            problem = 'neither SQuAD\'s {"data": [...]} nor a list of passages'
+            raise UserError(f"{path}: {problem}; give one of the two layouts")
     return _with_ids(passages, str(path))
 
 
@@ -113,7 +110,7 @@ def _squad_passages(articles: list[Any], path: str) -> Iterator[Passage]:
                     yield _unnamed(title.replace("_", " "), paragraph, own, place)
 
 
-def _grouped_passage(entry: Any, where: str) -> Passage:
+def _grouped(where: str, entry: Any) -> Passage:
     title = _text(entry, "title", where)
     where = f"{where} ({title})"
     questions = [
@@ -143,13 +140,10 @@ def _unnamed(title: str, record: Any, questions: list[Question], where: str) -> 
 
 def _merge_equal(passages: Iterable[Passage]) -> list[Passage]:
     """One passage for each title and context, where it first appeared, with all its questions."""
-    merged: dict[tuple[str, str], Passage] = {}
+    questions: dict[tuple[str, str], list[Question]] = {}
     for passage in passages:
-        key = (passage.title, passage.context)
-        earlier = merged.get(key)
-        questions = (earlier.questions if earlier else ()) + passage.questions
-        merged[key] = replace(passage, questions=questions)
-    return list(merged.values())
+        questions.setdefault((passage.title, passage.context), []).extend(passage.questions)
+    return [Passage("", *about, tuple(asked)) for about, asked in questions.items()]
 
 
 def _with_ids(passages: list[Passage], source: str) -> list[Passage]:

@@ -71,8 +71,7 @@ def load_round(settings: RoundSettings) -> list[Passage]:
 
 def _cut(passages: Sequence[Passage], start: int, n: int) -> list[Passage]:
     if n < 1 or start < 0 or start + n > len(passages):
-        raise UserError(
-            f"passages {start} to {start + n - 1} are wanted, of {len(passages)} available; give a"
-            " larger file, fewer passages, an earlier round or a smaller validation split"
-        )
+        wanted = f"passages {start} to {start + n - 1} are wanted, of {len(passages)} available"
+        fix = "a larger file, fewer passages, an earlier round or a smaller validation split"
+        raise UserError(f"{wanted}; give {fix}")
     return list(passages[start : start + n])

@@ -81,19 +81,10 @@ def describe(question: str, gold: str, answer: str) -> dict[str, float]:
     what the question says itself.
     """
     triple = _Triple(question, gold, answer)
-    n_found = sum(word in triple.found for word in triple.wanted)
-    none, full = n_found == 0, n_found == len(triple.wanted)
-    groups = (
-        (True, _always),
-        (none, _none_found),
-        (not none and not full, _part_found),
-        (full, _all_found),
-    )
-    return {
-        name: float(applies and value)
-        for applies, group in groups
-        for name, value in group(triple).items()
-    }
+    found = [word in triple.found for word in triple.wanted]
+    of_found = _all_found if all(found) else _part_found if any(found) else _none_found
+    shown = _always(triple) | of_found(triple)
+    return dict.fromkeys(FEATURES, 0.0) | {name: float(value) for name, value in shown.items()}
 
 
 def _always(triple: _Triple) -> dict[str, float]:
@@ -146,7 +137,7 @@ def _all_found(triple: _Triple) -> dict[str, float]:
     return {
         "full_unrelated_words": _unrelated_share(triple),
         "full_unbroken": longest_run(list(triple.gold), triple.answer) / len(triple.gold),
-        "full_position": first / max(1, len(triple.answer)),
+        "full_position": first / len(triple.answer),
         "full_about_question": triple.sentence.share_of(triple.question),
         "full_negated": triple.negated,
         "full_other_names": named and bool(triple.other_names),
@@ -186,5 +177,9 @@ def _names(text: str, but_first: bool = False) -> frozenset[str]:
     return frozenset(content_words(names))
 
 
-FEATURES = tuple(describe("Which?", "gold", "answer"))
+FEATURES = tuple(
+    name
+    for group in (_always, _none_found, _part_found, _all_found)
+    for name in group(_Triple("Which?", "gold", "answer"))
+)
 """Names of the numbers that `describe` gives, in the order of the offline judge's constants."""

@@ -115,7 +115,7 @@ class OpenAIJudge:
     def grade(self, items: Sequence[GradingItem]) -> list[Grade]:
         """One grade per item; ungraded where no reply came, or one without a clear yes or no.
 
-        Raises UserError where the endpoint will answer no further call (`ChatClient.complete`).
+        Raises UserError as `ChatClient.read` does.
         """
         asked = [judge_messages(item) if item.answer.strip() else None for item in items]
         unclear = "neither a clear yes nor a clear no"

@@ -81,8 +81,9 @@ class Words(dict[str, None]):
             self._by_stem.setdefault(word[:_SHORTEST_STEM], []).append(word)
 
     def __contains__(self, word: str) -> bool:
-        alike = self._by_stem.get(word[:_SHORTEST_STEM], ())
-        return super().__contains__(word) or any(same_word(word, other) for other in alike)
+        return super().__contains__(word) or any(
+            same_word(word, other) for other in self._by_stem.get(word[:_SHORTEST_STEM], ())
+        )
 
     def share_of(self, words: Iterable[str]) -> float:
         """The share of `words` that are in this set; 0 for no words."""

@@ -69,12 +69,9 @@ class PassageDomain:
         if not self.validation:
             return None
         once = replace(self.settings, k=1, repeats=1)
-        passages, seed = self.validation, self.seed
-        edits = sample_self_edits(run, passages, policy, once, seed)
-        _, numbers = measure_rewards(
-            run, passages, edits, policy, seed, judge=self.judge, settings=once
-        )
-        return numbers
+        measure = partial(measure_rewards, judge=self.judge, settings=once)
+        edits = sample_self_edits(run, self.validation, policy, once, self.seed)
+        return measure(run, self.validation, edits, policy, self.seed)[1]
 
     @staticmethod
     def describe_round(results: Mapping[str, Any]) -> str:

@@ -44,8 +44,7 @@ class Rater:
     ) -> list[tuple[ProxyScores | None, str | None]]:
         """The marks of self-edits, each beside its passage; None with the reason where none came.
 
-        A blank self-edit has the lowest marks without asking. Raises UserError where the endpoint
-        will answer no further call (`ChatClient.complete`).
+        A blank self-edit has the lowest marks unasked. Raises UserError as `ChatClient.read` does.
         """
         conversations = [
             chat_messages(self.rubric, self_edit_values(passage) | {"self_edit": text.strip()})
@@ -63,10 +62,8 @@ def open_rater(settings: OuterLoopSettings) -> Rater:
     Raises UserError with the offline judge, for a malformed rubric, and as `open_endpoint` does.
     """
     if settings.judge == "offline":
-        raise UserError(
-            "--reward proxy needs a chat model to rate self-edits; add --judge openai, or use"
-            " --reward inner-loop"
-        )
+        fix = "add --judge openai, or use --reward inner-loop"
+        raise UserError(f"--reward proxy needs a chat model to rate self-edits; {fix}")
     rubric = settings.prompt_folder / f"{RUBRIC}.txt"
     load_prompt(rubric, _PLACEHOLDERS)
     client = open_endpoint(settings, "judge", _GREEDY, instead="--reward inner-loop")
@@ -85,10 +82,9 @@ def rate_self_edits(
 ) -> tuple[list[Reward], Numbers]:
     """Reward every self-edit with a chat model's marks for its text, 4 to 20; no inner loop runs.
 
-    Neither the policy's weights nor the seed matter. Appends RUN/ratings.jsonl and rewards.jsonl.
-    Returns the rewards in the order of `self_edits`, and the run's numbers. Raises UserError, with
-    the ratings kept, if more than `max_ungraded` of the self-edits stay unrated; the share that is
-    tolerated is recorded as unrated for good.
+    As `measure_rewards`, but neither the policy's weights nor the seed matter. Appends
+    RUN/ratings.jsonl and rewards.jsonl. Raises UserError, with the ratings kept, if more than
+    `max_ungraded` of the self-edits stay unrated; a smaller share is recorded as unrated for good.
     """
     by_id = {passage.id: passage for passage in passages}
     wanted = [edit for edit in self_edits if edit.id not in run.ids("ratings")]

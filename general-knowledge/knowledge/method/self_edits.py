@@ -48,14 +48,9 @@ def write_self_edits(
 ) -> tuple[list[SelfEdit], dict[str, str]]:
     """As `sample_self_edits`, by any writer; also the reasons of what is missing, by id."""
     assignments = self_edit_assignments(passages, settings)
+    kind = {"kind": settings.prompt_kind}
     missing = write_texts(
-        run,
-        "self_edits",
-        assignments,
-        writer,
-        seed,
-        fields=lambda *_: {"kind": settings.prompt_kind},
-        label="self-edits",
+        run, "self_edits", assignments, writer, seed, fields=lambda *_: kind, label="self-edits"
     )
     written = {record["id"]: SelfEdit(**record) for record in run.records("self_edits")}
     return [written[item.id] for item in assignments if item.id in written], missing
