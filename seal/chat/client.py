@@ -260,19 +260,13 @@ def open_endpoint(
     These are fields of `settings`; `instead` is the flag that does without an endpoint. Raises
     UserError for one that does not answer, and without a key for OpenAI's own (no URL).
     """
-    named = ("model", "url", "cache", "concurrency")
-    model, url, cache, concurrency = (getattr(settings, f"{role}_{name}") for name in named)
+    model, url = (getattr(settings, f"{role}_{name}") for name in ("model", "url"))
+    local = {name: getattr(settings, f"{role}_{name}") for name in ("cache", "concurrency")}
     key = find_api_key()
     if not key and not url:
         raise UserError(f"set {KEY_VARIABLE} in .env, or use {instead}")
     client = ChatClient(
-        model,
-        url or OPENAI_URL,
-        api_key=key,
-        parameters=parameters,
-        cache=cache,
-        concurrency=concurrency,
-        timeout=timeout,
+        model, url or OPENAI_URL, api_key=key, parameters=parameters, timeout=timeout, **local
     )
     client.check()
     return client
@@ -281,10 +275,9 @@ def open_endpoint(
 def check_failures(
     reasons: Sequence[str | None], n_asked: int, what: str, max_share: float, flag: str
 ) -> str:
-    """How many of `n_asked` failed and mostly why, in words; one reason per failure.
+    """How many of `n_asked` failed and mostly why, in words; `what` is "answers are missing".
 
-    `what` begins with what was asked for, as in "answers could not be graded". Raises UserError
-    with these words if more than `max_share` failed; `flag` is the one that sets this share.
+    Raises UserError with these words if more than `max_share` failed, which `flag` sets.
     """
     most = Counter(reason for reason in reasons if reason).most_common(1)
     found = f"{len(reasons)} of {n_asked} {what}" + "".join(f" (mostly: {r})" for r, _ in most)

@@ -42,17 +42,14 @@ def load_passages(source: str | Path) -> list[Passage]:
 
     `source` is one of
     - a JSON file with SQuAD's own layout, {"data": [{"title", "paragraphs": [...]}]};
-    - a JSON file with the release's, [{"title", "context", "questions": [{"question", "answer"}]}],
-      other keys being ignored;
+    - a JSON file with the release's, [{"title", "context", "questions": [{"question", "answer"}]}];
     - NAME:SPLIT of a data set with SQuAD's columns, such as rajpurkar/squad:train. The split has no
       default, since evaluating on the training split would go unnoticed.
 
-    The first gold answer counts. Titles from SQuAD have spaces for underscores and are otherwise
-    untouched, as in the release ("Jehovah%27s Witnesses"). SQuAD's paragraphs with equal title and
-    text become one passage; those without questions are left out (the release's passage order
-    shows 18,891 training passages; the file has 18,896 paragraphs).
-
-    Raises UserError, with the place and the fix, for anything missing, blank or malformed.
+    The first gold answer counts. Titles from SQuAD have spaces for underscores, as in the release.
+    SQuAD's paragraphs with equal title and text become one passage; those without questions are
+    left out (the release has 18,891 training passages; the file has 18,896 paragraphs). Raises
+    UserError, with the place and the fix, for anything missing, blank or malformed.
     """
     hub_name = _HUB_NAME.fullmatch(str(source))
     path = Path(source)

@@ -130,10 +130,7 @@ def word_recall(features: Floats) -> Floats:
 
 
 def fit_logistic(features: Floats, shares: Floats) -> list[float]:
-    """Ridge logistic regression of shares in 0..1: the intercept, then a weight per feature.
-
-    The penalty is on the weights of standardised features; these are for features as they are.
-    """
+    """Ridge regression of shares in 0..1: the intercept, then weights for features as they are."""
     scaler, regression = _fit(features, shares)
     weights = regression.coef_[0] / scaler.scale_
     return [float(regression.intercept_[0] - weights @ scaler.mean_), *map(float, weights)]

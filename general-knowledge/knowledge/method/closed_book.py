@@ -100,18 +100,11 @@ def ask(
     records = []
     for trial, _ in asked:
         answers = []
-        for question in trial.passage.questions:
-            completion = next(completions)
-            text = completion.text.strip()
-            answers.append(
-                {
-                    "question": question.question,
-                    "gold": question.answer,
-                    "answer": read(text),
-                    "text": text,
-                    "finish_reason": completion.finish_reason,
-                }
-            )
+        for question, done in zip(trial.passage.questions, completions, strict=False):
+            asked_for = {"question": question.question, "gold": question.answer}
+            text = done.text.strip()
+            said = {"answer": read(text), "text": text, "finish_reason": done.finish_reason}
+            answers.append(asked_for | said)
         passage = {"passage_id": trial.passage.id, "title": trial.passage.title}
         records.append({"id": trial.id, **passage, "answers": answers})
     return records
@@ -128,13 +121,10 @@ def grade_records(judge: Judge, records: Sequence[Record]) -> list[Record]:
     graded = []
     for record in records:
         own = [next(grades) for _ in record["answers"]]
-        line = {
-            "id": record["id"],
-            "verdicts": [grade.verdict for grade in own],
-            "probabilities": [grade.probability for grade in own],
-        }
-        gaps = {"reasons": [grade.reason for grade in own]} if None in line["verdicts"] else {}
-        graded.append(line | gaps)
+        verdicts, probabilities = [g.verdict for g in own], [g.probability for g in own]
+        graded.append({"id": record["id"], "verdicts": verdicts, "probabilities": probabilities})
+        if None in verdicts:
+            graded[-1]["reasons"] = [grade.reason for grade in own]
     return graded
 
 

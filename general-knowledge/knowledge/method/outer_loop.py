@@ -30,8 +30,7 @@ from seal.training.sft import SftRow
 class PassageDomain:
     """Passages as the outer loop needs them: see `seal.loop.rest_em.Domain`.
 
-    `reward` is by inner loops, or by a proxy's marks. `validation` passages are in no round. `seed`
-    draws what the policy writes about them.
+    `validation` passages are in no round; `seed` draws what the policy writes about them.
     """
 
     rounds: Sequence[Sequence[Passage]]
@@ -98,10 +97,7 @@ class PassageDomain:
 
 
 def open_reward(settings: OuterLoopSettings, judge: Judge) -> RewardFunction:
-    """The reward that the flags ask for: inner loops graded by the judge, or a proxy's marks.
-
-    Raises UserError where the proxy's chat model cannot be asked (`open_rater`).
-    """
+    """The reward that the flags ask for: inner loops, or a proxy's marks (see `open_rater`)."""
     if settings.reward == "proxy":
         return partial(rate_self_edits, rater=open_rater(settings), settings=settings)
     return partial(measure_rewards, judge=judge, settings=settings)

@@ -27,7 +27,6 @@ RUBRIC = "proxy-rubric"
 """The name of the prompt file."""
 
 _GREEDY = {"temperature": 0.0, "max_tokens": 256}  # four lines, and room for a model that comments
-_PLACEHOLDERS = frozenset({"title", "passage", "self_edit"})
 _GROUP = 128
 _NOTHING = ProxyScores(length=1, diversity=1, quality=1, correctness=1, final=4)
 
@@ -65,7 +64,7 @@ def open_rater(settings: OuterLoopSettings) -> Rater:
         fix = "add --judge openai, or use --reward inner-loop"
         raise UserError(f"--reward proxy needs a chat model to rate self-edits; {fix}")
     rubric = settings.prompt_folder / f"{RUBRIC}.txt"
-    load_prompt(rubric, _PLACEHOLDERS)
+    load_prompt(rubric, frozenset({"title", "passage", "self_edit"}))
     client = open_endpoint(settings, "judge", _GREEDY, instead="--reward inner-loop")
     return Rater(client, rubric)
 

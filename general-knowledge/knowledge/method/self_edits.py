@@ -36,10 +36,7 @@ class SelfEdit:
 def sample_self_edits(
     run: Run, passages: Sequence[Passage], policy: Policy, settings: SelfEditSettings, seed: int
 ) -> list[SelfEdit]:
-    """The E-step's samples: k self-edits per passage, appended to RUN/self_edits.jsonl.
-
-    Samples that the run holds are not drawn again. Returns all, passage by passage.
-    """
+    """The E-step: k self-edits per passage, all returned; RUN/self_edits.jsonl gets new ones."""
     return write_self_edits(run, passages, PolicyWriter(policy, settings), settings, seed)[0]
 
 

@@ -31,7 +31,8 @@ def training_texts(
     setting); without it only `---` separates texts (continued pretraining). With `add_context` the
     passage itself comes last. The title is used as it is. Rules 1-6 of golden set G1.
     """
-    text = _without_reasoning(completion)
+    _, marker, listed = completion.partition(_REASONING_END)
+    text = listed.lstrip() if marker else completion  # the chain of thought is not learned
     pieces = _cut_at_separators(text)
     if split_newlines:
         has_questions = re.search(_QUESTION, text) and re.search(_ANSWER, text)
@@ -63,17 +64,8 @@ def training_sequences(
     return sequences
 
 
-def _without_reasoning(completion: str) -> str:
-    """What follows the line that ends the chain of thought; all if it is the first or missing."""
-    _, marker, implications = completion.partition(_REASONING_END)
-    return implications.lstrip() if marker else completion
-
-
 def _cut_at_separators(text: str) -> list[str]:
-    """The parts between dashes, trimmed; the whole text if nothing else is left of it.
-
-    As in the release, every three dashes are a cut: longer runs leave a remainder.
-    """
+    """The parts between dashes, three for a cut as in the release; all if no part is left."""
     pieces = [piece.strip() for piece in text.split(_SEPARATOR)]
     return [piece for piece in pieces if piece] or [text.strip()]
 

@@ -149,9 +149,8 @@ def write_texts(
 ) -> dict[str, str]:
     """Have everything written that RUN/`records`.jsonl lacks, and append it.
 
-    `fields` gives what a record holds beside the text, its ids, its end and its length in tokens;
-    `objection` gives the reason why a text will not do, or None. Returns the reasons of what is
-    missing, by id.
+    `fields` gives what a record holds beside its ids and the reply; `objection` says why a text
+    will not do, or None. Returns the reasons of what is missing, by id.
     """
     known = set() if writer.batched else run.ids(records)
     wanted = [assignment for assignment in assignments if assignment.id not in known]
@@ -193,10 +192,7 @@ def _attempt(
 def report_missing(
     run: Run, missing: Mapping[str, str], n_wanted: int, max_share: float, what: str
 ) -> None:
-    """Write RUN/missing.jsonl, replacing it at every start, and say what is missing, if anything.
-
-    Raises UserError, with the most frequent reason, for more than `max_share` of `n_wanted`.
-    """
+    """Write RUN/missing.jsonl again, say what is missing; UserError for more than `max_share`."""
     listed = run.path("missing.jsonl")
     write_jsonl(listed, ({"id": id_, "reason": why} for id_, why in missing.items()))
     reasons = list(missing.values())
