@@ -11,7 +11,7 @@ Run     python general-knowledge/fit_offline_judge.py --golden ../shared/golden 
 from dataclasses import dataclass
 from pathlib import Path
 
-from knowledge.judging.offline_judge import CONSTANTS
+from knowledge.judging.judges import CONSTANTS
 from seal.arguments import arg, run_program
 from seal.records import to_json, write_json
 
@@ -27,8 +27,7 @@ class Config:
 def main(config: Config) -> None:
     """Fit, write, and print how far the judge agrees."""
     # Heavy imports, once the flags are known to be right
-    from knowledge.judging.agreement import load_graded_answers
-    from knowledge.judging.fit_offline import fit_offline_judge
+    from knowledge.judging.fit_offline import fit_offline_judge, load_graded_answers
 
     constants = fit_offline_judge(load_graded_answers(config.golden))
     write_json(config.output, constants)

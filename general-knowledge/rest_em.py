@@ -45,8 +45,7 @@ class Config(RunSettings, ModelSettings, PassageSettings, RestEmSettings, SftSet
 def main(config: Config) -> None:
     """Run the rounds that are not finished yet and print one line for each."""
     # Heavy imports, once the flags are known to be right
-    from knowledge.method.outer_loop import PassageDomain
-    from knowledge.method.reward import open_reward
+    from knowledge.method.outer_loop import PassageDomain, open_reward
     from seal.loop.policy import opener
     from seal.loop.rest_em import rest_em
     from seal.training.sft import check_processes, imitation

@@ -37,8 +37,7 @@ class Config(RunSettings, ModelSettings, RoundSettings, RestEmSettings):
 def main(config: Config) -> None:
     """Train, ask and grade `repeats` adapters per self-edit; print the round's numbers."""
     # Heavy imports, once the flags are known to be right
-    from knowledge.method.outer_loop import PassageDomain
-    from knowledge.method.reward import open_reward
+    from knowledge.method.outer_loop import PassageDomain, open_reward
     from knowledge.method.self_edits import read_self_edits
     from seal.loop.policy import Policy, opener
 

@@ -52,7 +52,6 @@ BESIDE = {
 LIGHT_MODULES = [
     "seal/*.py",
     "seal/chat/client.py",
-    "seal/chat/endpoints.py",
     "seal/report/*.py",
     "seal/training/sft.py",
     "general-knowledge/knowledge/settings.py",

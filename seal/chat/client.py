@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import threading
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -11,14 +12,12 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from seal.errors import UserError
-from seal.records import Record, append_jsonl
+from seal.records import append_jsonl
 
 OPENAI_URL = "https://api.openai.com/v1"
 KEY_VARIABLE = "OPENAI_API_KEY"
 MAX_ATTEMPTS = 8
 """Of one call: half a minute with the SDK's pauses."""
-
-_KEPT_DETAILS = ("finish_reason", "n_tokens")
 
 Messages = Sequence[Mapping[str, str]]
 T = TypeVar("T")
@@ -65,10 +64,7 @@ class ChatClient:
         concurrency: int = 32,
         timeout: float = 120.0,
     ) -> None:
-        """Opens no connection yet; `timeout` is in seconds, for one attempt.
-
-        Raises UserError if the cache file holds something else.
-        """
+        """`timeout` is in seconds, for one attempt. UserError if the cache holds something else."""
         from openai import OpenAI  # takes a second to import
 
         from seal.chat.connection import Connection
@@ -90,17 +86,13 @@ class ChatClient:
 
     @property
     def name(self) -> str:
-        """The model's name for tables and results, with its URL where that is not OpenAI's."""
+        """The model's name in results, with its URL where that is not OpenAI's."""
         return self.model if self.url == OPENAI_URL else f"{self.model} at {self.url}"
 
     def check(self) -> None:
-        """Ask for one word: does the endpoint answer, with this key and model?
-
-        Raises UserError that names the endpoint and the fix.
-        """
-        reply = self._ask(
-            [{"role": "user", "content": "Reply with the word yes."}], self._parameters
-        )
+        """Ask for one word; UserError if the endpoint does not answer, with this key and model."""
+        question = {"role": "user", "content": "Reply with the word yes."}
+        reply = self._ask([question], self._parameters)
         if reply.text is None:
             raise UserError(f"{self.url} does not answer as {self.model} ({reply.failure})")
 
@@ -112,11 +104,10 @@ class ChatClient:
     ) -> list[Reply]:
         """One reply per conversation, in order; what is in the cache costs no call.
 
-        `keep` says which replies go into the cache; others will be asked for again. `seeds`, one
-        for each conversation, are sent along and let equal conversations have different replies.
-        Raises UserError where no further call can succeed: an endpoint that was never reached, a
-        wrong key, an unknown model, used-up credit, LOST_AFTER failed calls in a row. What came
-        until then is in the cache.
+        `keep` says which replies go into the cache. `seeds`, one for each conversation, are sent
+        along and let equal conversations have different replies. Raises UserError where no further
+        call can succeed: an endpoint that was never reached, a wrong key, an unknown model, used-up
+        credit, LOST_AFTER failed calls in a row. What came until then is in the cache.
         """
         own = [{"seed": seed} for seed in seeds] if seeds else [{} for _ in conversations]
         futures = [
@@ -131,18 +122,29 @@ class ChatClient:
             raise
 
     def read(
-        self, conversations: Sequence[Messages], reader: Callable[[str], T | None], unclear: str
+        self,
+        conversations: Sequence[Messages | None],
+        reader: Callable[[str], T | None],
+        unclear: str,
+        *,
+        unasked: T,
     ) -> list[tuple[T | None, str | None]]:
         """What `reader` makes of each reply, or None and the reason: a failure, else `unclear`.
 
-        Only replies that the reader understands are kept. Raises UserError as `complete` does.
+        Only replies that the reader understands are kept. A conversation of None costs no call and
+        has the value `unasked`. Raises UserError as `complete` does.
         """
-        replies = self.complete(conversations, keep=lambda text: reader(text) is not None)
-        values = [None if reply.text is None else reader(reply.text) for reply in replies]
-        return [
-            (value, None if value is not None else reply.failure or unclear)
-            for value, reply in zip(values, replies, strict=True)
-        ]
+        asked = [messages for messages in conversations if messages is not None]
+        replies = iter(self.complete(asked, keep=lambda text: reader(text) is not None))
+        read: list[tuple[T | None, str | None]] = []
+        for messages in conversations:
+            value, reason = unasked, None
+            if messages is not None:
+                reply = next(replies)
+                value = None if reply.text is None else reader(reply.text)
+                reason = None if value is not None else reply.failure or unclear
+            read.append((value, reason))
+        return read
 
     def _complete(
         self, messages: Messages, parameters: Mapping[str, Any], keep: Callable[[str], bool]
@@ -158,7 +160,6 @@ class ChatClient:
         return reply
 
     def _ask(self, messages: Messages, parameters: Mapping[str, Any]) -> Reply:
-        """One call with its repetitions; raises UserError as `complete` says."""
         import httpx2
         import openai
 
@@ -186,10 +187,10 @@ class ChatClient:
 
     def _raise_if_hopeless(self, error: Any) -> None:
         """Raise UserError for what every further call would meet."""
-        if error.status_code in (401, 403):
-            refused = f" refuses the key (status {error.status_code})"
-            problem = f"{refused}; set a valid {KEY_VARIABLE} in .env"
-        elif error.status_code == 404:
+        status = error.status_code
+        if status in (401, 403):
+            problem = f" refuses the key (status {status}); set a valid {KEY_VARIABLE} in .env"
+        elif status == 404:
             missing = f" does not serve {self.model} ({self._describe(error)})"
             problem = f"{missing}; check the model's name and the URL"
         elif error.code == "insufficient_quota":
@@ -219,17 +220,10 @@ class ReplyCache:
         data = path.read_bytes() if path.exists() else b""
         *lines, last = data.decode(errors="replace").split("\n")
         self._unfinished_line = bool(last)
-        records = [record for line in lines if (record := _parse_record(line))]
-        if lines and not records:
-            raise UserError(
-                f"{path} does not hold replies of a chat model; name another cache file"
-            )
-        self._replies = {
-            record["key"]: Reply(
-                record["reply"], **{name: record[name] for name in _KEPT_DETAILS if name in record}
-            )
-            for record in records
-        }
+        self._replies = dict(filter(None, map(_parse_kept, lines)))
+        if lines and not self._replies:
+            problem = "does not hold replies of a chat model; name another cache file"
+            raise UserError(f"{path} {problem}")
 
     def get(self, key: str) -> Reply | None:
         """The reply kept under a key, or None."""
@@ -242,16 +236,52 @@ class ReplyCache:
                 with self._path.open("ab") as file:
                     file.write(b"\n")
                 self._unfinished_line = False
-            details = {name: getattr(reply, name) for name in _KEPT_DETAILS}
-            append_jsonl(self._path, {"key": key, "reply": reply.text, **details})
+            end = {"finish_reason": reply.finish_reason, "n_tokens": reply.n_tokens}
+            append_jsonl(self._path, {"key": key, "reply": reply.text, **end})
             self._replies[key] = reply
 
 
-def _parse_record(line: str) -> Record | None:
+def _parse_kept(line: str) -> tuple[str, Reply] | None:
     try:
-        record = json.loads(line)
+        match json.loads(line):
+            case {"key": str(key), "reply": str(text), **end}:
+                finish_reason, n_tokens = end.get("finish_reason", "stop"), end.get("n_tokens", 0)
+                return key, Reply(text, finish_reason=finish_reason, n_tokens=n_tokens)
     except json.JSONDecodeError:
-        return None
-    texts = ("key", "reply")
-    valid = isinstance(record, dict) and all(isinstance(record.get(name), str) for name in texts)
-    return record if valid else None
+        pass
+    return None
+
+
+def open_endpoint(
+    settings: Any, role: str, parameters: Mapping[str, Any], *, instead: str, timeout: float = 120.0
+) -> ChatClient:
+    """A client of the endpoint that ROLE_model, ROLE_url, ROLE_cache, ROLE_concurrency name.
+
+    These are fields of `settings`; `instead` is the flag that does without an endpoint. Raises
+    UserError for one that does not answer, and without a key for OpenAI's own (no URL).
+    """
+    model, url = (getattr(settings, f"{role}_{name}") for name in ("model", "url"))
+    local = {name: getattr(settings, f"{role}_{name}") for name in ("cache", "concurrency")}
+    key = find_api_key()
+    if not key and not url:
+        raise UserError(f"set {KEY_VARIABLE} in .env, or use {instead}")
+    client = ChatClient(
+        model, url or OPENAI_URL, api_key=key, parameters=parameters, timeout=timeout, **local
+    )
+    client.check()
+    return client
+
+
+def check_failures(
+    reasons: Sequence[str | None], n_asked: int, what: str, max_share: float, flag: str
+) -> str:
+    """How many of `n_asked` failed and mostly why, in words; `what` is "answers are missing".
+
+    Raises UserError with these words if more than `max_share` failed, which `flag` sets.
+    """
+    most = Counter(reason for reason in reasons if reason).most_common(1)
+    found = f"{len(reasons)} of {n_asked} {what}" + "".join(f" (mostly: {r})" for r, _ in most)
+    if len(reasons) > max_share * n_asked:
+        again = "run the same command again to ask for these alone"
+        raise UserError(f"{found}; {again}, or raise {flag}")
+    return found

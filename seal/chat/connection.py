@@ -19,10 +19,9 @@ LOST_AFTER = 20
 
 
 class Connection(DefaultHttpxClient):
-    """Sends the attempts of all calls to one endpoint; safe for threads."""
+    """Sends the attempts of all calls to the endpoint `url`; safe for threads."""
 
     def __init__(self, url: str, timeout: float) -> None:
-        """`url` names the endpoint in messages; `timeout` is in seconds, for one attempt."""
         super().__init__(timeout=timeout)
         self._failures_in_a_row = 0
         self._counting = threading.Lock()
@@ -41,19 +40,17 @@ class Connection(DefaultHttpxClient):
         that has failed LOST_AFTER times.
         """
         if self._failures_in_a_row >= LOST_AFTER:
-            raise UserError(
-                f"{self._url} has stopped answering ({LOST_AFTER} calls in a row failed); run again"
-                " when it does, what it answered is kept"
-            )
+            problem = f"has stopped answering ({LOST_AFTER} calls in a row failed)"
+            fix = "run again when it does, what it answered is kept"
+            raise UserError(f"{self._url} {problem}; {fix}")
         try:
             response = super().send(request, **options)
         except httpx2.TransportError as error:
             if self._reached:
                 raise
-            raise UserError(
-                f"{self._url} cannot be reached ({type(error).__name__}); check the URL, and that"
-                " its server runs"
-            ) from None
+            problem = f"cannot be reached ({type(error).__name__})"
+            fix = "check the URL, and that its server runs"
+            raise UserError(f"{self._url} {problem}; {fix}") from None
         self._reached = True
         if response.is_success and not _is_completion(response):
             raise httpx2.DecodingError("malformed response", request=request)

@@ -9,16 +9,16 @@ from dataclasses import asdict
 import numpy as np
 import pytest
 
-from knowledge.judging import answer_features, fit_offline, offline_judge
-from knowledge.judging.agreement import (
+from knowledge.judging import answer_features, fit_offline, judges
+from knowledge.judging.fit_offline import (
     Agreement,
     GradedAnswer,
+    fingerprint,
+    fit_offline_judge,
     load_graded_answers,
     measure_agreement,
 )
-from knowledge.judging.fit_offline import fingerprint, fit_offline_judge
-from knowledge.judging.judges import GradingItem, OfflineJudge
-from knowledge.judging.offline_judge import CONSTANTS
+from knowledge.judging.judges import CONSTANTS, GradingItem, OfflineJudge
 from seal.records import read_json
 from tests.conformance.golden import golden
 from tests.support.data import shared_folder
@@ -36,7 +36,7 @@ def described_once():
     """The judge and the fit need the same features, which take most of the time."""
     with pytest.MonkeyPatch.context() as patch:
         describe = functools.cache(answer_features.describe)
-        for module in (offline_judge, fit_offline):
+        for module in (judges, fit_offline):
             patch.setattr(module, "describe", describe)
         yield
 

@@ -7,6 +7,7 @@ from peft import PeftModel
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from knowledge.data.prompts import answer_prompt
+from knowledge.settings import AnswerSettings
 from seal.records import read_json, read_jsonl
 from tests.programs.programs import call_program
 from tests.support.data import REPOSITORY
@@ -109,7 +110,7 @@ def test_adapt_keeps_an_adapter_that_peft_loads(model, tmp_path, capsys):
     assert "Who opened it?" in capsys.readouterr().out
 
     # What was said after is what the kept adapter says in PEFT
-    prompt = answer_prompt("harbour festival", "Where?")
+    prompt = answer_prompt("harbour festival", "Where?", AnswerSettings())
     tokenizer = AutoTokenizer.from_pretrained(model)
     peft = PeftModel.from_pretrained(
         AutoModelForCausalLM.from_pretrained(model), tmp_path / "run" / "adapter"

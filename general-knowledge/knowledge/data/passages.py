@@ -42,17 +42,14 @@ def load_passages(source: str | Path) -> list[Passage]:
 
     `source` is one of
     - a JSON file with SQuAD's own layout, {"data": [{"title", "paragraphs": [...]}]};
-    - a JSON file with the release's, [{"title", "context", "questions": [{"question", "answer"}]}],
-      other keys being ignored;
+    - a JSON file with the release's, [{"title", "context", "questions": [{"question", "answer"}]}];
     - NAME:SPLIT of a data set with SQuAD's columns, such as rajpurkar/squad:train. The split has no
       default, since evaluating on the training split would go unnoticed.
 
-    The first gold answer counts. Titles from SQuAD have spaces for underscores and are otherwise
-    untouched, as in the release ("Jehovah%27s Witnesses"). SQuAD's paragraphs with equal title and
-    text become one passage; those without questions are left out (the release's passage order
-    shows 18,891 training passages; the file has 18,896 paragraphs).
-
-    Raises UserError, with the place and the fix, for anything missing, blank or malformed.
+    The first gold answer counts. Titles from SQuAD have spaces for underscores, as in the release.
+    SQuAD's paragraphs with equal title and text become one passage; those without questions are
+    left out (the release has 18,891 training passages; the file has 18,896 paragraphs). Raises
+    UserError, with the place and the fix, for anything missing, blank or malformed.
     """
     hub_name = _HUB_NAME.fullmatch(str(source))
     path = Path(source)
@@ -62,13 +59,10 @@ def load_passages(source: str | Path) -> list[Passage]:
         case {"data": list(articles)}:
             passages = _merge_equal(_squad_passages(articles, str(path)))
         case list(entries):
-            places = _places(str(path), "passage", entries)
-            passages = [_grouped_passage(entry, where) for where, entry in places]
+            passages = [_grouped(*place) for place in _places(str(path), "passage", entries)]
         case _:
-            raise UserError(
-                f'{path}: neither SQuAD\'s {{"data": [...]}} nor a list of passages; give one of'
-                " the two layouts"
-            )
+            problem = 'neither SQuAD\'s {"data": [...]} nor a list of passages'
+            raise UserError(f"{path}: {problem}; give one of the two layouts")
     return _with_ids(passages, str(path))
 
 
@@ -100,24 +94,20 @@ def _load_rows(name: str, split: str | None) -> Iterable[Mapping[str, Any]]:
 
 
 def _squad_passages(articles: list[Any], path: str) -> Iterator[Passage]:
-    """Every paragraph that has an answerable question (SQuAD v2 marks the others)."""
+    """A passage for every answerable question (SQuAD v2 marks the others)."""
     for where, article in _places(path, "article", articles):
         title = _text(article, "title", where)
         where = f"{where} ({title})"
         paragraphs = field(article, "paragraphs", list, where)
         for place, paragraph in _places(where, "paragraph", paragraphs):
-            questions = [
-                _answered(question, spot)
-                for spot, question in _places(
-                    place, "question", field(paragraph, "qas", list, place)
-                )
-                if not (isinstance(question, dict) and question.get("is_impossible"))
-            ]
-            if questions:
-                yield _unnamed(title.replace("_", " "), paragraph, questions, place)
+            asked = field(paragraph, "qas", list, place)
+            for spot, question in _places(place, "question", asked):
+                if not (isinstance(question, dict) and question.get("is_impossible")):
+                    own = [_answered(question, spot)]
+                    yield _unnamed(title.replace("_", " "), paragraph, own, place)
 
 
-def _grouped_passage(entry: Any, where: str) -> Passage:
+def _grouped(where: str, entry: Any) -> Passage:
     title = _text(entry, "title", where)
     where = f"{where} ({title})"
     questions = [
@@ -147,17 +137,14 @@ def _unnamed(title: str, record: Any, questions: list[Question], where: str) -> 
 
 def _merge_equal(passages: Iterable[Passage]) -> list[Passage]:
     """One passage for each title and context, where it first appeared, with all its questions."""
-    merged: dict[tuple[str, str], Passage] = {}
+    questions: dict[tuple[str, str], list[Question]] = {}
     for passage in passages:
-        key = (passage.title, passage.context)
-        earlier = merged.get(key)
-        questions = (earlier.questions if earlier else ()) + passage.questions
-        merged[key] = replace(passage, questions=questions)
-    return list(merged.values())
+        questions.setdefault((passage.title, passage.context), []).extend(passage.questions)
+    return [Passage("", *about, tuple(asked)) for about, asked in questions.items()]
 
 
 def _with_ids(passages: list[Passage], source: str) -> list[Passage]:
-    """Readable and stable ids; the second of two equal passages ends in -2, the third in -3."""
+    """Readable and stable ids; the second of two equal passages ends in -2."""
     if not passages:
         raise UserError(f"{source}: no passages; add some")
     seen: Counter[str] = Counter()

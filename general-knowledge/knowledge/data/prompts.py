@@ -10,13 +10,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from knowledge.data.passages import Passage
-from knowledge.settings import (
-    PROMPTS,
-    AnswerSettings,
-    PromptSettings,
-    SelfEditKind,
-    SelfEditSettings,
-)
+from knowledge.settings import AnswerSettings, PromptSettings, SelfEditKind, SelfEditSettings
 from seal.prompt_files import chat_ids, fill, load_prompt
 
 SELF_EDIT_KINDS: tuple[str, ...] = get_args(SelfEditKind)
@@ -24,10 +18,11 @@ SELF_EDIT_KINDS: tuple[str, ...] = get_args(SelfEditKind)
 
 
 def self_edit_prompt(
-    passage: Passage, kind: str, folder: Path = PROMPTS, tokenizer: Any = None
+    passage: Passage, settings: SelfEditSettings, tokenizer: Any = None
 ) -> str | list[int]:
-    """Ask for a self-edit of a passage: FOLDER/KIND.txt, as `render_prompt` gives it."""
-    return render_prompt(Path(folder) / f"{kind}.txt", self_edit_values(passage), tokenizer)
+    """Ask the policy for a self-edit of a passage (`policy_prompt`)."""
+    file = f"{settings.prompt_kind}.txt"
+    return policy_prompt(file, self_edit_values(passage), settings, tokenizer)
 
 
 def self_edit_values(passage: Passage) -> dict[str, str]:
@@ -36,15 +31,11 @@ def self_edit_values(passage: Passage) -> dict[str, str]:
 
 
 def answer_prompt(
-    title: str,
-    question: str,
-    style: str = "plain",
-    folder: Path = PROMPTS,
-    tokenizer: Any = None,
+    title: str, question: str, settings: AnswerSettings, tokenizer: Any = None
 ) -> str | list[int]:
-    """Ask a question without its passage: FOLDER/answer.txt, or answer-STYLE.txt if not plain."""
+    """Ask the policy a question without its passage (`policy_prompt`)."""
     values = {"title": title, "question": question}
-    return render_prompt(Path(folder) / answer_file(style), values, tokenizer)
+    return policy_prompt(answer_file(settings.answer_style), values, settings, tokenizer)
 
 
 def answer_file(style: str) -> str:
@@ -53,16 +44,22 @@ def answer_file(style: str) -> str:
 
 
 def check_prompts(settings: PromptSettings) -> None:
-    """Load every prompt that the flags ask for, so that a mistake in a file costs no work.
-
-    Raises UserError for a prompt file that is missing or malformed.
-    """
+    """Load every prompt that the flags ask for; UserError for a missing or malformed file."""
+    folder = settings.prompt_folder
     if isinstance(settings, SelfEditSettings):
-        file = settings.prompt_folder / f"{settings.prompt_kind}.txt"
-        load_prompt(file, frozenset({"title", "passage"}))
+        load_prompt(folder / f"{settings.prompt_kind}.txt", frozenset({"title", "passage"}))
     if isinstance(settings, AnswerSettings):
-        file = settings.prompt_folder / answer_file(settings.answer_style)
+        file = folder / answer_file(settings.answer_style)
         load_prompt(file, frozenset({"title", "question"}))
+
+
+def policy_prompt(
+    file: str, values: Mapping[str, str], settings: PromptSettings, tokenizer: Any
+) -> str | list[int]:
+    """`render_prompt` of a file in the settings' folder; a chat only with --chat."""
+    return render_prompt(
+        settings.prompt_folder / file, values, tokenizer if settings.chat else None
+    )
 
 
 def render_prompt(path: Path, values: Mapping[str, str], tokenizer: Any = None) -> str | list[int]:

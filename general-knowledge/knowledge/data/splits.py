@@ -28,10 +28,7 @@ def shuffled(passages: Sequence[Passage], seed: int | None = SHUFFLE_SEED) -> li
 def evaluation_passages(
     passages: Sequence[Passage], n: int = 200, seed: int | None = SHUFFLE_SEED
 ) -> list[Passage]:
-    """The first `n` shuffled passages; 200 of SQuAD's validation split are the paper's evaluation.
-
-    Raises UserError if there are fewer.
-    """
+    """The first `n` shuffled passages (paper: 200 of SQuAD's validation); UserError if fewer."""
     return _cut(shuffled(passages, seed), 0, n)
 
 
@@ -42,10 +39,9 @@ def rl_passages(
     n_validation: int = 0,
     seed: int | None = SHUFFLE_SEED,
 ) -> list[Passage]:
-    """The training passages of one round, from 0: each has `n` of its own.
+    """The `n` training passages of one round, from 0, that no other round has.
 
-    The last `n_validation` shuffled passages are left to `validation_passages`. Raises UserError
-    if too few remain.
+    The last `n_validation` are left to `validation_passages`. Raises UserError if too few remain.
     """
     available = shuffled(passages, seed)[: max(0, len(passages) - n_validation)]
     return _cut(available, n * round_index, n)
@@ -54,16 +50,15 @@ def rl_passages(
 def validation_passages(
     passages: Sequence[Passage], n: int, seed: int | None = SHUFFLE_SEED
 ) -> list[Passage]:
-    """The last `n` shuffled training passages, from the end: for choosing checkpoints.
+    """The last `n` shuffled training passages, from the end, for choosing checkpoints.
 
-    The release used the evaluation passages for that. Disjoint from every round of `rl_passages`
-    that is given the same `n`. Raises UserError if there are fewer.
+    The release used the evaluation passages for that. Raises UserError if there are fewer.
     """
     return _cut(shuffled(passages, seed)[::-1], 0, n)
 
 
 def load_round(settings: RoundSettings) -> list[Passage]:
-    """The passages that a program's flags name: those of a round of RL, from 1, or 0 to evaluate.
+    """The passages of --round: those of a round of RL, from 1, or 0 for the evaluation.
 
     Raises UserError if the file is malformed or has too few.
     """
@@ -76,8 +71,7 @@ def load_round(settings: RoundSettings) -> list[Passage]:
 
 def _cut(passages: Sequence[Passage], start: int, n: int) -> list[Passage]:
     if n < 1 or start < 0 or start + n > len(passages):
-        raise UserError(
-            f"passages {start} to {start + n - 1} are wanted, of {len(passages)} available; give a"
-            " larger file, fewer passages, an earlier round or a smaller validation split"
-        )
+        wanted = f"passages {start} to {start + n - 1} are wanted, of {len(passages)} available"
+        fix = "a larger file, fewer passages, an earlier round or a smaller validation split"
+        raise UserError(f"{wanted}; give {fix}")
     return list(passages[start : start + n])

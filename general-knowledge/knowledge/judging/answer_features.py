@@ -1,6 +1,6 @@
 """What the wording of an answer shows about the gold answer: a few numbers, no understanding.
 
-`describe` is the whole model of `offline_judge` but for its weights. docs/grading.md says why each
+`describe` is the whole of `judges.OfflineJudge` but for its weights. docs/grading.md says why each
 number is there.
 """
 
@@ -14,39 +14,6 @@ from knowledge.judging.word_forms import (
     longest_run,
     normalise,
 )
-
-FEATURES = (
-    # Always
-    "recall_squared",
-    "letters_found",
-    "nothing_new",
-    "common_word_missing",
-    "longest_missing_word",
-    "other_name_instead",
-    "letters_found_but_other_number",
-    "number_nearly_right",
-    "acronym_spelled_out",
-    "declines",
-    # Only if nothing that the question does not say itself was found
-    "none",
-    "none_and_only_echo",
-    "none_and_runs_on",
-    # Only if some of it was found
-    "part_unrelated_words",
-    "part_number_found",
-    "part_number_missing",
-    "part_gold_negates",
-    # Only if all of it was found
-    "full_unrelated_words",
-    "full_unbroken",
-    "full_position",
-    "full_about_question",
-    "full_negated",
-    "full_other_names",
-    "full_other_numbers",
-    "full_runs_on",
-)
-"""Names of the numbers that `describe` gives, in the order of the offline judge's constants."""
 
 _DENIALS = "not no never none nothing neither nor cannot without unable unknown unclear"
 _NEGATIONS = frozenset(_DENIALS.split())
@@ -108,13 +75,16 @@ class _Triple:
 
 
 def describe(question: str, gold: str, answer: str) -> dict[str, float]:
-    """All FEATURES of an answer that is not blank; 0 to 1, but for words of over 10 letters."""
+    """All FEATURES of an answer that is not blank; 0 to 1, but for words of over 10 letters.
+
+    Those named none, part or full count only where so much of the gold answer was found, beyond
+    what the question says itself.
+    """
     triple = _Triple(question, gold, answer)
     found = [word in triple.found for word in triple.wanted]
-    features = dict.fromkeys(FEATURES, 0.0) | _always(triple)
-    if not any(found):
-        return features | _none_found(triple)
-    return features | (_all_found(triple) if all(found) else _part_found(triple))
+    of_found = _all_found if all(found) else _part_found if any(found) else _none_found
+    shown = _always(triple) | of_found(triple)
+    return dict.fromkeys(FEATURES, 0.0) | {name: float(value) for name, value in shown.items()}
 
 
 def _always(triple: _Triple) -> dict[str, float]:
@@ -122,30 +92,31 @@ def _always(triple: _Triple) -> dict[str, float]:
     letters = letter_overlap(list(triple.gold), triple.answer, apart_from=triple.question)
     names_missing = any(word in triple.gold_names for word in missing)
     number_instead = any(map(is_number, missing)) and bool(triple.other_numbers)
-    common = [w for w in missing if w not in triple.gold_names and not is_number(w)]
     return {
         "recall_squared": triple.found.share_of(triple.gold) ** 2,
         "letters_found": letters,
-        "nothing_new": float(triple.nothing_new),
+        "nothing_new": triple.nothing_new,
         # Names and numbers have no synonyms; for what is left of a missing word there may be one
-        "common_word_missing": float(bool(common)),
-        "longest_missing_word": max(map(len, missing), default=0) / 10,
-        "other_name_instead": float(names_missing and bool(triple.other_names)),
-        "letters_found_but_other_number": letters if number_instead else 0.0,
-        "number_nearly_right": float(
-            any(_is_near(word, other) for word in missing for other in triple.other_numbers)
+        "common_word_missing": any(
+            word not in triple.gold_names and not is_number(word) for word in missing
         ),
-        "acronym_spelled_out": float(triple.acronym_spelled_out),
-        "declines": float(triple.declines),
+        "longest_missing_word": max(map(len, missing), default=0) / 10,
+        "other_name_instead": names_missing and bool(triple.other_names),
+        "letters_found_but_other_number": number_instead and letters,
+        "number_nearly_right": any(
+            _is_near(word, other) for word in missing for other in triple.other_numbers
+        ),
+        "acronym_spelled_out": triple.acronym_spelled_out,
+        "declines": triple.declines,
     }
 
 
 def _none_found(triple: _Triple) -> dict[str, float]:
     return {
-        "none": 1.0,
-        "none_and_only_echo": float(not _unrelated(triple)),
+        "none": True,
+        "none_and_only_echo": not _unrelated(triple),
         # GPT-4.1's verdicts are near to chance where the answer ends in other questions
-        "none_and_runs_on": float(triple.runs_on),
+        "none_and_runs_on": triple.runs_on,
     }
 
 
@@ -153,28 +124,25 @@ def _part_found(triple: _Triple) -> dict[str, float]:
     numbers = [word for word in triple.wanted if is_number(word)]
     return {
         "part_unrelated_words": _unrelated_share(triple),
-        "part_number_found": float(any(word in triple.found for word in numbers)),
-        "part_number_missing": float(any(word not in triple.found for word in numbers)),
-        "part_gold_negates": float(triple.gold_negates),
+        "part_number_found": any(word in triple.found for word in numbers),
+        "part_number_missing": any(word not in triple.found for word in numbers),
+        "part_gold_negates": triple.gold_negates,
     }
 
 
 def _all_found(triple: _Triple) -> dict[str, float]:
     wanted = Words(triple.wanted)
     first = next((i for i, word in enumerate(triple.answer) if word in wanted), 0)
+    named = any(word in triple.gold_names for word in triple.wanted)
     return {
         "full_unrelated_words": _unrelated_share(triple),
         "full_unbroken": longest_run(list(triple.gold), triple.answer) / len(triple.gold),
         "full_position": first / len(triple.answer),
         "full_about_question": triple.sentence.share_of(triple.question),
-        "full_negated": float(triple.negated),
-        "full_other_names": float(
-            any(word in triple.gold_names for word in triple.wanted) and bool(triple.other_names)
-        ),
-        "full_other_numbers": float(
-            any(map(is_number, triple.wanted)) and bool(triple.other_numbers)
-        ),
-        "full_runs_on": float(triple.runs_on),
+        "full_negated": triple.negated,
+        "full_other_names": named and bool(triple.other_names),
+        "full_other_numbers": any(map(is_number, triple.wanted)) and bool(triple.other_numbers),
+        "full_runs_on": triple.runs_on,
     }
 
 
@@ -207,3 +175,11 @@ def _names(text: str, but_first: bool = False) -> frozenset[str]:
         tokens = _TOKEN.findall(sentence)[but_first:]
         names += normalise(" ".join(token for token in tokens if token[0].isupper()))
     return frozenset(content_words(names))
+
+
+FEATURES = tuple(
+    name
+    for group in (_always, _none_found, _part_found, _all_found)
+    for name in group(_Triple("Which?", "gold", "answer"))
+)
+"""Names of the numbers that `describe` gives, in the order of the offline judge's constants."""

@@ -6,15 +6,7 @@ from pathlib import Path
 
 from knowledge.judging.judges import Grade, GradingItem
 from seal.errors import UserError
-from seal.records import (
-    Record,
-    cut_torn_line,
-    field,
-    of_kind,
-    read_jsonl,
-    read_text,
-    to_json,
-)
+from seal.records import Record, cut_torn_line, field, of_kind, read_jsonl, read_text, to_json
 
 GRADE_FIELDS = ("verdict", "probability", "judge")
 """What grading adds to a row, or replaces in one that was graded before."""
@@ -25,8 +17,7 @@ _TEXTS = ("question", "gold", "answer")
 def read_answers(path: Path) -> list[Record]:
     """Rows to grade, without earlier grades.
 
-    Raises UserError, with file and row, for what is malformed, missing or, unless it is the answer,
-    blank; also for an empty file.
+    Raises UserError for an empty file, and with the row for what is malformed, missing or blank.
     """
     records = read_jsonl(path)
     numbers = [n for n, line in enumerate(read_text(path).split("\n"), start=1) if line.strip()]
@@ -62,8 +53,8 @@ def row_key(record: Record) -> str:
 
 def graded_row(record: Record, grade: Grade, judge: str) -> Record:
     """The row with its verdict (null if ungraded), probability and judge."""
-    verdict = {"verdict": grade.verdict, "probability": grade.probability}
-    return {**ungraded(record), **verdict, "judge": judge}
+    graded = dict(zip(GRADE_FIELDS, (grade.verdict, grade.probability, judge), strict=True))
+    return ungraded(record) | graded
 
 
 def read_grades(path: Path, rows: Iterable[Record], judge: str) -> dict[str, Grade]:
@@ -79,28 +70,21 @@ def read_grades(path: Path, rows: Iterable[Record], judge: str) -> dict[str, Gra
     keys = {row_key(row) for row in rows}
     grades = {}
     for number, line in enumerate(lines or [unfinished], start=1):
-        record = _parse_graded(line)
-        if record is None or row_key(record) not in keys:
-            raise UserError(
-                f"--output {path} row {number} is not a graded row of --input; name another file"
-            )
+        try:
+            record = json.loads(line)
+            known = record.keys() >= set(GRADE_FIELDS) and row_key(record) in keys
+        except (json.JSONDecodeError, AttributeError):  # no JSON, or no object
+            known = False
+        if not known:
+            problem = f"row {number} is not a graded row of --input"
+            raise UserError(f"--output {path} {problem}; name another file")
         if record["judge"] != judge:
-            raise UserError(
-                f"--output {path} was graded by {record['judge']}, not by {judge}; name another"
-                " file"
-            )
+            problem = f"was graded by {record['judge']}, not by {judge}"
+            raise UserError(f"--output {path} {problem}; name another file")
         if record["verdict"] is not None:
             grades[row_key(record)] = Grade(record["verdict"], record["probability"])
     cut_torn_line(path)
     return grades
-
-
-def _parse_graded(line: str) -> Record | None:
-    try:
-        record = json.loads(line)
-    except json.JSONDecodeError:
-        return None
-    return record if isinstance(record, dict) and record.keys() >= set(GRADE_FIELDS) else None
 
 
 def describe_grades(rows: Sequence[Record]) -> str:
@@ -109,8 +93,9 @@ def describe_grades(rows: Sequence[Record]) -> str:
     blank = sum(not row["answer"].strip() for row in rows)
     numbers = [f"{len(rows)} answers"]
     if graded:
-        correct = sum(row["verdict"] for row in graded) / len(graded)
-        expected = sum(row["probability"] for row in graded) / len(graded)
+        correct, expected = (
+            sum(row[name] for row in graded) / len(graded) for name in ("verdict", "probability")
+        )
         numbers += [f"{correct:.1%} correct", f"calibrated {expected:.1%}"]
     numbers += [f"{blank / len(rows):.1%} blank", f"{len(rows) - len(graded)} ungraded"]
     return ", ".join(numbers)

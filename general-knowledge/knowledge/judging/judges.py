@@ -5,17 +5,22 @@ as the paper asks GPT-4.1. Blank answers are wrong without asking. An answer tha
 grade is ungraded, never wrong.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Protocol
 
 from knowledge.data.prompts import render_prompt
-from knowledge.judging.offline_judge import OfflineModel
+from knowledge.judging.answer_features import FEATURES, describe
 from knowledge.judging.replies import read_verdict
 from knowledge.settings import PROMPTS, JudgeSettings
-from seal.chat.client import ChatClient
-from seal.chat.endpoints import check_failures, open_endpoint
+from seal.chat.client import ChatClient, check_failures, open_endpoint
+from seal.errors import UserError
+from seal.records import read_json
 
+CONSTANTS = Path(__file__).with_name("offline_judge.json")
+"""What fit_offline_judge.py writes: the offline judge's constants, and how far it agrees."""
 JUDGE_PROMPT = PROMPTS / "judge.txt"
 """Not among the prompts that --prompts replaces: it is what accuracies are measured with."""
 
@@ -45,9 +50,6 @@ class Grade:
     """Why there is no verdict."""
 
 
-WRONG = Grade(verdict=False, probability=0.0)
-
-
 class Judge(Protocol):
     """Anything that grades answers; `grade` may be called from several threads."""
 
@@ -59,10 +61,7 @@ class Judge(Protocol):
 
 
 def open_judge(settings: JudgeSettings) -> Judge:
-    """The judge that the flags ask for, found to be working.
-
-    Raises UserError without a key for OpenAI's endpoint, and for an endpoint that does not answer.
-    """
+    """The judge that the flags ask for, found to be working; UserError as `open_endpoint` says."""
     if settings.judge == "offline":
         return OfflineJudge()
     return OpenAIJudge(open_endpoint(settings, "judge", _GREEDY, instead="--judge offline"))
@@ -76,26 +75,34 @@ def ensure_graded(grades: Sequence[Grade], max_share: float) -> None:
 
 
 class OfflineJudge:
-    """Grades by the wording of question, gold answer and answer (`offline_judge`).
+    """The probability that GPT-4.1 would accept an answer, estimated from its wording alone.
 
-    The verdict is yes where GPT-4.1 would rather have said yes than no. Means of the probabilities
-    estimate the accuracy that GPT-4.1 finds better than shares of the verdicts do.
+    A logistic regression of GPT-4.1's released verdicts on `answer_features`. The verdict is yes
+    where GPT-4.1 would rather have said yes than no. Means of the probabilities estimate the
+    accuracy that GPT-4.1 finds better than shares of the verdicts do.
     """
 
     name = "offline"
 
-    def __init__(self) -> None:
-        self._model = OfflineModel.load()
+    def __init__(self, path: Path = CONSTANTS) -> None:
+        """Read a file of fit_offline_judge.py. Raises UserError if it has other features."""
+        constants = read_json(path)
+        if set(constants["weights"]) != set(FEATURES):
+            raise UserError(f"{path} was fitted to other features; fit it again")
+        self._intercept: float = constants["intercept"]
+        self._weights: dict[str, float] = constants["weights"]
 
     def grade(self, items: Sequence[GradingItem]) -> list[Grade]:
         """One grade per item; none is ever ungraded."""
-        return [self._grade(item) for item in items]
+        probabilities = [self._probability(item) for item in items]
+        return [Grade(probability >= 0.5, probability) for probability in probabilities]
 
-    def _grade(self, item: GradingItem) -> Grade:
+    def _probability(self, item: GradingItem) -> float:
         if not item.answer.strip():
-            return WRONG
-        probability = self._model.probability(item.question, item.gold, item.answer.strip())
-        return Grade(probability >= 0.5, probability)
+            return 0.0
+        features = describe(item.question, item.gold, item.answer.strip())
+        log_odds = self._intercept + sum(self._weights[f] * v for f, v in features.items())
+        return 1 / (1 + math.exp(-log_odds))
 
 
 class OpenAIJudge:
@@ -108,15 +115,14 @@ class OpenAIJudge:
     def grade(self, items: Sequence[GradingItem]) -> list[Grade]:
         """One grade per item; ungraded where no reply came, or one without a clear yes or no.
 
-        Raises UserError where the endpoint will answer no further call (`ChatClient.complete`).
+        Raises UserError as `ChatClient.read` does.
         """
-        asked = [judge_messages(item) for item in items if item.answer.strip()]
+        asked = [judge_messages(item) if item.answer.strip() else None for item in items]
         unclear = "neither a clear yes nor a clear no"
-        grades = iter(
+        return [
             Grade(verdict, None if verdict is None else float(verdict), reason)
-            for verdict, reason in self._client.read(asked, read_verdict, unclear)
-        )
-        return [next(grades) if item.answer.strip() else WRONG for item in items]
+            for verdict, reason in self._client.read(asked, read_verdict, unclear, unasked=False)
+        ]
 
 
 def judge_messages(item: GradingItem) -> list[dict[str, str]]:

@@ -63,10 +63,7 @@ def parse_proxy_scores(reply: str) -> ProxyScores:
 
 
 def read_proxy_scores(reply: str) -> ProxyScores | None:
-    """The marks of a reply that gives all four; None for one that leaves some out.
-
-    Where the release counted a missing mark as 1, a self-edit without one is unrated here.
-    """
+    """The marks of a reply that gives all four; None for others (release: a missing one is 1)."""
     complete = all(pattern.search(reply) for pattern in _LABELS.values())
     return parse_proxy_scores(reply) if complete else None
 

@@ -3,41 +3,27 @@
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 
-_CARDINALS = (
-    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen "
-    "fifteen sixteen seventeen eighteen nineteen"
-)
-_ORDINALS = (
-    "first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth "
-    "thirteenth fourteenth fifteenth sixteenth seventeenth eighteenth nineteenth twentieth"
-)
-_TENS = "twenty thirty forty fifty sixty seventy eighty ninety"
-# Not "i", "v" and "x": single letters are more often symbols than Roman numerals
-_ROMAN = {"ii": 2, "iii": 3, "iv": 4, "vi": 6, "vii": 7, "viii": 8, "ix": 9, "xi": 11, "xii": 12}
-_DIGITS = {
-    **{word: str(value) for value, word in enumerate(_CARDINALS.split())},
-    **{word: str(value) for value, word in enumerate(_ORDINALS.split(), start=1)},
-    **{word: str(10 * value) for value, word in enumerate(_TENS.split(), start=2)},
-    **{word: str(value) for word, value in _ROMAN.items()},
-    "once": "1",
-    "twice": "2",
+from seal.records import read_json
+
+_TABLES = read_json(Path(__file__).with_suffix(".json"))
+_CARDINALS, _ORDINALS, _TENS = (_TABLES[kind].split() for kind in ("cardinals", "ordinals", "tens"))
+_DIGITS: dict[str, str] = {
+    **{word: str(value) for value, word in enumerate(_CARDINALS)},
+    **{word: str(value) for value, word in enumerate(_ORDINALS, start=1)},
+    **{word: str(10 * value) for value, word in enumerate(_TENS, start=2)},
+    # Roman numerals, but for "i", "v" and "x": single letters are more often symbols
+    **_TABLES["others"],
 }
-_SCALES = {"thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
-
-_ARTICLES_AND_THE_LIKE = (
-    "a an the of in on at to for from by with and or as about also into is are was were be been "
-    "being do does did has have had it its this that these those he she they his her their i you "
-    "we who whom what which when where why how s percent"
-)
-_STOP_WORDS = frozenset(_ARTICLES_AND_THE_LIKE.split())
+_SCALES: dict[str, int] = _TABLES["scales"]
+_STOP_WORDS = frozenset(_TABLES["stop_words"].split())
 
 _WORD = re.compile(r"\d+(?:\.\d+)?|[^\W\d_]+")
 _SCALED_NUMBER = re.compile(rf"(\d+(?:\.\d+)?)\s*({'|'.join(_SCALES)})\b")
 _TENS_AND_UNIT = re.compile(
-    rf"\b({'|'.join(_TENS.split())})[ -]"
-    rf"({'|'.join(_CARDINALS.split()[1:10] + _ORDINALS.split()[:9])})\b"
+    rf"\b({'|'.join(_TENS)})[ -]({'|'.join(_CARDINALS[1:10] + _ORDINALS[:9])})\b"
 )
 _THOUSANDS_COMMA = re.compile(r"(?<=\d),(?=\d{3})")
 _ORDINAL_SUFFIX = re.compile(r"(?<=\d)(?:st|nd|rd|th)\b")
@@ -85,25 +71,19 @@ def same_word(word: str, other: str) -> bool:
     return min(len(word), len(other)) >= half and word[:half] == other[:half]
 
 
-class Words:
-    """A set of normalised words that also finds other forms of its words (`same_word`)."""
+class Words(dict[str, None]):
+    """A set of normalised words, in order, that also finds other forms of them (`same_word`)."""
 
     def __init__(self, words: Iterable[str]) -> None:
-        self._words = dict.fromkeys(words)  # a set that keeps its order
+        super().__init__(dict.fromkeys(words))
         self._by_stem: dict[str, list[str]] = {}
-        for word in self._words:
+        for word in self:
             self._by_stem.setdefault(word[:_SHORTEST_STEM], []).append(word)
 
     def __contains__(self, word: str) -> bool:
-        if word in self._words:
-            return True
-        return any(same_word(word, other) for other in self._by_stem.get(word[:_SHORTEST_STEM], ()))
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._words)
-
-    def __len__(self) -> int:
-        return len(self._words)
+        return super().__contains__(word) or any(
+            same_word(word, other) for other in self._by_stem.get(word[:_SHORTEST_STEM], ())
+        )
 
     def share_of(self, words: Iterable[str]) -> float:
         """The share of `words` that are in this set; 0 for no words."""
@@ -117,10 +97,8 @@ def longest_run(words: Sequence[str], text: Sequence[str]) -> int:
     ending_here = [0] * (len(text) + 1)
     for word in words:
         # Runs that end at this word, by where they end in the text
-        ending_here = [
-            0,
-            *(ending_here[i] + 1 if same_word(word, other) else 0 for i, other in enumerate(text)),
-        ]
+        before = zip(ending_here, text, strict=False)
+        ending_here = [0, *(run + 1 if same_word(word, other) else 0 for run, other in before)]
         longest = max(longest, *ending_here)
     return longest
 

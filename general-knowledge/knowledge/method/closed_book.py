@@ -25,10 +25,7 @@ ENOUGH_TO_STOP = 200
 
 @dataclass(frozen=True)
 class Trial:
-    """One examination: a passage's questions, asked of an adapter trained on `texts`.
-
-    Without texts there is no adapter: the bare policy answers.
-    """
+    """A passage's questions, asked of an adapter trained on `texts`; of the bare policy if none."""
 
     id: str
     passage: Passage
@@ -38,7 +35,7 @@ class Trial:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What an examination found: one answer and one grade per question, in the passage's order."""
+    """One answer and one grade per question of an examination, in the passage's order."""
 
     trial: Trial
     answers: tuple[str, ...]
@@ -46,12 +43,12 @@ class Outcome:
 
     @property
     def verdicts(self) -> list[bool]:
-        """The verdicts of the questions that could be graded."""
+        """Of the questions that could be graded."""
         return [grade.verdict for grade in self.grades if grade.verdict is not None]
 
     @property
     def n_ungraded(self) -> int:
-        """How many of the questions could not be graded."""
+        """Questions that could not be graded."""
         return len(self.grades) - len(self.verdicts)
 
 
@@ -91,13 +88,7 @@ def ask(
     """
     requests = [
         SampleRequest(
-            answer_prompt(
-                trial.passage.title,
-                question.question,
-                style=settings.answer_style,
-                folder=settings.prompt_folder,
-                tokenizer=policy.tokenizer if settings.chat else None,
-            ),
+            answer_prompt(trial.passage.title, question.question, settings, policy.tokenizer),
             adapter=adapter,
         )
         for trial, adapter in asked
@@ -105,22 +96,15 @@ def ask(
     ]
     parameters = SamplingParameters(max_new_tokens=settings.max_answer_tokens)
     completions = iter(policy.sampler.complete(requests, parameters))
+    read = str if settings.answer_style == "plain" else parse_final_answer
     records = []
     for trial, _ in asked:
         answers = []
-        for question in trial.passage.questions:
-            completion = next(completions)
-            text = completion.text.strip()
-            plain = settings.answer_style == "plain"
-            answers.append(
-                {
-                    "question": question.question,
-                    "gold": question.answer,
-                    "answer": text if plain else parse_final_answer(text),
-                    "text": text,
-                    "finish_reason": completion.finish_reason,
-                }
-            )
+        for question, done in zip(trial.passage.questions, completions, strict=False):
+            asked_for = {"question": question.question, "gold": question.answer}
+            text = done.text.strip()
+            said = {"answer": read(text), "text": text, "finish_reason": done.finish_reason}
+            answers.append(asked_for | said)
         passage = {"passage_id": trial.passage.id, "title": trial.passage.title}
         records.append({"id": trial.id, **passage, "answers": answers})
     return records
@@ -137,8 +121,7 @@ def grade_records(judge: Judge, records: Sequence[Record]) -> list[Record]:
     graded = []
     for record in records:
         own = [next(grades) for _ in record["answers"]]
-        verdicts = [grade.verdict for grade in own]
-        probabilities = [grade.probability for grade in own]
+        verdicts, probabilities = [g.verdict for g in own], [g.probability for g in own]
         graded.append({"id": record["id"], "verdicts": verdicts, "probabilities": probabilities})
         if None in verdicts:
             graded[-1]["reasons"] = [grade.reason for grade in own]
@@ -157,8 +140,8 @@ def grade_missing(
 ) -> None:
     """Grade answers that have no grades yet: the run was killed between, or the judge failed.
 
-    Raises UserError, with the answers kept, if more than `max_ungraded` of them stay ungraded; the
-    share that is tolerated is then recorded as ungraded for good.
+    Raises UserError, with the answers kept, if more than `max_ungraded` of them stay ungraded; a
+    smaller share is then recorded as ungraded for good.
     """
     wanted = {trial.id for trial in trials} - run.ids("grades")
     missing = [record for record in run.records("answers") if record["id"] in wanted]
@@ -173,13 +156,9 @@ def grade_missing(
 
 def read_outcomes(run: Run, trials: Sequence[Trial]) -> list[Outcome]:
     """What answers.jsonl and grades.jsonl say of `trials`, in their order."""
-    answers = {record["id"]: record["answers"] for record in run.records("answers")}
-    grades = {record["id"]: grades_of(record) for record in run.records("grades")}
-    return [
-        Outcome(
-            trial,
-            tuple(answer["answer"] for answer in answers[trial.id]),
-            tuple(grades[trial.id]),
-        )
-        for trial in trials
-    ]
+    answers = {
+        record["id"]: tuple(answer["answer"] for answer in record["answers"])
+        for record in run.records("answers")
+    }
+    grades = {record["id"]: tuple(grades_of(record)) for record in run.records("grades")}
+    return [Outcome(trial, answers[trial.id], grades[trial.id]) for trial in trials]

@@ -12,7 +12,7 @@ _CHARACTERS_PER_TOKEN = 4  # of English text, roughly
 def estimate_rewards(passages: Sequence[Passage], k: int, settings: OuterLoopSettings) -> str:
     """Adapters, answers and judge calls of one round, in words.
 
-    Tokens are counted when the self-edits are there (see `describe_jobs`): their length is up to
+    Tokens are counted when the self-edits are there (see `run_trials`): their length is up to
     the policy.
     """
     self_edits = f"{len(passages)} passages, {len(passages) * k:,} self-edits"

@@ -1,6 +1,7 @@
 """SEAL's inner loop: an adapter learns a self-edit and is examined (paper, section 3.1)."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
+from itertools import chain
 
 from transformers import PreTrainedTokenizerBase
 
@@ -17,30 +18,20 @@ from seal.run import Run
 
 def self_edit_texts(passage: Passage, text: str, settings: InnerLoopSettings) -> tuple[str, ...]:
     """The training texts that a self-edit stands for (golden rule G1)."""
-    return tuple(
-        training_texts(
-            passage.title,
-            passage.context,
-            text,
-            split_newlines=settings.split_newlines,
-            add_context=settings.add_context,
-        )
-    )
+    split, add = settings.split_newlines, settings.add_context
+    title, context = passage.title, passage.context
+    return tuple(training_texts(title, context, text, split_newlines=split, add_context=add))
 
 
 def adapter_job(
     trial: Trial, tokenizer: PreTrainedTokenizerBase, settings: InnerLoopSettings
 ) -> AdapterJob:
     """The LoRA finetune of one trial, with the tokens of its texts."""
-    padding = None
-    if settings.padding_loss != "none":
-        padding = PaddingLoss(
-            settings.padding_loss, length=settings.max_length, token_id=tokenizer.pad_token_id
-        )
+    mode, length = settings.padding_loss, settings.max_length
+    padding = None if mode == "none" else PaddingLoss(mode, tokenizer.pad_token_id, length)
+    ended = padding is None
     return AdapterJob(
-        sequences=training_sequences(
-            trial.texts, tokenizer, settings.max_length, end_of_text=padding is None
-        ),
+        sequences=training_sequences(trial.texts, tokenizer, length, end_of_text=ended),
         learning_rate=settings.learning_rate,
         epochs=settings.epochs,
         batch_size=settings.batch_size,
@@ -68,15 +59,13 @@ def run_trials(
     Appends RUN/answers.jsonl and RUN/grades.jsonl, one line per trial. Returns the outcomes in the
     order of `trials`.
     """
-    groups = pending_groups(run, trials, "answers", settings.slots)
-    jobs = {
-        trial.id: adapter_job(trial, policy.tokenizer, settings)
-        for group in groups
-        for trial in group
-        if trial.texts
-    }
+    pending = chain(*pending_groups(run, trials, "answers", settings.slots))
+    jobs = {t.id: adapter_job(t, policy.tokenizer, settings) for t in pending if t.texts}
     if jobs:
-        run.say(f"{label}: {describe_jobs(jobs.values())}")
+        steps = sum(job.steps for job in jobs.values())
+        tokens = sum(job.tokens for job in jobs.values())
+        cost = f"{len(jobs):,} adapters, {steps:,} steps, {tokens:,} training tokens"
+        run.say(f"{label}: {cost}")
     run_inner_loops(
         run,
         policy,
@@ -90,10 +79,3 @@ def run_trials(
     )
     grade_missing(run, trials, judge, settings)
     return read_outcomes(run, trials)
-
-
-def describe_jobs(jobs: Collection[AdapterJob]) -> str:
-    """What training will cost: adapters, optimizer steps and tokens of text."""
-    steps = sum(job.steps for job in jobs)
-    tokens = sum(job.tokens for job in jobs)
-    return f"{len(jobs):,} adapters, {steps:,} steps, {tokens:,} training tokens"

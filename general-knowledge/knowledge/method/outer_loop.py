@@ -5,18 +5,22 @@ A context C is a passage, τ its questions without it. Each round has passages o
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
 from knowledge.data.passages import Passage
+from knowledge.data.prompts import self_edit_prompt
 from knowledge.judging.judges import Judge
+from knowledge.method.proxy_reward import open_rater, rate_self_edits
 from knowledge.method.reward import Reward, RewardFunction, measure_rewards
 from knowledge.method.round_curves import plot_rounds
 from knowledge.method.selection import best_indices, ranks_of
-from knowledge.method.self_edits import SelfEdit, prompt_for, sample_self_edits
+from knowledge.method.self_edits import SelfEdit, sample_self_edits
 from knowledge.settings import OuterLoopSettings, RestEmSettings, SelfEditSettings
 from seal.loop.policy import Policy
+from seal.loop.rest_em import Numbers
 from seal.report.intervals import mean
 from seal.run import Run
 from seal.training.sft import SftRow
@@ -26,12 +30,12 @@ from seal.training.sft import SftRow
 class PassageDomain:
     """Passages as the outer loop needs them: see `seal.loop.rest_em.Domain`.
 
-    `validation` passages are in no round. `seed` draws what the policy writes about them.
+    `validation` passages are in no round; `seed` draws what the policy writes about them.
     """
 
     rounds: Sequence[Sequence[Passage]]
     judge: Judge
-    reward_function: RewardFunction
+    reward: RewardFunction
     settings: RestEmSettings
     validation: Sequence[Passage] = ()
     seed: int = 0
@@ -46,19 +50,6 @@ class PassageDomain:
         """k self-edits per passage."""
         return sample_self_edits(run, contexts, policy, self.settings, seed)
 
-    def reward(
-        self,
-        run: Run,
-        contexts: Sequence[Passage],
-        self_edits: Sequence[SelfEdit],
-        policy: Policy,
-        seed: int,
-    ) -> tuple[list[Reward], dict[str, Any]]:
-        """By inner loops, or by a proxy's marks."""
-        return self.reward_function(
-            run, contexts, self_edits, policy, settings=self.settings, seed=seed
-        )
-
     def select(
         self,
         contexts: Sequence[Passage],
@@ -66,45 +57,50 @@ class PassageDomain:
         rewards: Sequence[Reward],
         policy: Policy,
         seed: int,
-    ) -> tuple[list[SftRow], dict[str, Any]]:
+    ) -> tuple[list[SftRow], Numbers]:
         """The best of each passage."""
         selected = select_self_edits(self_edits, rewards, self.settings, seed)
         rows = sft_rows(contexts, selected, self.settings, policy.tokenizer)
         return rows, describe_selection(selected, rewards)
 
-    def validate(self, run: Run, policy: Policy) -> dict[str, Any] | None:
+    def validate(self, run: Run, policy: Policy) -> Numbers | None:
         """What one self-edit per validation passage does, by one inner loop each."""
         if not self.validation:
             return None
         once = replace(self.settings, k=1, repeats=1)
-        self_edits = sample_self_edits(run, self.validation, policy, once, self.seed)
-        return measure_rewards(
-            run, self.validation, self_edits, policy, self.judge, once, self.seed
-        )[1]
+        measure = partial(measure_rewards, judge=self.judge, settings=once)
+        edits = sample_self_edits(run, self.validation, policy, once, self.seed)
+        return measure(run, self.validation, edits, policy, self.seed)[1]
 
     @staticmethod
     def describe_round(results: Mapping[str, Any]) -> str:
         """Accuracies as fractions, or the proxy's scores."""
+        n_selected, selected = results["n_selected"], results["selected_mean_reward"] or 0
         if results["reward"] == "proxy":
-            return (
-                f"self-edits score {results['mean_proxy_score'] or 0:.2f} of 20,"
-                f" the {results['n_selected']} selected {results['selected_mean_reward'] or 0:.2f}"
-            )
+            score = results["mean_proxy_score"] or 0
+            return f"self-edits score {score:.2f} of 20, the {n_selected} selected {selected:.2f}"
         return (
             f"no update {results['baseline_mean_accuracy']:.3f},"
             f" with self-edits {results['adapter_mean_accuracy']:.3f},"
-            f" with the {results['n_selected']} selected {results['selected_mean_reward'] or 0:.3f}"
+            f" with the {n_selected} selected {selected:.3f}"
         )
 
     @staticmethod
     def describe_validation(results: Sequence[Mapping[str, Any]]) -> str:
-        """Accuracy with self-edits before the first round and after each, and the best."""
+        """Accuracies before the first round and after each, and the best."""
         accuracies = [result["adapter_mean_accuracy"] for result in results]
         best = accuracies.index(max(accuracies))
         shown = " -> ".join(f"{accuracy:.3f}" for accuracy in accuracies)
         return f"validation, before and after each round: {shown}; best after round {best}"
 
     plot = staticmethod(plot_rounds)
+
+
+def open_reward(settings: OuterLoopSettings, judge: Judge) -> RewardFunction:
+    """The reward that the flags ask for: inner loops, or a proxy's marks (see `open_rater`)."""
+    if settings.reward == "proxy":
+        return partial(rate_self_edits, rater=open_rater(settings), settings=settings)
+    return partial(measure_rewards, judge=judge, settings=settings)
 
 
 def select_self_edits(
@@ -114,23 +110,14 @@ def select_self_edits(
     seed: int,
 ) -> list[SelfEdit]:
     """The `keep` best of every passage by `ranks_of` (golden G2: ties go to the first)."""
-    of_passage: dict[str, list[int]] = {}
-    for index, self_edit in enumerate(self_edits):
-        of_passage.setdefault(self_edit.passage_id, []).append(index)
-    ranks = ranks_of(
-        [reward.reward for reward in rewards],
-        [reward.id for reward in rewards],
-        settings.selection,
-        seed,
-    )
+    ranks = ranks_of({reward.id: reward.reward for reward in rewards}, settings.selection, seed)
+    of_passage: dict[str, list[SelfEdit]] = {}
+    for edit in self_edits:
+        of_passage.setdefault(edit.passage_id, []).append(edit)
     return [
-        self_edits[indices[best]]
-        for indices in of_passage.values()
-        for best in best_indices(
-            [self_edits[index].text for index in indices],
-            [ranks[index] for index in indices],
-            settings.keep,
-        )
+        own[best]
+        for own in of_passage.values()
+        for best in best_indices([e.text for e in own], [ranks[e.id] for e in own], settings.keep)
     ]
 
 
@@ -143,19 +130,13 @@ def sft_rows(
     """The M-step's examples: the prompt that a self-edit answered, and the self-edit, trimmed."""
     by_id = {passage.id: passage for passage in passages}
     return [
-        SftRow(prompt_for(by_id[self_edit.passage_id], settings, tokenizer), self_edit.text.strip())
-        for self_edit in selected
+        SftRow(self_edit_prompt(by_id[edit.passage_id], settings, tokenizer), edit.text.strip())
+        for edit in selected
     ]
 
 
-def describe_selection(selected: Sequence[SelfEdit], rewards: Sequence[Reward]) -> dict[str, Any]:
-    """How many self-edits were kept, and their mean reward.
-
-    The mean is inflated: the inner loops that measured it also chose what is in it.
-    """
-    by_id = {reward.id: reward.reward for reward in rewards}
-    kept = [by_id[self_edit.id] for self_edit in selected]
-    return {
-        "n_selected": len(kept),
-        "selected_mean_reward": round(mean(kept), 4) if kept else None,
-    }
+def describe_selection(selected: Sequence[SelfEdit], rewards: Sequence[Reward]) -> Numbers:
+    """How many self-edits were kept, and their mean reward, which their selection inflates."""
+    earned = {reward.id: reward.reward for reward in rewards}
+    kept = [earned[self_edit.id] for self_edit in selected]
+    return {"n_selected": len(kept), "selected_mean_reward": round(mean(kept), 4) if kept else None}

@@ -8,100 +8,112 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from knowledge.data.prompts import chat_messages
+from knowledge.data.passages import Passage
+from knowledge.data.prompts import chat_messages, self_edit_values
 from knowledge.judging.replies import ProxyScores, read_proxy_scores
-from knowledge.settings import OuterLoopSettings
-from seal.chat.client import ChatClient
-from seal.chat.endpoints import check_failures, open_endpoint
+from knowledge.method.reward import Reward
+from knowledge.method.self_edits import SelfEdit
+from knowledge.settings import OuterLoopSettings, RewardSettings
+from seal.chat.client import ChatClient, check_failures, open_endpoint
 from seal.errors import UserError
+from seal.loop.policy import Policy
+from seal.loop.rest_em import Numbers
 from seal.prompt_files import load_prompt
 from seal.records import Record
+from seal.report.intervals import mean
 from seal.run import Run
 
 RUBRIC = "proxy-rubric"
 """The name of the prompt file."""
 
 _GREEDY = {"temperature": 0.0, "max_tokens": 256}  # four lines, and room for a model that comments
-_PLACEHOLDERS = frozenset({"title", "passage", "self_edit"})
 _GROUP = 128
 _NOTHING = ProxyScores(length=1, diversity=1, quality=1, correctness=1, final=4)
 
 
 @dataclass(frozen=True)
-class RatingItem:
-    """A self-edit to rate, under its id, beside the passage that it is about."""
-
-    id: str
-    title: str
-    passage: str
-    self_edit: str
-
-
 class Rater:
-    """Asks a chat model for marks."""
+    """Asks a chat model for marks, with the rubric of a prompt file."""
 
-    def __init__(self, client: ChatClient, rubric: Path) -> None:
-        self.name = client.name
-        self._client = client
-        self._rubric = rubric
+    client: ChatClient
+    rubric: Path
 
-    def rate(self, items: Sequence[RatingItem]) -> list[tuple[ProxyScores | None, str | None]]:
-        """The marks of each item, or None and the reason why there are none.
+    def rate(
+        self, items: Sequence[tuple[Passage, str]]
+    ) -> list[tuple[ProxyScores | None, str | None]]:
+        """The marks of self-edits, each beside its passage; None with the reason where none came.
 
-        A blank self-edit has the lowest marks without asking. Raises UserError where the endpoint
-        will answer no further call (`ChatClient.complete`).
+        A blank self-edit has the lowest marks unasked. Raises UserError as `ChatClient.read` does.
         """
         conversations = [
-            chat_messages(
-                self._rubric, {"title": item.title, "passage": item.passage, "self_edit": text}
-            )
-            for item in items
-            if (text := item.self_edit.strip())
+            chat_messages(self.rubric, self_edit_values(passage) | {"self_edit": text.strip()})
+            if text.strip()
+            else None
+            for passage, text in items
         ]
         unclear = "a reply without all four marks"
-        ratings = iter(self._client.read(conversations, read_proxy_scores, unclear))
-        return [next(ratings) if item.self_edit.strip() else (_NOTHING, None) for item in items]
+        return self.client.read(conversations, read_proxy_scores, unclear, unasked=_NOTHING)
 
 
 def open_rater(settings: OuterLoopSettings) -> Rater:
     """The chat model that the judge's flags name, found to be working, with the rubric's file.
 
-    Raises UserError with the offline judge, which can grade answers alone, for a malformed rubric,
-    and for an endpoint without a key or one that does not answer.
+    Raises UserError with the offline judge, for a malformed rubric, and as `open_endpoint` does.
     """
     if settings.judge == "offline":
-        raise UserError(
-            "--reward proxy needs a chat model to rate self-edits; add --judge openai, or use"
-            " --reward inner-loop"
-        )
+        fix = "add --judge openai, or use --reward inner-loop"
+        raise UserError(f"--reward proxy needs a chat model to rate self-edits; {fix}")
     rubric = settings.prompt_folder / f"{RUBRIC}.txt"
-    load_prompt(rubric, _PLACEHOLDERS)
+    load_prompt(rubric, frozenset({"title", "passage", "self_edit"}))
     client = open_endpoint(settings, "judge", _GREEDY, instead="--reward inner-loop")
     return Rater(client, rubric)
 
 
-def rate_all(
-    run: Run, items: Sequence[RatingItem], rater: Rater, max_unrated: float
-) -> dict[str, ProxyScores | None]:
-    """Rate what RUN/ratings.jsonl lacks; the scores of all items by id, None for the unrated.
+def rate_self_edits(
+    run: Run,
+    passages: Sequence[Passage],
+    self_edits: Sequence[SelfEdit],
+    policy: Policy,
+    seed: int,
+    *,
+    rater: Rater,
+    settings: RewardSettings,
+) -> tuple[list[Reward], Numbers]:
+    """Reward every self-edit with a chat model's marks for its text, 4 to 20; no inner loop runs.
 
-    Raises UserError, with the ratings kept, if more than `max_unrated` of the items stay unrated;
-    the share that is tolerated is recorded as unrated for good.
+    As `measure_rewards`, but neither the policy's weights nor the seed matter. Appends
+    RUN/ratings.jsonl and rewards.jsonl. Raises UserError, with the ratings kept, if more than
+    `max_ungraded` of the self-edits stay unrated; a smaller share is recorded as unrated for good.
     """
-    wanted = [item for item in items if item.id not in run.ids("ratings")]
+    by_id = {passage.id: passage for passage in passages}
+    wanted = [edit for edit in self_edits if edit.id not in run.ids("ratings")]
     unrated: list[Record] = []
     with run.progress(len(wanted), "ratings") as bar:
         for start in range(0, len(wanted), _GROUP):
             group = wanted[start : start + _GROUP]
-            for item, (scores, reason) in zip(group, rater.rate(group), strict=True):
+            ratings = rater.rate([(by_id[edit.passage_id], edit.text) for edit in group])
+            for edit, (scores, reason) in zip(group, ratings, strict=True):
                 if scores:
-                    run.append("ratings", {"id": item.id, "scores": asdict(scores)})
+                    run.append("ratings", {"id": edit.id, "scores": asdict(scores)})
                 else:
-                    unrated.append({"id": item.id, "scores": None, "reason": reason})
+                    unrated.append({"id": edit.id, "scores": None, "reason": reason})
             bar.update(len(group))
-    reasons = [record["reason"] for record in unrated]
-    what = "self-edits could not be rated"
-    check_failures(reasons, len(items), what, max_unrated, "--max_ungraded")
+    reasons, what = [record["reason"] for record in unrated], "self-edits could not be rated"
+    check_failures(reasons, len(self_edits), what, settings.max_ungraded, "--max_ungraded")
     run.append("ratings", *unrated)
-    scores = {record["id"]: record["scores"] for record in run.records("ratings")}
-    return {item.id: ProxyScores(**found) if (found := scores[item.id]) else None for item in items}
+    marks = {record["id"]: record["scores"] for record in run.records("ratings")}
+    rewards = [
+        Reward(edit.id, edit.passage_id, float(found["final"]) if found else None, [])
+        for edit in self_edits
+        for found in [marks[edit.id]]
+    ]
+    run.append("rewards", *map(asdict, rewards))
+    rated = [reward.reward for reward in rewards if reward.reward is not None]
+    return rewards, {
+        "reward": "proxy",
+        "rater": rater.client.name,
+        "mean_proxy_score": round(mean(rated), 4) if rated else None,
+        "n_passages": len(passages),
+        "n_self_edits": len(self_edits),
+        "n_unrated": len(rewards) - len(rated),
+    }

@@ -1,19 +1,16 @@
 """What a self-edit earns: the file to change for another reward (paper, section 3.1).
 
 `reward_of` is the number r that selection compares. `measure_rewards` runs the inner loops that it
-looks at; with --reward proxy, `rate_self_edits` takes a chat model's marks instead (paper v2).
+looks at; with --reward proxy, `proxy_reward.rate_self_edits` stands in its place (paper v2).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from functools import partial
-from typing import Any, Protocol
 
 from knowledge.data.passages import Passage
 from knowledge.judging.judges import Judge
 from knowledge.method.closed_book import Outcome, Trial
 from knowledge.method.inner_loop import run_trials, self_edit_texts
-from knowledge.method.proxy_reward import Rater, RatingItem, open_rater, rate_all
 from knowledge.method.round_statistics import (
     CompletionSummary,
     Repetition,
@@ -23,8 +20,9 @@ from knowledge.method.round_statistics import (
     summarize_run,
 )
 from knowledge.method.self_edits import SelfEdit
-from knowledge.settings import OuterLoopSettings, RewardSettings
+from knowledge.settings import RewardSettings
 from seal.loop.policy import Policy
+from seal.loop.rest_em import Numbers
 from seal.report.intervals import mean
 from seal.run import Run
 from seal.seeds import derive_seed
@@ -57,29 +55,10 @@ def graded_accuracies(inner_loops: Sequence[Outcome]) -> list[float]:
     return [accuracy(outcome.verdicts) for outcome in inner_loops if outcome.verdicts]
 
 
-class RewardFunction(Protocol):
-    """Rewards the self-edits of a round; see `measure_rewards`."""
-
-    def __call__(
-        self,
-        run: Run,
-        passages: Sequence[Passage],
-        self_edits: Sequence[SelfEdit],
-        policy: Policy,
-        *,
-        settings: RewardSettings,
-        seed: int,
-    ) -> tuple[list[Reward], dict[str, Any]]: ...
-
-
-def open_reward(settings: OuterLoopSettings, judge: Judge) -> RewardFunction:
-    """The reward that the flags ask for: inner loops graded by the judge, or a proxy's marks.
-
-    Raises UserError where the proxy's chat model cannot be asked (`open_rater`).
-    """
-    if settings.reward == "proxy":
-        return partial(rate_self_edits, rater=open_rater(settings))
-    return partial(measure_rewards, judge=judge)
+RewardFunction = Callable[
+    [Run, Sequence[Passage], Sequence[SelfEdit], Policy, int], tuple[list[Reward], Numbers]
+]
+"""Rewards the self-edits of a round, given a seed: `measure_rewards` with judge and settings."""
 
 
 def measure_rewards(
@@ -87,10 +66,11 @@ def measure_rewards(
     passages: Sequence[Passage],
     self_edits: Sequence[SelfEdit],
     policy: Policy,
+    seed: int,
+    *,
     judge: Judge,
     settings: RewardSettings,
-    seed: int,
-) -> tuple[list[Reward], dict[str, Any]]:
+) -> tuple[list[Reward], Numbers]:
     """Reward every self-edit with `settings.repeats` inner loops on the policy's own weights.
 
     Appends RUN/answers.jsonl, grades.jsonl and rewards.jsonl. Returns the rewards in the order of
@@ -114,21 +94,18 @@ def measure_rewards(
 
 
 def inner_loop_trials(
-    passages: Sequence[Passage],
-    self_edits: Sequence[SelfEdit],
-    settings: RewardSettings,
-    seed: int,
+    passages: Sequence[Passage], self_edits: Sequence[SelfEdit], settings: RewardSettings, seed: int
 ) -> list[Trial]:
     """`settings.repeats` inner loops for every self-edit, each with a seed of its own."""
     by_id = {passage.id: passage for passage in passages}
     return [
         Trial(
-            id=f"{self_edit.id}/{repeat}",
-            passage=by_id[self_edit.passage_id],
-            texts=self_edit_texts(by_id[self_edit.passage_id], self_edit.text, settings),
-            seed=derive_seed(seed, self_edit.id, repeat),
+            id=f"{edit.id}/{repeat}",
+            passage=by_id[edit.passage_id],
+            texts=self_edit_texts(by_id[edit.passage_id], edit.text, settings),
+            seed=derive_seed(seed, edit.id, repeat),
         )
-        for self_edit in self_edits
+        for edit in self_edits
         for repeat in range(settings.repeats)
     ]
 
@@ -142,75 +119,31 @@ def rewards_of(
     self_edits: Sequence[SelfEdit], outcomes: Sequence[Outcome], bare: Sequence[Outcome]
 ) -> list[Reward]:
     """One reward per self-edit from its inner loops' outcomes and its passage's before them."""
-    of_self_edit, before = _by_self_edit(outcomes), _by_passage(bare)
-    rewards = []
-    for edit in self_edits:
-        own = of_self_edit[edit.id]
-        reward = reward_of(edit, own, before[edit.passage_id])
-        rewards.append(Reward(edit.id, edit.passage_id, reward, graded_accuracies(own)))
-    return rewards
+    return [
+        Reward(edit.id, edit.passage_id, reward_of(edit, own, before), graded_accuracies(own))
+        for edit, own, before in _by_self_edit(self_edits, outcomes, bare)
+    ]
 
 
 def summarize_rewards(
     self_edits: Sequence[SelfEdit], outcomes: Sequence[Outcome], bare: Sequence[Outcome]
 ) -> dict[str, float]:
     """The release's seven overall numbers (golden G4) for one round's inner loops."""
-    of_self_edit, before = _by_self_edit(outcomes), _by_passage(bare)
     passages: dict[str, list[CompletionSummary]] = {}
-    for edit in self_edits:
-        baseline = before[edit.passage_id].verdicts
-        graded = [outcome.verdicts for outcome in of_self_edit[edit.id] if outcome.verdicts]
-        if graded and baseline:
-            summary = summarize_completion([Repetition(baseline, verdicts) for verdicts in graded])
-            passages.setdefault(edit.passage_id, []).append(summary)
+    for edit, own, before in _by_self_edit(self_edits, outcomes, bare):
+        graded = [outcome.verdicts for outcome in own if outcome.verdicts]
+        if graded and before.verdicts:
+            repetitions = [Repetition(before.verdicts, verdicts) for verdicts in graded]
+            passages.setdefault(edit.passage_id, []).append(summarize_completion(repetitions))
     return rounded(summarize_run(list(passages.values())))
 
 
-def _by_self_edit(outcomes: Sequence[Outcome]) -> dict[str, list[Outcome]]:
-    grouped: dict[str, list[Outcome]] = {}
+def _by_self_edit(
+    self_edits: Sequence[SelfEdit], outcomes: Sequence[Outcome], bare: Sequence[Outcome]
+) -> list[tuple[SelfEdit, list[Outcome], Outcome]]:
+    """Each self-edit with the outcomes of its inner loops and its passage's before them."""
+    own: dict[str, list[Outcome]] = {edit.id: [] for edit in self_edits}
     for outcome in outcomes:
-        grouped.setdefault(outcome.trial.id.rpartition("/")[0], []).append(outcome)
-    return grouped
-
-
-def _by_passage(bare: Sequence[Outcome]) -> Mapping[str, Outcome]:
-    return {outcome.trial.passage.id: outcome for outcome in bare}
-
-
-def rate_self_edits(
-    run: Run,
-    passages: Sequence[Passage],
-    self_edits: Sequence[SelfEdit],
-    policy: Policy,
-    *,
-    rater: Rater,
-    settings: RewardSettings,
-    seed: int,
-) -> tuple[list[Reward], dict[str, Any]]:
-    """Reward every self-edit with a chat model's marks for its text, 4 to 20; no inner loop runs.
-
-    Neither the policy's weights nor the seed matter. Appends RUN/ratings.jsonl and rewards.jsonl.
-    Returns the rewards in the order of `self_edits`, and the run's numbers.
-    """
-    by_id = {passage.id: passage for passage in passages}
-    items = [
-        RatingItem(edit.id, passage.title, passage.context, edit.text)
-        for edit in self_edits
-        for passage in [by_id[edit.passage_id]]
-    ]
-    scores = rate_all(run, items, rater, settings.max_ungraded)
-    rewards = [
-        Reward(edit.id, edit.passage_id, float(found.final) if found else None, [])
-        for edit in self_edits
-        for found in [scores[edit.id]]
-    ]
-    run.append("rewards", *map(asdict, rewards))
-    rated = [reward.reward for reward in rewards if reward.reward is not None]
-    return rewards, {
-        "reward": "proxy",
-        "rater": rater.name,
-        "mean_proxy_score": round(mean(rated), 4) if rated else None,
-        "n_passages": len(passages),
-        "n_self_edits": len(self_edits),
-        "n_unrated": len(rewards) - len(rated),
-    }
+        own[outcome.trial.id.rpartition("/")[0]].append(outcome)
+    before = {outcome.trial.passage.id: outcome for outcome in bare}
+    return [(edit, own[edit.id], before[edit.passage_id]) for edit in self_edits]

@@ -5,7 +5,7 @@ never selected; the release counted it as 0 and could so select it among other z
 """
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import isnan
 from typing import Literal
 
@@ -15,23 +15,21 @@ Selection = Literal["best", "random", "shuffled"]
 
 
 def ranks_of(
-    rewards: Sequence[float | None], ids: Sequence[str], selection: Selection, seed: int
-) -> list[float | None]:
-    """What self-edits are compared by: their rewards, None where there is none.
+    rewards: Mapping[str, float | None], selection: Selection, seed: int
+) -> Mapping[str, float | None]:
+    """What self-edits are compared by, by id: their rewards, None where there is none.
 
-    As controls, `random` numbers instead, drawn for each id, or the rewards `shuffled` among the
-    self-edits that have one; the seed says which.
+    Controls: `random` numbers by id, or the rewards `shuffled` among those that have one.
     """
     if selection == "best":
-        return list(rewards)
-    graded = [(id, reward) for id, reward in zip(ids, rewards, strict=True) if reward is not None]
+        return rewards
+    graded = {id: reward for id, reward in rewards.items() if reward is not None}
     if selection == "random":
-        others = [float(derive_seed(seed, f"{id}/selection")) for id, _ in graded]
+        drawn = [float(derive_seed(seed, f"{id}/selection")) for id in graded]
     else:
-        others = [reward for _, reward in graded]
-        random.Random(derive_seed(seed, "selection")).shuffle(others)
-    drawn = iter(others)
-    return [None if reward is None else next(drawn) for reward in rewards]
+        drawn = list(graded.values())
+        random.Random(derive_seed(seed, "selection")).shuffle(drawn)
+    return dict.fromkeys(rewards) | dict(zip(graded, drawn, strict=True))
 
 
 def best_indices(

@@ -4,10 +4,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from transformers import PreTrainedTokenizerBase
-
 from knowledge.data.passages import Passage
-from knowledge.data.prompts import self_edit_prompt, self_edit_values
+from knowledge.data.prompts import self_edit_values
 from knowledge.method.writers import Assignment, PolicyWriter, Writer, write_texts
 from knowledge.settings import SelfEditSettings
 from seal.loop.policy import Policy
@@ -38,29 +36,18 @@ class SelfEdit:
 def sample_self_edits(
     run: Run, passages: Sequence[Passage], policy: Policy, settings: SelfEditSettings, seed: int
 ) -> list[SelfEdit]:
-    """The E-step's samples: k self-edits per passage, appended to RUN/self_edits.jsonl.
-
-    Samples that the run holds are not drawn again. Returns all, passage by passage.
-    """
+    """The E-step: k self-edits per passage, all returned; RUN/self_edits.jsonl gets new ones."""
     return write_self_edits(run, passages, PolicyWriter(policy, settings), settings, seed)[0]
 
 
 def write_self_edits(
     run: Run, passages: Sequence[Passage], writer: Writer, settings: SelfEditSettings, seed: int
 ) -> tuple[list[SelfEdit], dict[str, str]]:
-    """Have any writer write what `sample_self_edits` has the policy write.
-
-    Returns the self-edits passage by passage, and the reasons of those that are missing, by id.
-    """
+    """As `sample_self_edits`, by any writer; also the reasons of what is missing, by id."""
     assignments = self_edit_assignments(passages, settings)
+    kind = {"kind": settings.prompt_kind}
     missing = write_texts(
-        run,
-        "self_edits",
-        assignments,
-        writer,
-        seed,
-        fields=lambda *_: {"kind": settings.prompt_kind},
-        label="self-edits",
+        run, "self_edits", assignments, writer, seed, fields=lambda *_: kind, label="self-edits"
     )
     written = {record["id"]: SelfEdit(**record) for record in run.records("self_edits")}
     return [written[item.id] for item in assignments if item.id in written], missing
@@ -70,35 +57,16 @@ def self_edit_assignments(
     passages: Sequence[Passage], settings: SelfEditSettings
 ) -> list[Assignment]:
     """k self-edits to be written about every passage, each with an id of its own."""
+    kind = settings.prompt_kind
     return [
-        Assignment(
-            id=f"{passage.id}/{settings.prompt_kind}/{number}",
-            passage_id=passage.id,
-            prompt=settings.prompt_kind,
-            values=self_edit_values(passage),
-        )
+        Assignment(f"{passage.id}/{kind}/{number}", passage.id, kind, self_edit_values(passage))
         for passage in passages
         for number in range(settings.k)
     ]
 
 
-def prompt_for(
-    passage: Passage, settings: SelfEditSettings, tokenizer: PreTrainedTokenizerBase
-) -> str | list[int]:
-    """The prompt that asks for a self-edit of `passage`; token ids for a chat model."""
-    return self_edit_prompt(
-        passage,
-        settings.prompt_kind,
-        folder=settings.prompt_folder,
-        tokenizer=tokenizer if settings.chat else None,
-    )
-
-
 def read_self_edits(path: Path, passages: Sequence[Passage], k: int) -> list[SelfEdit]:
-    """The first k self-edits per passage of a file that `sample_self_edits` wrote.
-
-    Raises UserError as `first_self_edits` does.
-    """
+    """The first k self-edits per passage of a file; UserError as `first_self_edits` says."""
     flags = "--passages, --n_passages, --round and --k, and whether its run left some missing"
     passage_ids = [passage.id for passage in passages]
     return first_self_edits(path, SelfEdit, "passage", passage_ids, k, flags)

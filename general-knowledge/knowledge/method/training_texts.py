@@ -31,10 +31,12 @@ def training_texts(
     setting); without it only `---` separates texts (continued pretraining). With `add_context` the
     passage itself comes last. The title is used as it is. Rules 1-6 of golden set G1.
     """
-    text = _without_reasoning(completion)
+    _, marker, listed = completion.partition(_REASONING_END)
+    text = listed.lstrip() if marker else completion  # the chain of thought is not learned
     pieces = _cut_at_separators(text)
     if split_newlines:
-        pieces = _cut_into_questions(text) if _is_question_list(text) else _cut_into_lines(pieces)
+        has_questions = re.search(_QUESTION, text) and re.search(_ANSWER, text)
+        pieces = _cut_into_questions(text) if has_questions else _cut_into_lines(pieces)
     # The limit acts before blanks are dropped, so a blank piece may use up a place
     texts = [f"{title}\n{piece}" for piece in pieces[:MAX_PIECES] if piece.strip()]
     if add_context:
@@ -47,10 +49,9 @@ def training_sequences(
 ) -> list[tuple[list[int], list[int]]]:
     """(input ids, labels) of each text: its tokens and one end-of-text token, at most `max_length`.
 
-    Labels equal the ids, so every token counts in the loss, the end of text included: without it
-    the adapter would never learn where an answer stops. A text too long to fit loses its end, and
-    with it the end-of-text token, because what is cut off has not ended. `end_of_text=False` leaves
-    that token out: the release has padding in its place, which it learns (`seal.lora.PaddingLoss`).
+    Labels equal the ids, so every token counts in the loss. The end-of-text token teaches the
+    adapter where an answer stops; a text that is cut off has none. `end_of_text=False` leaves it
+    out: the release has padding in its place, which it learns (`seal.lora.PaddingLoss`).
     """
     sequences = []
     for text in texts:
@@ -63,35 +64,16 @@ def training_sequences(
     return sequences
 
 
-def _without_reasoning(completion: str) -> str:
-    """What follows the chain of thought: the part after the first line that opens the list.
-
-    A text that begins with the marker has no reasoning before it and is kept whole.
-    """
-    _, marker, implications = completion.partition(_REASONING_END)
-    return implications.lstrip() if marker else completion
-
-
 def _cut_at_separators(text: str) -> list[str]:
-    """The parts between dashes, trimmed; the whole text if nothing else is left of it.
-
-    Rewrites are asked for with such separators. Longer runs of dashes leave a remainder on purpose:
-    the release cuts at every three.
-    """
+    """The parts between dashes, three for a cut as in the release; all if no part is left."""
     pieces = [piece.strip() for piece in text.split(_SEPARATOR)]
     return [piece for piece in pieces if piece] or [text.strip()]
 
 
-def _is_question_list(text: str) -> bool:
-    """Whether the self-edit has numbered questions with answers, wherever they stand."""
-    return bool(re.search(_QUESTION, text) and re.search(_ANSWER, text))
-
-
 def _cut_into_questions(text: str) -> list[str]:
-    """One piece for each numbered question, so that an answer stays with its question.
+    """One piece for each numbered question, with its answer.
 
-    A prompt may end in the first label, as the release's does, so that a completion begins within
-    question 1; then the label is put back.
+    The release's prompt ends in the first label, which is put back where it is missing.
     """
     first, *others = re.split(rf"\n(?={_QUESTION})", text.strip())
     if not first.lstrip().startswith("Question"):

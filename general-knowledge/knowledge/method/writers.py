@@ -7,15 +7,14 @@ times in all. Then it stays missing, with its reason, until the run is started a
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from operator import attrgetter
 from pathlib import Path
 from typing import Protocol
 
-from knowledge.data.prompts import chat_messages, render_prompt
+from knowledge.data.prompts import chat_messages, policy_prompt
 from knowledge.settings import SamplingSettings, WriterSettings
-from seal.chat.client import ChatClient, Reply
-from seal.chat.endpoints import check_failures, open_endpoint
+from seal.chat.client import ChatClient, Reply, check_failures, open_endpoint
 from seal.loop.policy import Policy, open_policy
 from seal.records import Record, write_jsonl
 from seal.run import Run
@@ -78,28 +77,17 @@ class PolicyWriter:
 
     def write(self, items: Sequence[Assignment], seeds: Sequence[int], keep: Keep) -> list[Reply]:
         """One text per assignment, in one call of the sampler."""
-        settings = self._settings
-        tokenizer = self._policy.tokenizer if settings.chat else None
+        settings, tokenizer = self._settings, self._policy.tokenizer
+        prompts = [policy_prompt(f"{i.prompt}.txt", i.values, settings, tokenizer) for i in items]
         requests = [
-            SampleRequest(
-                render_prompt(
-                    settings.prompt_folder / f"{item.prompt}.txt", item.values, tokenizer
-                ),
-                seed=seed,
-                adapter=self._adapters.get(item.passage_id),
-            )
-            for item, seed in zip(items, seeds, strict=True)
+            SampleRequest(prompt, seed, self._adapters.get(item.passage_id))
+            for prompt, seed, item in zip(prompts, seeds, items, strict=True)
         ]
         parameters = SamplingParameters(
             settings.max_new_tokens, temperature=settings.temperature, top_p=settings.top_p
         )
         return [
-            Reply(
-                done.text,
-                finish_reason=done.finish_reason,
-                n_tokens=done.n_tokens,
-                token_ids=done.token_ids,
-            )
+            Reply(done.text, None, done.finish_reason, done.n_tokens, done.token_ids)
             for done in self._policy.sampler.complete(requests, parameters)
         ]
 
@@ -121,19 +109,14 @@ class ChatWriter:
         replies = self._client.complete(
             conversations, keep=lambda text: bool(text.strip()) and keep(text), seeds=seeds
         )
-        return [
-            Reply(None, "a blank text")
-            if reply.text is not None and not reply.text.strip()
-            else reply
-            for reply in replies
-        ]
+        blank = Reply(None, "a blank text")
+        return [reply if reply.text is None or reply.text.strip() else blank for reply in replies]
 
 
 def open_writer(settings: WriterSettings, log: Path) -> AbstractContextManager[Writer]:
     """The writer that the flags ask for; a policy is loaded on entering, and its server gone after.
 
-    `log` is where a server's output goes. Raises UserError at once for an endpoint without a key,
-    and for one that does not answer.
+    `log` gets a server's output. Raises UserError at once as `open_endpoint` does.
     """
     if settings.writer == "policy":
         return _open_policy_writer(settings, log)
@@ -142,9 +125,8 @@ def open_writer(settings: WriterSettings, log: Path) -> AbstractContextManager[W
         "top_p": settings.top_p,
         "max_tokens": settings.max_new_tokens,
     }
-    client = open_endpoint(
-        settings, "writer", parameters, instead="--writer policy", timeout=_TIMEOUT
-    )
+    instead = "--writer policy"
+    client = open_endpoint(settings, "writer", parameters, instead=instead, timeout=_TIMEOUT)
     return nullcontext(ChatWriter(client, settings, settings.writer_concurrency))
 
 
@@ -167,9 +149,8 @@ def write_texts(
 ) -> dict[str, str]:
     """Have everything written that RUN/`records`.jsonl lacks, and append it.
 
-    `fields` gives what a record holds beside the text, its ids, its end and its length in tokens;
-    `objection` gives the reason why a text will not do, or None. Returns the reasons of what is
-    missing, by id.
+    `fields` gives what a record holds beside its ids and the reply; `objection` says why a text
+    will not do, or None. Returns the reasons of what is missing, by id.
     """
     known = set() if writer.batched else run.ids(records)
     wanted = [assignment for assignment in assignments if assignment.id not in known]
@@ -184,27 +165,20 @@ def write_texts(
                     missing[item.id] = reply.failure or ""
                     continue
                 ids = {"id": item.id, "passage_id": item.passage_id}
-                end: Record = {"finish_reason": reply.finish_reason, "n_tokens": reply.n_tokens}
-                if reply.token_ids is not None:
-                    end["token_ids"] = reply.token_ids
-                written.append(ids | fields(item, reply.text) | {"text": reply.text} | end)
+                said = {name: value for name, value in asdict(reply).items() if value is not None}
+                written.append(ids | fields(item, reply.text) | said)
             run.append(records, *written)
             bar.update(len(group))
     return missing
 
 
 def _attempt(
-    group: Sequence[Assignment],
-    writer: Writer,
-    seed: int,
-    objection: Callable[[str], str | None],
+    group: Sequence[Assignment], writer: Writer, seed: int, objection: Callable[[str], str | None]
 ) -> list[Reply]:
     """The replies to a group, in order; a text that will not do has given way to the reason."""
-    replies: dict[str, Reply] = {}
+    replies = {item.id: Reply(None) for item in group}
     for attempt in range(ATTEMPTS):
-        missing = [
-            item for item in group if item.id not in replies or replies[item.id].text is None
-        ]
+        missing = [item for item in group if replies[item.id].text is None]
         if not missing:
             break
         seeds = [derive_seed(seed, item.id, attempt) for item in missing]
@@ -212,17 +186,13 @@ def _attempt(
         for item, reply in zip(missing, written, strict=True):
             fault = None if reply.text is None else objection(reply.text)
             replies[item.id] = Reply(None, fault) if fault else reply
-    return [replies[item.id] for item in group]
+    return list(replies.values())
 
 
 def report_missing(
     run: Run, missing: Mapping[str, str], n_wanted: int, max_share: float, what: str
 ) -> None:
-    """Write RUN/missing.jsonl, replacing it at every start, and say what is missing, if anything.
-
-    Raises UserError, with the most frequent reason, if it is more than `max_share` of what was
-    wanted.
-    """
+    """Write RUN/missing.jsonl again, say what is missing; UserError for more than `max_share`."""
     listed = run.path("missing.jsonl")
     write_jsonl(listed, ({"id": id_, "reason": why} for id_, why in missing.items()))
     reasons = list(missing.values())

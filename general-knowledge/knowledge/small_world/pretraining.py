@@ -16,6 +16,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 from knowledge.data.passages import Passage
 from knowledge.data.prompts import answer_prompt, self_edit_prompt
 from knowledge.method.training_texts import training_sequences
+from knowledge.settings import AnswerSettings, SelfEditSettings
 from knowledge.small_world.people import (
     STYLES,
     Person,
@@ -121,7 +122,7 @@ def _demonstration(world: World, rng: random.Random) -> SftRow:
 def self_edit_request(person: Person, passage: str) -> str:
     """The prompt for a self-edit; rest_em.py renders it from the same file, given by --prompts."""
     asked = Passage("", person.name, passage, ())
-    return str(self_edit_prompt(asked, "implications", PROMPTS))
+    return str(self_edit_prompt(asked, SelfEditSettings(prompts=PROMPTS)))
 
 
 def _known_passage(world: World, rng: random.Random) -> str:
@@ -168,9 +169,10 @@ def pretrain(run: Run, lessons: Lessons, measure_every: int, **size: int) -> Ski
 
 def _questions(people: Sequence[Person], rng: random.Random) -> list[tuple[str, str]]:
     """Six prompts about each person, with their answers."""
+    settings = AnswerSettings(prompts=PROMPTS)
     return [
         (
-            answer_prompt(person.name, question(relation, person.name, rng), folder=PROMPTS),
+            answer_prompt(person.name, question(relation, person.name, rng), settings),
             answer(value),
         )
         for person in people

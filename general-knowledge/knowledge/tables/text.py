@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from knowledge.experiments.retention import PooledRuns, asked_cells
-from knowledge.judging.offline_judge import CONSTANTS
+from knowledge.judging.judges import CONSTANTS
 from knowledge.release.row_of_file import RowKey
 from knowledge.tables.compare import Cell, Column, Mismatch
 from knowledge.tables.paper import VERSIONS, PaperTable

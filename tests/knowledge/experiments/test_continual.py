@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from knowledge.data.passages import load_passages
+from knowledge.data.prompts import self_edit_prompt
 from knowledge.experiments.continual import cut_into_sequences, run_sequences
 from knowledge.experiments.continual_table import (
     accuracy_matrix,
@@ -19,7 +20,6 @@ from knowledge.experiments.continual_table import (
 from knowledge.judging.judges import Grade
 from knowledge.method.closed_book import Outcome, Trial, ask
 from knowledge.method.inner_loop import adapter_job, self_edit_texts
-from knowledge.method.self_edits import prompt_for
 from knowledge.settings import SequentialSettings
 from seal.errors import UserError
 from seal.lora import train_adapters
@@ -138,7 +138,7 @@ def test_every_step_equals_merging_into_the_weights(undisturbed):
 
 
 def sampled(model, passage, seed) -> str:
-    request = SampleRequest(prompt_for(passage, SETTINGS, TOKENIZER), seed=seed)
+    request = SampleRequest(self_edit_prompt(passage, SETTINGS, TOKENIZER), seed=seed)
     parameters = SamplingParameters(
         SETTINGS.max_new_tokens, temperature=SETTINGS.temperature, top_p=SETTINGS.top_p
     )

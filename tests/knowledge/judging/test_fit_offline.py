@@ -7,25 +7,23 @@ import sys
 import numpy as np
 import pytest
 
-from knowledge.judging.agreement import (
-    FEWEST_GRADINGS,
-    Agreement,
-    GradedAnswer,
-    load_graded_answers,
-    measure_agreement,
-    system_means,
-)
 from knowledge.judging.answer_features import FEATURES
 from knowledge.judging.fit_offline import (
+    FEWEST_GRADINGS,
     FOLDS,
+    Agreement,
+    GradedAnswer,
     cross_validate,
     feature_matrix,
     fingerprint,
     fit_logistic,
     fit_offline_judge,
+    load_graded_answers,
+    measure_agreement,
+    system_means,
     word_recall,
 )
-from knowledge.judging.offline_judge import OfflineModel
+from knowledge.judging.judges import GradingItem, OfflineJudge
 from seal.arguments import run_program
 from seal.errors import UserError
 from tests.programs.programs import load_program
@@ -146,9 +144,8 @@ def test_fit_offline_judge(tmp_path):
     assert constants["figures"]["half_of_the_words_rule"]["accuracy"] == 0.8
     path = tmp_path / "constants.json"
     path.write_text(json.dumps(constants))
-    model = OfflineModel.load(path)
-    assert model.probability("When does it fly?", "in May", "May") > 0.5
-    assert model.probability("When does it fly?", "in May", "June") < 0.5
+    items = [GradingItem("When does it fly?", "in May", answer) for answer in ("May", "June")]
+    assert [grade.verdict for grade in OfflineJudge(path).grade(items)] == [True, False]
     assert fit_offline_judge(answers[::-1])["weights"] == pytest.approx(constants["weights"])
 
 
@@ -223,4 +220,4 @@ def test_program(tmp_path, capsys):
     run_program(program.main, program.Config, arguments)
     constants = json.loads(output.read_text())
     assert json.loads(capsys.readouterr().out) == constants["figures"]
-    assert OfflineModel.load(output).weights == constants["weights"]
+    assert list(constants["weights"]) == list(FEATURES)

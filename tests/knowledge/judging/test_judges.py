@@ -1,6 +1,7 @@
 """Judges: what they are asked, what they say, and that what is ungraded is never wrong."""
 
 import json
+import math
 import subprocess
 import sys
 from dataclasses import replace
@@ -9,6 +10,7 @@ import pytest
 
 from knowledge.judging.answer_features import FEATURES
 from knowledge.judging.judges import (
+    CONSTANTS,
     Grade,
     GradingItem,
     OfflineJudge,
@@ -17,10 +19,10 @@ from knowledge.judging.judges import (
     judge_messages,
     open_judge,
 )
-from knowledge.judging.offline_judge import OfflineModel, logistic
 from knowledge.settings import JudgeSettings
 from seal.chat.client import OPENAI_URL, ChatClient
 from seal.errors import UserError
+from seal.records import read_json
 from tests.support.chat_stub import completion, refusal, running_stub
 from tests.support.data import REPOSITORY
 
@@ -89,23 +91,26 @@ def test_surrounding_space_and_the_title_make_no_difference_offline():
     assert plain == spaced
 
 
-def test_the_probability_is_logistic_in_the_features():
+def test_the_probability_is_logistic_in_the_features(tmp_path):
     weights = dict.fromkeys(FEATURES, 0.0) | {"recall_squared": 2.0}
-    model = OfflineModel(-1.0, weights)
-    assert model.probability("Which?", "slow boats", "slow boats") == logistic(1.0)
-    assert model.probability("Which?", "slow boats", "slow") == logistic(-0.5)
-    assert logistic(0) == 0.5
+    path = tmp_path / "constants.json"
+    path.write_text(json.dumps({"intercept": -1.0, "weights": weights}))
+    items = [GradingItem("Which?", "slow boats", answer) for answer in ("slow boats", "slow")]
+    log_odds = [
+        math.log(g.probability / (1 - g.probability)) for g in OfflineJudge(path).grade(items)
+    ]
+    assert log_odds == pytest.approx([1.0, -0.5])
 
 
 def test_constants_of_other_features_are_refused(tmp_path):
     path = tmp_path / "constants.json"
     path.write_text(json.dumps({"intercept": 0.0, "weights": {"recall": 1.0}}))
     with pytest.raises(UserError, match=r"constants\.json was fitted to other features"):
-        OfflineModel.load(path)
+        OfflineJudge(path)
 
 
 def test_it_has_fewer_than_thirty_constants_and_loads_nothing_heavy():
-    assert len(OfflineModel.load().weights) + 1 < 30
+    assert len(read_json(CONSTANTS)["weights"]) + 1 < 30
     code = (
         "import sys; from knowledge.judging.judges import OfflineJudge, GradingItem;"
         "OfflineJudge().grade([GradingItem('q', 'g', 'a')]);"
@@ -192,12 +197,6 @@ def test_open_judge_without_a_key(no_key, tmp_path):
         open_judge(JudgeSettings(judge="openai"))
     assert open_judge(JudgeSettings()).name == "offline"
     assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.parametrize("concurrency", [0, -1])
-def test_open_judge_with_no_concurrency(stub, tmp_path, concurrency):
-    with pytest.raises(UserError, match="--judge_concurrency"):
-        open_judge(settings(stub, tmp_path, judge_concurrency=concurrency))
 
 
 def test_openais_own_model_is_named_without_its_url():

@@ -6,9 +6,14 @@ import pytest
 
 from knowledge.data.passages import Passage
 from knowledge.judging.replies import read_proxy_scores
-from knowledge.method.outer_loop import PassageDomain, describe_selection, select_self_edits
-from knowledge.method.proxy_reward import Rater, RatingItem, open_rater
-from knowledge.method.reward import open_reward, rate_self_edits
+from knowledge.method.outer_loop import (
+    PassageDomain,
+    describe_selection,
+    open_reward,
+    select_self_edits,
+)
+from knowledge.method.proxy_reward import Rater, open_rater, rate_self_edits
+from knowledge.method.reward import measure_rewards
 from knowledge.method.self_edits import SelfEdit
 from knowledge.settings import PROMPTS, OuterLoopSettings
 from seal.chat.client import ChatClient
@@ -51,7 +56,7 @@ def rater(stub):
 
 def rate(run, rater, edits, **settings):
     return rate_self_edits(
-        run, PASSAGES, edits, None, rater=rater, settings=OuterLoopSettings(**settings), seed=0
+        run, PASSAGES, edits, None, 0, rater=rater, settings=OuterLoopSettings(**settings)
     )
 
 
@@ -69,7 +74,8 @@ def test_all_four_marks_are_needed():
 
 
 def test_the_model_sees_passage_and_self_edit_and_is_asked_greedily(stub, rater):
-    rater.rate([RatingItem("a", "Moth", "All about {title}.", " marks 1 2 3 4 {passage}\n")])
+    moth = Passage("a", "Moth", "All about {title}.", ())
+    rater.rate([(moth, " marks 1 2 3 4 {passage}\n")])
     system, user = stub.bodies[0]["messages"]
     assert system["role"] == "system"
     assert '"Moth":\nAll about {title}.\n' in user["content"]
@@ -155,10 +161,10 @@ def test_the_judges_flags_name_the_rater(stub, tmp_path):
         judge_cache=tmp_path / "cache.jsonl",
     )
     stub.reply = lambda prompt: completion("yes")
-    assert open_rater(settings).name == f"judge at {stub.url}"
+    assert open_rater(settings).client.name == f"judge at {stub.url}"
     assert stub.bodies[0]["temperature"] == 0.0
     (tmp_path / "proxy-rubric.txt").write_text("{title} {passage}")
     with pytest.raises(UserError, match=r"proxy-rubric\.txt: the prompt lacks \{self_edit\}"):
         open_rater(OuterLoopSettings(reward="proxy", judge="openai", prompts=tmp_path))
-    assert open_reward(settings, None).keywords.keys() == {"rater"}
-    assert open_reward(OuterLoopSettings(), None).keywords == {"judge": None}
+    assert open_reward(settings, None).func is rate_self_edits
+    assert open_reward(OuterLoopSettings(), None).func is measure_rewards

@@ -234,8 +234,6 @@ def test_what_cannot_be_opened_is_explained(stub, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError, match=r"OPENAI_API_KEY in \.env, or use --writer policy"):
         open_writer(WriterSettings(writer="openai"), tmp_path / "log")
-    with pytest.raises(UserError, match="--writer_concurrency 0: at least 1"):
-        open_writer(writer_settings(stub, writer_concurrency=0), tmp_path / "log")
     stub.reply = lambda prompt: refusal(404)
     with pytest.raises(UserError, match="does not serve w"):
         open_writer(writer_settings(stub), tmp_path / "log")

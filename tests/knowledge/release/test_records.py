@@ -14,6 +14,7 @@ from knowledge.release.recover_prompts import export_prompts, prompt_wordings, u
 from knowledge.release.row_of_file import identify
 from knowledge.release.scan import read_release
 from knowledge.release.verify import check_selection, check_statistics
+from knowledge.settings import SelfEditSettings
 from seal.records import write_jsonl
 from tests.knowledge.release_folder import (
     dataset,
@@ -213,8 +214,9 @@ def test_the_most_frequent_wording_is_written_with_what_programs_need(tmp_path):
         "answer-chain-of-thought.txt",
     }
     [file] = release.of(Examinations)
+    settings = SelfEditSettings(prompts=tmp_path / "p")
     for passage, article in zip(file.passages, file.articles, strict=True):
-        assert self_edit_prompt(passage, "implications", tmp_path / "p") == article.prompt
+        assert self_edit_prompt(passage, settings) == article.prompt
 
 
 def test_a_wording_that_programs_refuse_is_told(tmp_path):
@@ -238,5 +240,5 @@ def test_released_prompts_come_out_as_they_were(tmp_path):
     for file in release.of(Examinations):
         for passage, article in zip(file.passages, file.articles, strict=True):
             if article.prompt:
-                kind = identify(file).kind
-                assert self_edit_prompt(passage, kind, tmp_path) == article.prompt
+                settings = SelfEditSettings(prompt_kind=identify(file).kind, prompts=tmp_path)
+                assert self_edit_prompt(passage, settings) == article.prompt

@@ -79,7 +79,9 @@ def texts(seed: int) -> Iterable[str]:
     for relation, value in zip(RELATIONS, person.facts, strict=True):
         yield statement(relation, person.name, value, rng)
         yield f"{question(relation, person.name, rng)} {answer(value)}"
-        yield answer_prompt(person.name, question(relation, person.name, rng), folder=PROMPTS)
+        yield answer_prompt(
+            person.name, question(relation, person.name, rng), RewardSettings(prompts=PROMPTS)
+        )
     for style in STYLES:
         written = self_edit_text(style, person, passage, rng)
         yield written
@@ -132,10 +134,13 @@ def test_the_prompts_are_those_of_the_programs():
     check_prompts(RewardSettings(prompts=PROMPTS))
     passage = Passage("", "Ada Dorn", "She lives.", (Question("a", "b"),))
     person = WORLD.stranger(random.Random(0))
-    assert self_edit_prompt(passage, "implications", PROMPTS) == "Ada Dorn\nShe lives.\nNotes:\n"
+    assert (
+        self_edit_prompt(passage, SelfEditSettings(prompts=PROMPTS))
+        == "Ada Dorn\nShe lives.\nNotes:\n"
+    )
     assert self_edit_request(person, "He.") == f"{person.name}\nHe.\nNotes:\n"
     # No line break at its end: in the documents too, the answer follows in the question's line
-    assert answer_prompt("Ada Dorn", "Why?", folder=PROMPTS) == "Ada Dorn\nWhy?"
+    assert answer_prompt("Ada Dorn", "Why?", RewardSettings(prompts=PROMPTS)) == "Ada Dorn\nWhy?"
 
 
 # What a step is trained on
