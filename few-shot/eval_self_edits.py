@@ -13,7 +13,6 @@ Run     python few-shot/eval_self_edits.py --run_dir runs/arc-table \\
             --policies seal=runs/arc-rest-em/round-1/sft/model
 """
 
-from dataclasses import dataclass
 from itertools import pairwise
 
 from arc.method.cost import estimate_rewards
@@ -29,7 +28,6 @@ from seal.settings import RunSettings
 IN_CONTEXT, SELF_EDITS = "in-context", "self-edits"
 
 
-@dataclass(frozen=True, kw_only=True)
 class Config(RunSettings, PolicySettings, TaskSettings, TableSettings):
     """Flags of eval_self_edits.py."""
 
@@ -43,7 +41,6 @@ class Config(RunSettings, PolicySettings, TaskSettings, TableSettings):
 
 def main(config: Config) -> None:
     """Fill the table policy by policy and print it."""
-    # Heavy imports, once the flags are known to be right
     from arc.method import few_shot_table as tables
     from arc.method.knobs import format_knobs, read_knobs
     from arc.method.self_edits import given_self_edits

@@ -7,7 +7,6 @@ Run     python few-shot/generate_self_edits.py --run_dir runs/arc-self-edits \\
 """
 
 from collections import Counter
-from dataclasses import dataclass
 
 from arc.method.configurations import Rejection
 from arc.method.prompts import check_prompts
@@ -18,14 +17,12 @@ from seal.run import Run
 from seal.settings import RunSettings
 
 
-@dataclass(frozen=True, kw_only=True)
 class Config(RunSettings, PolicySettings, TaskSettings, SelfEditSettings):
     """Flags of generate_self_edits.py."""
 
 
 def main(config: Config) -> None:
     """Sample k self-edits for every task and say how many could be trained on."""
-    # Heavy imports, once the flags are known to be right
     from arc.method.self_edits import sample_self_edits
     from seal.loop.policy import open_policy
 

@@ -17,15 +17,12 @@ Writes  RUN_DIR/model          a transformers folder (Llama, 0.9 million weights
 Run     python few-shot/pretrain_small_model.py --run_dir runs/small-arc-model
 """
 
-from dataclasses import dataclass
-
 from seal.arguments import arg, run_program
 from seal.records import read_json
 from seal.run import Run
 from seal.settings import RunSettings
 
 
-@dataclass(frozen=True, kw_only=True)
 class Config(RunSettings):
     """Flags of pretrain_small_model.py."""
 
@@ -45,7 +42,6 @@ class Config(RunSettings):
 
 def main(config: Config) -> None:
     """Train the model and choose its tasks, or go on with either."""
-    # Heavy imports, once the flags are known to be right
     from arc.small_world.pretraining import Lessons, pretrain
     from arc.small_world.task_pools import make_pools, small_model_settings
 

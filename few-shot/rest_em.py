@@ -13,8 +13,6 @@ Run     python few-shot/rest_em.py --run_dir runs/arc-rest-em \\
             --tasks ARC-AGI/data/training --task_ids paper-training
 """
 
-from dataclasses import dataclass
-
 from arc.method.cost import estimate_rewards
 from arc.method.prompts import check_prompts
 from arc.puzzles.tasks import read_tasks, require_targets
@@ -25,7 +23,6 @@ from seal.run import Run
 from seal.settings import RunSettings
 
 
-@dataclass(frozen=True, kw_only=True)
 class Config(RunSettings, PolicySettings, TaskSettings, RestEmSettings, ArcSftSettings):
     """Flags of rest_em.py."""
 
@@ -35,9 +32,8 @@ class Config(RunSettings, PolicySettings, TaskSettings, RestEmSettings, ArcSftSe
 
 def main(config: Config) -> None:
     """Run the rounds that are not finished yet and print one line for each."""
-    # Heavy imports, once the flags are known to be right
     from arc.method.outer_loop import TaskDomain
-    from seal.loop.policy import opener
+    from seal.loop.policy import open_policy
     from seal.loop.rest_em import rest_em
     from seal.training.sft import check_processes, imitation
 
@@ -52,7 +48,7 @@ def main(config: Config) -> None:
         run,
         TaskDomain(tasks, config),
         imitation(config, config),
-        opener(config, config.lora_rank, config.slots),
+        lambda name, log: open_policy(name, config, log, config.lora_rank, config.slots),
         model=config.model,
         rounds=config.rounds,
         seed=config.seed,

@@ -9,7 +9,6 @@ Run     python few-shot/solve.py --run_dir runs/solve --task ARC-AGI/data/traini
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -24,7 +23,6 @@ from seal.run import Run
 from seal.settings import RunSettings
 
 
-@dataclass(frozen=True, kw_only=True)
 class Config(RunSettings, PolicySettings, TableSettings):
     """Flags of solve.py."""
 
@@ -41,7 +39,6 @@ class Config(RunSettings, PolicySettings, TableSettings):
 
 def main(config: Config) -> None:
     """Try in context, train on a self-edit, try again, and show both."""
-    # Heavy imports, once the flags are known to be right
     from arc.method.inner_loop import train_first_valid
     from arc.method.prediction import shorten, solve
     from arc.method.self_edits import given_self_edits, sample_self_edits

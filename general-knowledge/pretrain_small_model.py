@@ -14,8 +14,6 @@ Writes  RUN_DIR/model             a transformers folder (Llama, 1.1 million weig
 Run     python general-knowledge/pretrain_small_model.py --run_dir runs/small-model
 """
 
-from dataclasses import dataclass
-
 from knowledge.data.passages import load_passages
 from seal.arguments import arg, run_program
 from seal.records import read_json, write_json, write_jsonl
@@ -23,7 +21,6 @@ from seal.run import Run
 from seal.settings import RunSettings
 
 
-@dataclass(frozen=True, kw_only=True)
 class Config(RunSettings):
     """Flags of pretrain_small_model.py."""
 
@@ -40,7 +37,6 @@ class Config(RunSettings):
 
 def main(config: Config) -> None:
     """Make the world of the seed, write its passages, and train the model or go on training it."""
-    # Heavy imports, once the flags are known to be right
     from knowledge.small_world.people import make_world, passage_records
     from knowledge.small_world.pretraining import Lessons, pretrain
     from knowledge.small_world.reference_self_edits import reference_self_edits

@@ -13,8 +13,6 @@ Run     python general-knowledge/rest_em.py --run_dir runs/rest-em \\
             --passages rajpurkar/squad:train
 """
 
-from dataclasses import dataclass
-
 from knowledge.data.passages import load_passages
 from knowledge.data.prompts import check_prompts
 from knowledge.data.splits import rl_passages, validation_passages
@@ -27,7 +25,6 @@ from seal.run import Run
 from seal.settings import ModelSettings, RunSettings, SftSettings
 
 
-@dataclass(frozen=True, kw_only=True)
 class Config(RunSettings, ModelSettings, PassageSettings, RestEmSettings, SftSettings):
     """Flags of rest_em.py."""
 
@@ -44,10 +41,9 @@ class Config(RunSettings, ModelSettings, PassageSettings, RestEmSettings, SftSet
 
 def main(config: Config) -> None:
     """Run the rounds that are not finished yet and print one line for each."""
-    # Heavy imports, once the flags are known to be right
     from knowledge.method.outer_loop import PassageDomain
     from knowledge.method.reward import open_reward
-    from seal.loop.policy import opener
+    from seal.loop.policy import open_policy
     from seal.loop.rest_em import rest_em
     from seal.training.sft import check_processes, imitation
 
@@ -69,7 +65,7 @@ def main(config: Config) -> None:
         run,
         PassageDomain(rounds, judge, reward, config, validation, config.seed),
         imitation(config, config),
-        opener(config, config.lora_rank, config.slots),
+        lambda name, log: open_policy(name, config, log, config.lora_rank, config.slots),
         model=config.model,
         rounds=config.rounds,
         seed=config.seed,

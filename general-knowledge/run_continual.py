@@ -13,8 +13,6 @@ Run     python general-knowledge/run_continual.py --run_dir runs/continual \\
             --passages rajpurkar/squad:validation --model runs/rest-em/round-2/sft/model
 """
 
-from dataclasses import dataclass
-
 from knowledge.data.passages import load_passages
 from knowledge.data.prompts import check_prompts
 from knowledge.data.splits import evaluation_passages
@@ -28,7 +26,6 @@ from seal.run import Run
 from seal.settings import ModelSettings, RunSettings
 
 
-@dataclass(frozen=True, kw_only=True)
 class Config(RunSettings, ModelSettings, PassageSettings, SequentialSettings):
     """Flags of run_continual.py."""
 
@@ -41,7 +38,6 @@ class Config(RunSettings, ModelSettings, PassageSettings, SequentialSettings):
 
 def main(config: Config) -> None:
     """Go through all sequences; print the mean matrix and its three means."""
-    # Heavy imports, once the flags are known to be right
     from knowledge.experiments.continual import cut_into_sequences, run_sequences
     from knowledge.experiments.continual_table import format_matrix, summarize_sequences
     from seal.loop.policy import open_policy

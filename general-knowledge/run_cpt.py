@@ -14,7 +14,6 @@ Run     python general-knowledge/run_cpt.py --run_dir runs/cpt \\
 """
 
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
 from knowledge.data.passages import load_passages
@@ -30,7 +29,6 @@ from seal.run import Run
 from seal.settings import ModelSettings, RunSettings
 
 
-@dataclass(frozen=True, kw_only=True)
 class Config(RunSettings, ModelSettings, PassageSettings, PretrainingSettings):
     """Flags of run_cpt.py."""
 
@@ -38,9 +36,7 @@ class Config(RunSettings, ModelSettings, PassageSettings, PretrainingSettings):
     self_edits: str | None = arg(
         "self_edits.jsonl of a generate_self_edits.py run", None, group=GROUPS[0]
     )
-    k: int = arg(
-        "self-edits per passage, of that file; 0: the passages alone (paper: 5)", 5, at_least=0
-    )
+    k: int = arg("self-edits per passage; 0: the passages alone (paper: 5)", 5, at_least=0)
     n_passages: int = arg("passages (paper: 200, 2067)", 200, at_least=1)
     n_questions: int = arg(
         "questions asked, drawn from all with seed 42 (paper: 500 in v2); 0: all", 500, at_least=0
@@ -50,7 +46,6 @@ class Config(RunSettings, ModelSettings, PassageSettings, PretrainingSettings):
 
 def main(config: Config) -> None:
     """Ask, finetune, ask again; print both rows."""
-    # Heavy imports, once the flags are known to be right
     from knowledge.experiments import continued_pretraining as cpt
     from knowledge.method.self_edits import read_self_edits
     from seal.training.sft import check_processes, finetune

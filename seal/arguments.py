@@ -1,4 +1,4 @@
-"""Command lines from frozen dataclasses: `arg` declares a flag, `run_program` runs a program.
+"""Command lines from `Settings`: `arg` declares a flag, `run_program` runs a program.
 
 tyro parses the flags and shows the help. A settings class names the group in which help shows its
 flags. `--config` names files of settings: YAML as it is written by hand, or config.json of a run.
@@ -16,7 +16,17 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from inspect import get_annotations
 from pathlib import Path
 from types import NoneType
-from typing import Annotated, Any, Literal, NoReturn, TypeVar, get_args, get_origin, get_type_hints
+from typing import (
+    Annotated,
+    Any,
+    Literal,
+    NoReturn,
+    TypeVar,
+    dataclass_transform,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 import tyro
 import yaml
@@ -75,6 +85,14 @@ def arg(
 def _default(value: Any) -> dict[str, Any]:
     """The default of a field, as `dataclasses.field` takes it: of a list, a copy each time."""
     return {"default_factory": value.copy} if isinstance(value, list) else {"default": value}
+
+
+@dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(arg,))
+class Settings:
+    """What a program can be asked: each subclass is a frozen dataclass, made by keywords."""
+
+    def __init_subclass__(cls) -> None:
+        dataclasses.dataclass(frozen=True, kw_only=True)(cls)
 
 
 def machine_flags(config: Any) -> set[str]:

@@ -1,17 +1,15 @@
 """Flags that programs of both domains share; a program's config inherits the groups it needs."""
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from seal.arguments import arg
+from seal.arguments import Settings, arg
 
 Schedule = Literal["linear", "cosine", "constant"]
 """How a learning rate goes on from its start: down to 0, or not at all."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class RunSettings:
+class RunSettings(Settings):
     """Where a run lies and what its random choices derive from."""
 
     group = "run"
@@ -19,8 +17,7 @@ class RunSettings:
     seed: int = arg("every random choice derives from it", 0)
 
 
-@dataclass(frozen=True, kw_only=True)
-class SamplerSettings:
+class SamplerSettings(Settings):
     """Who answers the prompts: a vLLM server or this process."""
 
     group = "sampling server"
@@ -36,12 +33,9 @@ class SamplerSettings:
     vllm_startup_timeout: int = arg(
         "seconds until a silent server is given up", 900, machine=True, at_least=1
     )
-    sampling_batch: int = arg(
-        "prompts sampled in one call of the sampler", 64, machine=True, at_least=1
-    )
+    sampling_batch: int = arg("prompts in one call of the sampler", 64, machine=True, at_least=1)
 
 
-@dataclass(frozen=True, kw_only=True)
 class ModelSettings(SamplerSettings):
     """The policy, and how it is sampled."""
 
@@ -50,17 +44,12 @@ class ModelSettings(SamplerSettings):
         "the policy: a transformers folder or hub name (paper, section 4.1: Qwen2.5-7B base)",
         "Qwen/Qwen2.5-7B",
     )
-    dtype: Literal["bfloat16", "float32"] = arg(
-        "weights of the frozen model (paper: bf16)", "bfloat16"
-    )
-    device: str = arg(
-        "where LoRA updates run: auto = the last GPU, else the CPU", "auto", machine=True
-    )
+    dtype: Literal["bfloat16", "float32"] = arg("frozen weights (paper: bf16)", "bfloat16")
+    device: str = arg("where LoRA updates run; auto: the last GPU or the CPU", "auto", machine=True)
     trust_remote_code: bool = arg("run code that a hub model brings along", False)
 
 
-@dataclass(frozen=True, kw_only=True)
-class SftSettings:
+class SftSettings(Settings):
     """The M-step: supervised finetuning on rewarded self-edits (paper, appendix B.4)."""
 
     group = "M-step"
@@ -73,9 +62,5 @@ class SftSettings:
         "layers that the M-step adapts (paper: all seven)",
         ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"],
     )
-    sft_batch_size: int = arg(
-        "M-step sequences per step (paper: 1 x 5 accumulated x 2 GPUs)", 10, at_least=1
-    )
-    sft_processes: int = arg(
-        "accelerate launches the M-step on so many GPUs", 1, machine=True, at_least=1
-    )
+    sft_batch_size: int = arg("M-step sequences per step (paper: 1 x 5 x 2 GPUs)", 10, at_least=1)
+    sft_processes: int = arg("GPUs for the M-step, by accelerate", 1, machine=True, at_least=1)

@@ -3,19 +3,18 @@
 import errno
 import os
 import signal
-from dataclasses import asdict, dataclass, replace
+from dataclasses import FrozenInstanceError, asdict, replace
 from pathlib import Path
 from typing import Literal
 
 import pytest
 
-from seal.arguments import arg, labelled, machine_flags, parse_arguments, run_program
+from seal.arguments import Settings, arg, labelled, machine_flags, parse_arguments, run_program
 from seal.errors import UserError
 from seal.records import to_json
 
 
-@dataclass(frozen=True, kw_only=True)
-class Base:
+class Base(Settings):
     """Flags that a config inherits."""
 
     group = "inner loop"
@@ -24,7 +23,6 @@ class Base:
     kind: Literal["a", "b"] = arg("which", "a")
 
 
-@dataclass(frozen=True, kw_only=True)
 class Config(Base):
     """Flags of a test."""
 
@@ -44,6 +42,8 @@ def parse(*words: str) -> Config:
 def test_defaults_and_types():
     config = parse("--labels", "p", "q", "--no_fast")
     assert config == Config(run_dir=Path("x"), labels=["p", "q"], fast=False)
+    with pytest.raises(FrozenInstanceError):
+        config.k = 5
 
 
 @pytest.mark.parametrize(
