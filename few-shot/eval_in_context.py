@@ -14,8 +14,7 @@ from arc.settings import PolicySettings, PredictionSettings, TaskSettings
 from seal.arguments import run_program
 from seal.records import write_text
 from seal.report.tables import percent
-from seal.run import Run
-from seal.settings import RunSettings
+from seal.run import Run, RunSettings
 
 
 class Config(RunSettings, PolicySettings, TaskSettings, PredictionSettings):

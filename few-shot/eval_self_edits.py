@@ -22,8 +22,7 @@ from arc.settings import ORACLE, SAMPLED, PolicySettings, TableSettings, TaskSet
 from seal.arguments import arg, labelled, run_program
 from seal.models.folders import check_model
 from seal.records import write_text
-from seal.run import Run
-from seal.settings import RunSettings
+from seal.run import Run, RunSettings
 
 IN_CONTEXT, SELF_EDITS = "in-context", "self-edits"
 

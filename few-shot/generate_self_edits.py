@@ -13,8 +13,7 @@ from arc.method.prompts import check_prompts
 from arc.puzzles.tasks import read_tasks
 from arc.settings import PolicySettings, SelfEditSettings, TaskSettings
 from seal.arguments import run_program
-from seal.run import Run
-from seal.settings import RunSettings
+from seal.run import Run, RunSettings
 
 
 class Config(RunSettings, PolicySettings, TaskSettings, SelfEditSettings):

@@ -19,8 +19,7 @@ Run     python few-shot/pretrain_small_model.py --run_dir runs/small-arc-model
 
 from seal.arguments import arg, run_program
 from seal.records import read_json
-from seal.run import Run
-from seal.settings import RunSettings
+from seal.run import Run, RunSettings
 
 
 class Config(RunSettings):
@@ -29,11 +28,7 @@ class Config(RunSettings):
     group = "how much"
     pretraining_steps: int = arg("steps, of about 2,600 tokens each", 2400, at_least=1)
     measure_every: int = arg(
-        "steps after which its skill is shown and a checkpoint written",
-        200,
-        machine=True,
-        at_least=1,
-        group="run",
+        "steps between checkpoints and measurements", 200, machine=True, at_least=1, group="run"
     )
     training_tasks: int = arg("tasks for ReST-EM", 64, at_least=1)
     validation_tasks: int = arg("tasks to choose settings on", 24, at_least=1)

@@ -19,8 +19,7 @@ from arc.puzzles.tasks import read_tasks, require_targets
 from arc.settings import ArcSftSettings, PolicySettings, RestEmSettings, TaskSettings
 from seal.arguments import arg, run_program
 from seal.models.folders import check_model
-from seal.run import Run
-from seal.settings import RunSettings
+from seal.run import Run, RunSettings
 
 
 class Config(RunSettings, PolicySettings, TaskSettings, RestEmSettings, ArcSftSettings):

@@ -18,8 +18,7 @@ from arc.puzzles.tasks import read_tasks, require_targets
 from arc.settings import InnerLoopSettings, OracleSettings, PolicySettings, TaskSettings
 from seal.arguments import arg, run_program
 from seal.records import write_jsonl
-from seal.run import Run
-from seal.settings import RunSettings
+from seal.run import Run, RunSettings
 
 
 class Config(RunSettings, PolicySettings, TaskSettings, InnerLoopSettings, OracleSettings):

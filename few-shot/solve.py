@@ -19,8 +19,7 @@ from arc.settings import SAMPLED, PolicySettings, TableSettings
 from arc.show.terminal import Panel, task_panels, terminal_row, wants_color
 from seal.arguments import arg, run_program
 from seal.errors import UserError
-from seal.run import Run
-from seal.settings import RunSettings
+from seal.run import Run, RunSettings
 
 
 class Config(RunSettings, PolicySettings, TableSettings):

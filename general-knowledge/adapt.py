@@ -19,9 +19,9 @@ from knowledge.settings import InnerLoopSettings, SelfEditSettings
 from seal.arguments import arg, run_program
 from seal.errors import UserError
 from seal.records import read_text
-from seal.run import Run
+from seal.run import Run, RunSettings
 from seal.seeds import derive_seed
-from seal.settings import ModelSettings, RunSettings
+from seal.settings import ModelSettings
 
 
 class Config(RunSettings, ModelSettings, SelfEditSettings, InnerLoopSettings):

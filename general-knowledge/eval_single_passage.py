@@ -21,8 +21,8 @@ from knowledge.settings import PassageSettings, TableSettings
 from seal.arguments import arg, labelled, run_program
 from seal.models.folders import check_model
 from seal.records import write_text
-from seal.run import Run
-from seal.settings import ModelSettings, RunSettings
+from seal.run import Run, RunSettings
+from seal.settings import ModelSettings
 
 
 class Config(RunSettings, ModelSettings, PassageSettings, TableSettings):

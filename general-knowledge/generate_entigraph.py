@@ -16,8 +16,7 @@ from knowledge.method.cost import estimate_writing
 from knowledge.method.training_texts import MAX_PIECES
 from knowledge.settings import EntiGraphSettings, RoundSettings, WriterSettings
 from seal.arguments import run_program
-from seal.run import Run
-from seal.settings import RunSettings
+from seal.run import Run, RunSettings
 
 
 class Config(RunSettings, RoundSettings, WriterSettings, EntiGraphSettings):

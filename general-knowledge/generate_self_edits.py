@@ -14,8 +14,7 @@ from knowledge.data.splits import load_round
 from knowledge.method.cost import estimate_writing
 from knowledge.settings import RoundSettings, SelfEditSettings, WriterSettings
 from seal.arguments import run_program
-from seal.run import Run
-from seal.settings import RunSettings
+from seal.run import Run, RunSettings
 
 
 class Config(RunSettings, RoundSettings, SelfEditSettings, WriterSettings):

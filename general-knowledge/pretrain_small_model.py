@@ -17,8 +17,7 @@ Run     python general-knowledge/pretrain_small_model.py --run_dir runs/small-mo
 from knowledge.data.passages import load_passages
 from seal.arguments import arg, run_program
 from seal.records import read_json, write_json, write_jsonl
-from seal.run import Run
-from seal.settings import RunSettings
+from seal.run import Run, RunSettings
 
 
 class Config(RunSettings):
@@ -27,11 +26,7 @@ class Config(RunSettings):
     group = "how much"
     pretraining_steps: int = arg("steps, of about 1,700 tokens each", 3600, at_least=1)
     measure_every: int = arg(
-        "steps after which its skill is shown and a checkpoint written",
-        250,
-        machine=True,
-        at_least=1,
-        group="run",
+        "steps between checkpoints and measurements", 250, machine=True, at_least=1, group="run"
     )
 
 

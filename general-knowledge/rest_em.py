@@ -21,8 +21,8 @@ from knowledge.method.cost import estimate_rewards
 from knowledge.settings import PassageSettings, RestEmSettings
 from seal.arguments import arg, run_program
 from seal.models.folders import check_model
-from seal.run import Run
-from seal.settings import ModelSettings, RunSettings, SftSettings
+from seal.run import Run, RunSettings
+from seal.settings import ModelSettings, SftSettings
 
 
 class Config(RunSettings, ModelSettings, PassageSettings, RestEmSettings, SftSettings):

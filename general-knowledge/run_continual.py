@@ -22,8 +22,8 @@ from seal.arguments import arg, run_program
 from seal.models.folders import check_model
 from seal.records import write_text
 from seal.report.tables import percent
-from seal.run import Run
-from seal.settings import ModelSettings, RunSettings
+from seal.run import Run, RunSettings
+from seal.settings import ModelSettings
 
 
 class Config(RunSettings, ModelSettings, PassageSettings, SequentialSettings):

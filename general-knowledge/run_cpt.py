@@ -25,8 +25,8 @@ from seal.arguments import GROUPS, arg, run_program
 from seal.errors import UserError
 from seal.models.folders import check_model
 from seal.records import write_text
-from seal.run import Run
-from seal.settings import ModelSettings, RunSettings
+from seal.run import Run, RunSettings
+from seal.settings import ModelSettings
 
 
 class Config(RunSettings, ModelSettings, PassageSettings, PretrainingSettings):

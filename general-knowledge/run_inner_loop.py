@@ -23,8 +23,8 @@ from knowledge.method.cost import estimate_rewards
 from knowledge.settings import RestEmSettings, RoundSettings
 from seal.arguments import arg, run_program
 from seal.records import write_jsonl
-from seal.run import Run
-from seal.settings import ModelSettings, RunSettings
+from seal.run import Run, RunSettings
+from seal.settings import ModelSettings
 
 
 class Config(RunSettings, ModelSettings, RoundSettings, RestEmSettings):

@@ -1,20 +1,11 @@
 """Flags that programs of both domains share; a program's config inherits the groups it needs."""
 
-from pathlib import Path
 from typing import Literal
 
 from seal.arguments import Settings, arg
 
 Schedule = Literal["linear", "cosine", "constant"]
 """How a learning rate goes on from its start: down to 0, or not at all."""
-
-
-class RunSettings(Settings):
-    """Where a run lies and what its random choices derive from."""
-
-    group = "run"
-    run_dir: Path = arg("run folder; the same command resumes what is in it")
-    seed: int = arg("every random choice derives from it", 0)
 
 
 class SamplerSettings(Settings):
@@ -25,9 +16,7 @@ class SamplerSettings(Settings):
         "vllm: a vLLM server of its own; transformers: in this process", "vllm"
     )
     vllm_command: str | None = arg(
-        "command that starts the server (flags may follow it); default: this Python's vLLM",
-        None,
-        machine=True,
+        "command and flags that start the server; default: this Python's vLLM", None, machine=True
     )
     vllm_gpus: str = arg("GPUs of the server, counted among the visible ones", "0", machine=True)
     vllm_startup_timeout: int = arg(

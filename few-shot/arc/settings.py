@@ -41,9 +41,7 @@ class TaskSettings(Settings):
         "Kaggle's solutions file; default: the one beside --tasks, if its name fits", None
     )
     task_ids: str | None = arg(
-        "a preset (such as paper-training; all are in few-shot/presets) or a"
-        " file of ids; default: every task",
-        None,
+        "a preset of few-shot/presets, such as paper-training, or a file of ids; default: all", None
     )
     n_tasks: int | None = arg(
         "how many of them, drawn by --seed; default: all", None, at_least=1, group="how much"
@@ -71,9 +69,7 @@ class SelfEditSettings(PromptSettings):
     temperature: float = arg("sampling temperature (release: 0.8)", 0.8, at_least=0)
     top_p: float = arg("nucleus sampling (release: none)", 1.0, at_least=0)
     max_attempts: int = arg(
-        "draws per self-edit until one is JSON; then it counts as invalid (release: no limit)",
-        20,
-        at_least=1,
+        "draws of a self-edit until one is JSON, else invalid (release: no limit)", 20, at_least=1
     )
     skip_repeated_configs: bool = arg("draw again what repeats a task's earlier self-edit", False)
 

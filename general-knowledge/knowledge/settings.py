@@ -74,7 +74,7 @@ class SamplingSettings(PromptSettings):
 
     group = "self-edits"
     max_new_tokens: int = arg(
-        "longest self-edit, in tokens, or longest of the texts that make one (paper: 8192)",
+        "longest self-edit, in tokens, or text that is a part of one (paper: 8192)",
         8192,
         at_least=1,
     )
@@ -231,8 +231,5 @@ class PretrainingSettings(AnswerSettings):
         "adapted layers, with --method lora (PEFT's for Qwen2)", ["q_proj", "v_proj"]
     )
     processes: int = arg(
-        "accelerate launches the finetune on so many GPUs, which share the sequences of an update",
-        1,
-        machine=True,
-        at_least=1,
+        "GPUs of the finetune (by accelerate), which share an update", 1, machine=True, at_least=1
     )
