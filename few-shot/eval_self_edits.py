@@ -31,9 +31,6 @@ class Config(RunSettings, PolicySettings, TaskSettings, TableSettings):
     """Flags of eval_self_edits.py."""
 
     k: int = arg("self-edits per task (paper: 15 to train, 5 to evaluate)", 5, at_least=1)
-    self_edits: str = arg(
-        "what --model is trained on: sampled from it, oracle, or a self_edits.jsonl", SAMPLED
-    )
     policies: list[str] = arg("LABEL=MODEL: a row with another policy, its weights and words", [])
     oracle: bool = arg("add a row with the hand-made configuration", False)
 
@@ -71,10 +68,8 @@ def main(config: Config) -> None:
     rows = [tables.summarize_arm(arm, above, config.seed) for above, arm in pairwise([None, *arms])]
     sampled = [label for label, (_, source) in wanted.items() if source == SAMPLED]
     knobs = {label: read_knobs(run.part(label)) for label in sampled}
-    table, by_task = (
-        tables.format_table(rows, seconds_per_adapter(run)),
-        tables.format_task_table(arms),
-    )
+    table = tables.format_table(rows, seconds_per_adapter(run))
+    by_task = tables.format_task_table(arms)
     write_text(run.path("table.md"), table + "\n")
     write_text(run.path("tasks.md"), by_task + "\n")
     run.write_results({"n_tasks": len(tasks), "k": config.k, "rows": rows, "knobs": knobs})

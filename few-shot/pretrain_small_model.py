@@ -22,10 +22,9 @@ from seal.records import read_json
 from seal.run import Run, RunSettings
 
 
-class Config(RunSettings):
+class Config(RunSettings, group="how much"):
     """Flags of pretrain_small_model.py."""
 
-    group = "how much"
     pretraining_steps: int = arg("steps, of about 2,600 tokens each", 2400, at_least=1)
     measure_every: int = arg(
         "steps between checkpoints and measurements", 200, machine=True, at_least=1, group="run"

@@ -25,8 +25,7 @@ from seal.run import Run, RunSettings
 class Config(RunSettings, PolicySettings, TaskSettings, RestEmSettings, ArcSftSettings):
     """Flags of rest_em.py."""
 
-    group = "how much"
-    rounds: int = arg("rounds (paper: 1)", 1, at_least=1)
+    rounds: int = arg("rounds (paper: 1)", 1, at_least=1, group="how much")
 
 
 def main(config: Config) -> None:

@@ -31,9 +31,6 @@ class Config(RunSettings, PolicySettings, TableSettings):
         "transformers: in this process; vllm: a vLLM server of its own", "transformers"
     )
     k: int = arg("self-edits to draw; the first that can be trained on is used", 1, at_least=1)
-    self_edits: str = arg(
-        "what the policy is trained on: sampled from it, oracle, or a self_edits.jsonl", SAMPLED
-    )
 
 
 def main(config: Config) -> None:

@@ -20,10 +20,9 @@ from seal.records import read_json, write_json, write_jsonl
 from seal.run import Run, RunSettings
 
 
-class Config(RunSettings):
+class Config(RunSettings, group="how much"):
     """Flags of pretrain_small_model.py."""
 
-    group = "how much"
     pretraining_steps: int = arg("steps, of about 1,700 tokens each", 3600, at_least=1)
     measure_every: int = arg(
         "steps between checkpoints and measurements", 250, machine=True, at_least=1, group="run"

@@ -28,14 +28,14 @@ from seal.settings import ModelSettings, SftSettings
 class Config(RunSettings, ModelSettings, PassageSettings, RestEmSettings, SftSettings):
     """Flags of rest_em.py."""
 
-    group = "how much"
-    n_passages: int = arg("new passages in every round (paper: 50)", 50, at_least=1)
-    rounds: int = arg("rounds (paper: 2)", 2, at_least=1)
+    n_passages: int = arg("new passages per round (paper: 50)", 50, at_least=1, group="how much")
+    rounds: int = arg("rounds (paper: 2)", 2, at_least=1, group="how much")
     n_validation: int = arg(
         "training passages kept apart, on which the policy is measured before the first and after"
         " every round (release: none, it chose checkpoints on the evaluation passages)",
         0,
         at_least=0,
+        group="how much",
     )
 
 

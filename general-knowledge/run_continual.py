@@ -26,10 +26,9 @@ from seal.run import Run, RunSettings
 from seal.settings import ModelSettings
 
 
-class Config(RunSettings, ModelSettings, PassageSettings, SequentialSettings):
+class Config(RunSettings, ModelSettings, PassageSettings, SequentialSettings, group="how much"):
     """Flags of run_continual.py."""
 
-    group = "how much"
     n_passages: int = arg("passages of a sequence (paper: 8)", 8, at_least=1)
     sequences: int = arg("sequences of a run (paper: 8)", 8, at_least=1)
     runs: int = arg("runs (paper: 8)", 8, at_least=1)

@@ -29,10 +29,9 @@ from seal.run import Run, RunSettings
 from seal.settings import ModelSettings
 
 
-class Config(RunSettings, ModelSettings, PassageSettings, PretrainingSettings):
+class Config(RunSettings, ModelSettings, PassageSettings, PretrainingSettings, group="how much"):
     """Flags of run_cpt.py."""
 
-    group = "how much"
     self_edits: str | None = arg(
         "self_edits.jsonl of a generate_self_edits.py run", None, group=GROUPS[0]
     )
@@ -69,23 +68,13 @@ def main(config: Config) -> None:
         f"{len(passages)} passages, {len(self_edits):,} self-edits: {len(rows):,} training"
         f" sequences, {n_questions:,} questions"
     )
-    parts = {label: run.part(label) for label in ("no-update", "finetuned")}
-    outcomes = {
-        "no-update": cpt.examine(parts["no-update"], asked, config.model, config, judge, config)
-    }
-    start = time.perf_counter()
-    model = finetune(
-        rows,
-        job,
-        parts["finetuned"].folder,
-        config.processes,
-        cpt.FSDP_CONFIG if config.method == "full" else None,
-    )
+    before = cpt.examine(run.part("no-update"), asked, config.model, config, judge, config)
+    start, part = time.perf_counter(), run.part("finetuned")
+    fsdp = cpt.FSDP_CONFIG if config.method == "full" else None
+    model = finetune(rows, job, part.folder, config.processes, fsdp)
     run.metric("finetuning", seconds=time.perf_counter() - start, sequences=len(rows))
-    outcomes["finetuned"] = cpt.examine(
-        parts["finetuned"], asked, str(model), config, judge, config
-    )
-    figures = cpt.summarize_rows(outcomes, judge, config.seed)
+    after = cpt.examine(part, asked, str(model), config, judge, config)
+    numbers = cpt.summarize_rows({"no-update": before, "finetuned": after}, judge, config.seed)
     run.write_results(
         {
             "n_passages": len(passages),
@@ -93,10 +82,10 @@ def main(config: Config) -> None:
             "n_training_sequences": len(rows),
             "n_questions": n_questions,
             "judge": judge.name,
-            "rows": figures,
+            "rows": numbers,
         }
     )
-    table = cpt.format_rows(figures)
+    table = cpt.format_rows(numbers)
     write_text(run.path("table.md"), table + "\n")
     run.say(f"accuracy in percent, judge {judge.name}\n{table}\nthe model: {model}")
 

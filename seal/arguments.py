@@ -14,6 +14,7 @@ import signal
 import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
 from inspect import get_annotations
+from itertools import chain
 from pathlib import Path
 from types import NoneType
 from typing import (
@@ -58,9 +59,11 @@ _KINDS = {
     list[Path]: "a list of paths",
 }
 _METAVARS = {int: "INT", float: "FLOAT", str: "STR", Path: "PATH"}
-_CONFIG_HELP = (
-    "YAML files of settings, or config.json of a run; later ones win over earlier ones, and flags"
-    " over files"
+_CONFIG = tyro.conf.arg(
+    help="YAML files of settings, or config.json of a run; later files win over earlier ones, and"
+    " flags over files",
+    metavar="FILE [FILE ...]",
+    help_behavior_hint="",
 )
 
 
@@ -89,9 +92,13 @@ def _default(value: Any) -> dict[str, Any]:
 
 @dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(arg,))
 class Settings:
-    """What a program can be asked: each subclass is a frozen dataclass, made by keywords."""
+    """What a program can be asked: each subclass is a frozen dataclass, made by keywords.
 
-    def __init_subclass__(cls) -> None:
+    `group` is where help shows the flags that the subclass declares.
+    """
+
+    def __init_subclass__(cls, group: str = GROUPS[0]) -> None:
+        cls.group = group
         dataclasses.dataclass(frozen=True, kw_only=True)(cls)
 
 
@@ -110,9 +117,11 @@ def parse_arguments(
     program = Path(sys.modules[config_class.__module__].__file__ or "").name
     types = get_type_hints(config_class)
     before = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    before.add_argument("--config", nargs="*", action="extend", default=[], type=Path)
+    before.add_argument("--config", nargs="*", action="append", default=[], type=Path)
     named, words = before.parse_known_args(arguments)
-    from_files, places = _read_config_files(named.config, types, program)
+    if [] in named.config:
+        raise UserError("--config: must be followed by files")
+    from_files, places = _read_config_files([*chain(*named.config)], types, program)
     grouped = _grouped(config_class, types, from_files)
     if {"-h", "--help"} & {*words}:
         _show_help(grouped, program, description)
@@ -145,8 +154,7 @@ def parse_arguments(
         if at_least is not None and value is not None and not value >= at_least:
             raise UserError(f"{place(field.name)}: must be at least {at_least}")
         if value == [] and f"--{field.name}" in words:
-            kind = _describe_type(types[field.name])
-            raise UserError(f"--{field.name}: must be followed by {kind}")
+            raise UserError(f"--{field.name}: must be followed by a list")
     return config_class(**values)
 
 
@@ -172,10 +180,8 @@ def _grouped(config_class: type, types: Mapping[str, Any], from_files: Mapping[s
         )
         plain = dataclasses.field(**_default(from_files.get(field.name, default)))
         groups[group].append((field.name, Annotated[types[field.name], flag], plain))
-    files = tyro.conf.arg(help=_CONFIG_HELP, metavar="FILE [FILE ...]", help_behavior_hint="")
-    nested: list[Any] = [
-        ("config", Annotated[list[Path], files], dataclasses.field(default_factory=list))
-    ]
+    files = dataclasses.field(default_factory=list)
+    nested: list[Any] = [("config", Annotated[list[Path], _CONFIG], files)]
     for number, fields in enumerate(groups.values()):
         group = dataclasses.make_dataclass(f"Group{number}", fields, kw_only=True)
         if fields:
@@ -294,7 +300,8 @@ def run_program(
 ) -> None:
     """Parse, run, and turn what the user can fix into one line on stderr and exit status 2.
 
-    Every other exception is a defect of ours and keeps its traceback.
+    Every other exception is a defect of ours and keeps its traceback. `main` imports what is slow
+    to load, such as PyTorch, by itself: --help and a wrong flag need not wait for it.
     """
     # SIGTERM (Slurm's way to end a job) unwinds the stack, so servers are stopped and files closed
     before = signal.signal(signal.SIGTERM, _exit_on_signal)

@@ -46,10 +46,9 @@ MINIMAL_SPACE = 10_000_000
 PACKAGES = ("torch", "transformers", "peft", "vllm", "accelerate", "datasets", "openai", "numpy")
 
 
-class RunSettings(Settings):
+class RunSettings(Settings, group="run"):
     """Where a run lies and what its random choices derive from."""
 
-    group = "run"
     run_dir: Path = arg("run folder; the same command resumes what is in it")
     seed: int = arg("every random choice derives from it", 0)
 
@@ -247,7 +246,4 @@ def _git(root: Path, *arguments: str) -> str:
 
 
 def _version(package: str) -> str | None:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return None
+    return next((found.version for found in metadata.distributions(name=package)), None)

@@ -8,10 +8,9 @@ Schedule = Literal["linear", "cosine", "constant"]
 """How a learning rate goes on from its start: down to 0, or not at all."""
 
 
-class SamplerSettings(Settings):
+class SamplerSettings(Settings, group="sampling server"):
     """Who answers the prompts: a vLLM server or this process."""
 
-    group = "sampling server"
     sampler: Literal["vllm", "transformers"] = arg(
         "vllm: a vLLM server of its own; transformers: in this process", "vllm"
     )
@@ -25,10 +24,9 @@ class SamplerSettings(Settings):
     sampling_batch: int = arg("prompts in one call of the sampler", 64, machine=True, at_least=1)
 
 
-class ModelSettings(SamplerSettings):
+class ModelSettings(SamplerSettings, group="model"):
     """The policy, and how it is sampled."""
 
-    group = "model"
     model: str = arg(
         "the policy: a transformers folder or hub name (paper, section 4.1: Qwen2.5-7B base)",
         "Qwen/Qwen2.5-7B",
@@ -38,10 +36,9 @@ class ModelSettings(SamplerSettings):
     trust_remote_code: bool = arg("run code that a hub model brings along", False)
 
 
-class SftSettings(Settings):
+class SftSettings(Settings, group="M-step"):
     """The M-step: supervised finetuning on rewarded self-edits (paper, appendix B.4)."""
 
-    group = "M-step"
     sft_learning_rate: float = arg("M-step learning rate (paper: 3e-4)", 3e-4)
     sft_schedule: Schedule = arg("M-step learning-rate schedule (HF Trainer's default)", "linear")
     sft_epochs: int = arg("M-step epochs (paper: 2)", 2, at_least=1)

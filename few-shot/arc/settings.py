@@ -48,10 +48,9 @@ class TaskSettings(Settings):
     )
 
 
-class PromptSettings(Settings):
+class PromptSettings(Settings, group="model"):
     """How the policy is addressed."""
 
-    group = "model"
     prompts: Path | None = arg("folder of prompt files; default: those that ship", None)
 
     @property
@@ -60,10 +59,9 @@ class PromptSettings(Settings):
         return self.prompts or PROMPTS
 
 
-class SelfEditSettings(PromptSettings):
+class SelfEditSettings(PromptSettings, group="self-edits"):
     """How self-edits are sampled."""
 
-    group = "self-edits"
     k: int = arg("self-edits per task (paper: 15 to train, 5 to evaluate)", 15, at_least=1)
     max_new_tokens: int = arg("longest self-edit, in tokens (release: 128)", 128, at_least=1)
     temperature: float = arg("sampling temperature (release: 0.8)", 0.8, at_least=0)
@@ -87,10 +85,9 @@ class OracleSettings(Settings):
         return self.oracle_file or ORACLE_FILE
 
 
-class PredictionSettings(PromptSettings):
+class PredictionSettings(PromptSettings, group="reward and judge"):
     """How a task is solved: greedily from several views, two attempts by vote (golden A5, A6)."""
 
-    group = "reward and judge"
     n_permutations: int = arg("reordered copies per leave-one-out view (release: 2)", 2, at_least=0)
     max_answer_tokens: int | None = arg(
         "longest answer, in tokens; default: what a grid of 30 x 30 takes", None, at_least=1
@@ -98,10 +95,9 @@ class PredictionSettings(PromptSettings):
     release_bugs: bool = arg("repeat the release's defects (docs/differences.md)", False)
 
 
-class InnerLoopSettings(PredictionSettings):
+class InnerLoopSettings(PredictionSettings, group="inner loop"):
     """Test-time training; what the self-edit decides is not a flag."""
 
-    group = "inner loop"
     lora_rank: int = arg("LoRA rank (paper: 128)", 128, at_least=1)
     lora_alpha: float = arg("LoRA alpha (paper: 16)", 16)
     target_modules: list[str] = arg("adapted layers (paper: q, v and MLP)", TARGET_MODULES)
@@ -112,10 +108,9 @@ class InnerLoopSettings(PredictionSettings):
     slots: int = arg("adapters trained side by side", 8, machine=True, at_least=1)
 
 
-class RestEmSettings(SelfEditSettings, InnerLoopSettings):
+class RestEmSettings(SelfEditSettings, InnerLoopSettings, group="M-step"):
     """What a round needs: sampling, inner loops and selection."""
 
-    group = "M-step"
     selection: Selection = arg(
         "which self-edits are imitated (paper: rewarded); controls that ignore rewards: all that"
         " are valid, as many random ones as were rewarded, or by shuffled rewards",
@@ -123,10 +118,9 @@ class RestEmSettings(SelfEditSettings, InnerLoopSettings):
     )
 
 
-class ArcSftSettings(SftSettings):
+class ArcSftSettings(SftSettings, group="M-step"):
     """The M-step on all rewarded self-edits, with this domain's values."""
 
-    group = "M-step"
     sft_learning_rate: float = arg("M-step learning rate (paper: 5e-5)", 5e-5)
     sft_epochs: int = arg("M-step epochs (paper: 8)", 8, at_least=1)
     sft_rank: int = arg("M-step LoRA rank (paper: 16)", 16, at_least=1)
@@ -138,3 +132,7 @@ class ArcSftSettings(SftSettings):
 
 class TableSettings(SelfEditSettings, InnerLoopSettings, OracleSettings):
     """How a row of the few-shot table is made: self-edits, test-time training, prediction."""
+
+    self_edits: str = arg(
+        "what --model is trained on: sampled from it, oracle, or a self_edits.jsonl", SAMPLED
+    )

@@ -39,20 +39,18 @@ class PassageSettings(Settings):
         return SHUFFLE_SEED if self.shuffle else None
 
 
-class RoundSettings(PassageSettings):
+class RoundSettings(PassageSettings, group="how much"):
     """Which passages: those of one round."""
 
-    group = "how much"
     n_passages: int = arg("passages (paper: 50 in a round of RL, 200 to evaluate)", 50, at_least=1)
     round: int = arg(
         "round of RL, of its own passages (paper: 1, 2); 0: to evaluate", 1, at_least=0
     )
 
 
-class PromptSettings(Settings):
+class PromptSettings(Settings, group="model"):
     """How the policy is addressed."""
 
-    group = "model"
     prompts: Path | None = arg(
         "folder of prompt files, or the name of one in prompts/ (release, once import_release.py"
         " has written it); default: those that ship",
@@ -69,10 +67,9 @@ class PromptSettings(Settings):
         return self.prompts if self.prompts.exists() or not shipped.is_dir() else shipped
 
 
-class SamplingSettings(PromptSettings):
+class SamplingSettings(PromptSettings, group="self-edits"):
     """How texts are sampled (paper, section 4.1)."""
 
-    group = "self-edits"
     max_new_tokens: int = arg(
         "longest self-edit, in tokens, or text that is a part of one (paper: 8192)",
         8192,
@@ -82,18 +79,16 @@ class SamplingSettings(PromptSettings):
     top_p: float = arg("nucleus sampling (paper: 0.95)", 0.95, at_least=0)
 
 
-class SelfEditSettings(SamplingSettings):
+class SelfEditSettings(SamplingSettings, group="self-edits"):
     """Which self-edits are sampled (paper, section 4.1)."""
 
-    group = "self-edits"
     k: int = arg("self-edits per passage (paper: 5)", 5, at_least=1)
     prompt_kind: SelfEditKind = arg("what to ask for (paper, prompt ablation)", "implications")
 
 
-class WriterSettings(ModelSettings, SamplingSettings):
+class WriterSettings(ModelSettings, SamplingSettings, group="self-edits"):
     """Who writes: the policy, or a chat model behind an endpoint (paper: GPT-4.1's self-edits)."""
 
-    group = "self-edits"
     writer: Literal["policy", "openai"] = arg(
         "policy: --model writes; openai: a chat model as in the paper's GPT-4.1 rows", "policy"
     )
@@ -112,10 +107,9 @@ class WriterSettings(ModelSettings, SamplingSettings):
     max_missing: float = arg("stop if a larger share of the texts is missing", 0.02, at_least=0)
 
 
-class EntiGraphSettings(Settings):
+class EntiGraphSettings(Settings, group="self-edits"):
     """What EntiGraph writes about a passage (paper v2; Yang et al. 2024)."""
 
-    group = "self-edits"
     relations: Literal["pairs", "pairs+triples"] = arg(
         "how many entities a text relates (paper v2 has both rows)", "pairs"
     )
@@ -124,10 +118,9 @@ class EntiGraphSettings(Settings):
     max_triples: int = arg("triples per passage, at random if there are more", 15, at_least=0)
 
 
-class JudgeSettings(Settings):
+class JudgeSettings(Settings, group="reward and judge"):
     """Who grades answers."""
 
-    group = "reward and judge"
     judge: Literal["offline", "openai"] = arg(
         "offline: a calibrated rule, no key; openai: a chat model as in the paper", "offline"
     )
@@ -140,20 +133,18 @@ class JudgeSettings(Settings):
     max_ungraded: float = arg("stop if a larger share of answers is ungraded", 0.02, at_least=0)
 
 
-class AnswerSettings(PromptSettings, JudgeSettings):
+class AnswerSettings(PromptSettings, JudgeSettings, group="reward and judge"):
     """How a passage's questions are asked, closed-book and greedily (paper, section 4.1)."""
 
-    group = "reward and judge"
     answer_style: Literal["plain", "chain-of-thought"] = arg(
         "how to answer (paper: plain)", "plain"
     )
     max_answer_tokens: int = arg("longest answer, in tokens (release: 64)", 64, at_least=1)
 
 
-class InnerLoopSettings(AnswerSettings):
+class InnerLoopSettings(AnswerSettings, group="inner loop"):
     """The LoRA finetune on one self-edit (paper, appendix B)."""
 
-    group = "inner loop"
     split_newlines: bool = arg("each line of a self-edit is a training sequence", True)
     add_context: bool = arg("the passage itself is one more training sequence", True)
     lora_rank: int = arg("LoRA rank (paper: 32)", 32, at_least=1)
@@ -170,10 +161,9 @@ class InnerLoopSettings(AnswerSettings):
     slots: int = arg("adapters trained side by side", 15, machine=True, at_least=1)
 
 
-class RewardSettings(InnerLoopSettings):
+class RewardSettings(InnerLoopSettings, group="reward and judge"):
     """How self-edits are rewarded and selected (paper, section 3.1 and 4.1)."""
 
-    group = "reward and judge"
     repeats: int = arg("inner loops per self-edit, each of its own seed (paper: 3)", 3, at_least=1)
 
 
@@ -181,10 +171,9 @@ class TableSettings(SelfEditSettings, RewardSettings):
     """How the rows of the single-passage table are made."""
 
 
-class OuterLoopSettings(RewardSettings):
+class OuterLoopSettings(RewardSettings, group="reward and judge"):
     """What rewards self-edits in the outer loop (paper, section 3.1; v2 for the proxy)."""
 
-    group = "reward and judge"
     reward: Literal["inner-loop", "proxy"] = arg(
         "inner-loop: answers after training on a self-edit; proxy: the chat judge's marks for its"
         " text, 4 to 20 (paper v2)",
@@ -206,10 +195,9 @@ class SequentialSettings(SelfEditSettings, InnerLoopSettings):
     """How each step is made: as in the single-passage setting."""
 
 
-class PretrainingSettings(AnswerSettings):
+class PretrainingSettings(AnswerSettings, group="inner loop"):
     """The finetune on all passages at once."""
 
-    group = "inner loop"
     method: Literal["full", "lora"] = arg(
         "full: train every weight (paper, v2); lora: an adapter, then merged (v1)", "full"
     )

@@ -14,10 +14,9 @@ from seal.errors import UserError
 from seal.records import to_json
 
 
-class Base(Settings):
+class Base(Settings, group="inner loop"):
     """Flags that a config inherits."""
 
-    group = "inner loop"
     k: int = arg("how many (50% more than 2)", 2, at_least=1)
     share: float | None = arg("of what", None, at_least=0)
     kind: Literal["a", "b"] = arg("which", "a")
