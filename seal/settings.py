@@ -1,4 +1,7 @@
-"""Flags that programs of both domains share; a program's config inherits the groups it needs."""
+"""Flags that programs of both domains share; a program's config inherits the groups it needs.
+
+Those of every run are beside the run: `seal.run.RunSettings`.
+"""
 
 from typing import Literal
 

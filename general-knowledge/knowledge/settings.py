@@ -43,18 +43,14 @@ class RoundSettings(PassageSettings, group="how much"):
     """Which passages: those of one round."""
 
     n_passages: int = arg("passages (paper: 50 in a round of RL, 200 to evaluate)", 50, at_least=1)
-    round: int = arg(
-        "round of RL, of its own passages (paper: 1, 2); 0: to evaluate", 1, at_least=0
-    )
+    round: int = arg("round of RL, of its own passages (paper: 1, 2); 0: evaluate", 1, at_least=0)
 
 
 class PromptSettings(Settings, group="model"):
     """How the policy is addressed."""
 
     prompts: Path | None = arg(
-        "folder of prompt files, or the name of one in prompts/ (release, once import_release.py"
-        " has written it); default: those that ship",
-        None,
+        "prompt files: a folder, or the name of one in prompts/; default: those that ship", None
     )
     chat: bool = arg("address the policy through its chat template (instruct models)", False)
 
@@ -71,9 +67,7 @@ class SamplingSettings(PromptSettings, group="self-edits"):
     """How texts are sampled (paper, section 4.1)."""
 
     max_new_tokens: int = arg(
-        "longest self-edit, in tokens, or text that is a part of one (paper: 8192)",
-        8192,
-        at_least=1,
+        "longest self-edit, in tokens, or part of one (paper: 8192)", 8192, at_least=1
     )
     temperature: float = arg("sampling temperature (paper: 1.0)", 1.0, at_least=0)
     top_p: float = arg("nucleus sampling (paper: 0.95)", 0.95, at_least=0)
