@@ -12,22 +12,13 @@ import io
 import re
 import signal
 import sys
+import typing
 from collections.abc import Callable, Collection, Mapping, Sequence
 from inspect import get_annotations
 from itertools import chain
 from pathlib import Path
 from types import NoneType
-from typing import (
-    Annotated,
-    Any,
-    Literal,
-    NoReturn,
-    TypeVar,
-    dataclass_transform,
-    get_args,
-    get_origin,
-    get_type_hints,
-)
+from typing import Annotated, Any, Literal, NoReturn, TypeVar
 
 import tyro
 import yaml
@@ -90,7 +81,7 @@ def _default(value: Any) -> dict[str, Any]:
     return {"default_factory": value.copy} if isinstance(value, list) else {"default": value}
 
 
-@dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(arg,))
+@typing.dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(arg,))
 class Settings:
     """What a program can be asked: each subclass is a frozen dataclass, made by keywords.
 
@@ -107,15 +98,15 @@ def machine_flags(config: Any) -> set[str]:
     return {field.name for field in dataclasses.fields(config) if field.metadata.get("machine")}
 
 
-def parse_arguments(
-    config_class: type[Config], arguments: Sequence[str] | None = None, description: str = ""
-) -> Config:
+def parse_arguments(config_class: type[Config], arguments: Sequence[str] | None = None) -> Config:
     """Read a config from the command line and from the files that --config names.
 
-    Raises UserError, which names the flag, for what cannot be understood; SystemExit after --help.
+    The program is the module of the config class: --help shows its docstring. Raises UserError,
+    which names the flag, for what cannot be understood; SystemExit after --help.
     """
-    program = Path(sys.modules[config_class.__module__].__file__ or "").name
-    types = get_type_hints(config_class)
+    module = sys.modules[config_class.__module__]
+    program = Path(module.__file__ or "").name
+    types = typing.get_type_hints(config_class)
     before = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     before.add_argument("--config", nargs="*", action="append", default=[], type=Path)
     named, words = before.parse_known_args(arguments)
@@ -124,7 +115,7 @@ def parse_arguments(
     from_files, places = _read_config_files([*chain(*named.config)], types, program)
     grouped = _grouped(config_class, types, from_files)
     if {"-h", "--help"} & {*words}:
-        _show_help(grouped, program, description)
+        _show_help(grouped, program, module.__doc__ or "")
     for flag in (word.partition("=")[0] for word in words if re.match(r"--?[A-Za-z]", word)):
         name = flag.removeprefix("--")
         if name not in types and types.get(name.removeprefix("no_")) is not bool:
@@ -251,14 +242,14 @@ def _converted(value: Any, kind: Any, place: str) -> Any:
 def _describe_type(kind: Any) -> str:
     """What the value of a flag of this type has to be, for an error message."""
     kind = _value_type(kind)
-    if get_origin(kind) is Literal:
-        return f"one of {', '.join(get_args(kind))}"
+    if typing.get_origin(kind) is Literal:
+        return f"one of {', '.join(typing.get_args(kind))}"
     return _KINDS.get(kind, "text")
 
 
 def _value_type(kind: Any) -> Any:
     """The type without its None: `int` of `int | None`."""
-    return get_args(kind)[0] if NoneType in get_args(kind) else kind
+    return typing.get_args(kind)[0] if NoneType in typing.get_args(kind) else kind
 
 
 def _suggest(name: str, known: Collection[str], prefix: str = "") -> str:
@@ -282,8 +273,8 @@ def labelled(flag: str, values: Sequence[str], taken: Collection[str] = ()) -> d
     """
     pairs: dict[str, str] = {}
     for word in values:
-        label, equals, value = word.partition("=")
-        if not equals or not value or not re.fullmatch(r"[\w.+-]+", label):
+        label, _, value = word.partition("=")
+        if not value or not re.fullmatch(r"[\w.+-]+", label):
             raise UserError(
                 f"{flag} {word}: give LABEL=VALUE, the label of letters, digits, '.', '+' and '-'"
             )
@@ -305,10 +296,9 @@ def run_program(
     """
     # SIGTERM (Slurm's way to end a job) unwinds the stack, so servers are stopped and files closed
     before = signal.signal(signal.SIGTERM, _exit_on_signal)
-    description = sys.modules[main.__module__].__doc__ or ""
     config = None
     try:
-        config = parse_arguments(config_class, arguments, description)
+        config = parse_arguments(config_class, arguments)
         main(config)
     except UserError as error:
         _fail(str(error), 2)

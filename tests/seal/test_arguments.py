@@ -110,8 +110,9 @@ def test_numbers_at_the_limit_are_taken():
 @pytest.mark.parametrize("columns", ["80", "120"])
 def test_help(columns, monkeypatch, capsys):
     monkeypatch.setenv("COLUMNS", columns)
+    monkeypatch.setattr("tests.seal.test_arguments.__doc__", "First line.\n\n  Second.\n")
     with pytest.raises(SystemExit) as ended:
-        parse_arguments(Config, ["--help"], "First line.\n\n  Second.\n")
+        parse_arguments(Config, ["--help"])
     assert ended.value.code == 0
     shown = capsys.readouterr().out
     assert shown.startswith("First line.\n\n  Second.\n\nusage: test_arguments.py")
