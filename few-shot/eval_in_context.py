@@ -8,26 +8,21 @@ Run     python few-shot/eval_in_context.py --run_dir runs/arc-in-context \\
             --tasks ARC-AGI/data/evaluation --task_ids paper-evaluation
 """
 
-from dataclasses import dataclass
-
 from arc.method.prompts import check_prompts
 from arc.puzzles.tasks import read_tasks, require_targets
 from arc.settings import PolicySettings, PredictionSettings, TaskSettings
 from seal.arguments import run_program
 from seal.records import write_text
 from seal.report.tables import percent
-from seal.run import Run
-from seal.settings import RunSettings
+from seal.run import Run, RunSettings
 
 
-@dataclass(frozen=True, kw_only=True)
 class Config(RunSettings, PolicySettings, TaskSettings, PredictionSettings):
     """Flags of eval_in_context.py."""
 
 
 def main(config: Config) -> None:
     """Predict every task and print the success rate."""
-    # Heavy imports, once the flags are known to be right
     from arc.method.few_shot_table import in_context_arm, solved_tasks, summarize_arm
     from arc.method.prediction import predict_in_context
     from seal.loop.policy import open_policy

@@ -13,7 +13,6 @@ Run     python few-shot/eval_self_edits.py --run_dir runs/arc-table \\
             --policies seal=runs/arc-rest-em/round-1/sft/model
 """
 
-from dataclasses import dataclass
 from itertools import pairwise
 
 from arc.method.cost import estimate_rewards
@@ -23,27 +22,21 @@ from arc.settings import ORACLE, SAMPLED, PolicySettings, TableSettings, TaskSet
 from seal.arguments import arg, labelled, run_program
 from seal.models.folders import check_model
 from seal.records import write_text
-from seal.run import Run
-from seal.settings import RunSettings
+from seal.run import Run, RunSettings
 
 IN_CONTEXT, SELF_EDITS = "in-context", "self-edits"
 
 
-@dataclass(frozen=True, kw_only=True)
 class Config(RunSettings, PolicySettings, TaskSettings, TableSettings):
     """Flags of eval_self_edits.py."""
 
     k: int = arg("self-edits per task (paper: 15 to train, 5 to evaluate)", 5, at_least=1)
-    self_edits: str = arg(
-        "what --model is trained on: sampled from it, oracle, or a self_edits.jsonl", SAMPLED
-    )
     policies: list[str] = arg("LABEL=MODEL: a row with another policy, its weights and words", [])
     oracle: bool = arg("add a row with the hand-made configuration", False)
 
 
 def main(config: Config) -> None:
     """Fill the table policy by policy and print it."""
-    # Heavy imports, once the flags are known to be right
     from arc.method import few_shot_table as tables
     from arc.method.knobs import format_knobs, read_knobs
     from arc.method.self_edits import given_self_edits
@@ -75,10 +68,8 @@ def main(config: Config) -> None:
     rows = [tables.summarize_arm(arm, above, config.seed) for above, arm in pairwise([None, *arms])]
     sampled = [label for label, (_, source) in wanted.items() if source == SAMPLED]
     knobs = {label: read_knobs(run.part(label)) for label in sampled}
-    table, by_task = (
-        tables.format_table(rows, seconds_per_adapter(run)),
-        tables.format_task_table(arms),
-    )
+    table = tables.format_table(rows, seconds_per_adapter(run))
+    by_task = tables.format_task_table(arms)
     write_text(run.path("table.md"), table + "\n")
     write_text(run.path("tasks.md"), by_task + "\n")
     run.write_results({"n_tasks": len(tasks), "k": config.k, "rows": rows, "knobs": knobs})

@@ -7,25 +7,21 @@ Run     python few-shot/generate_self_edits.py --run_dir runs/arc-self-edits \\
 """
 
 from collections import Counter
-from dataclasses import dataclass
 
 from arc.method.configurations import Rejection
 from arc.method.prompts import check_prompts
 from arc.puzzles.tasks import read_tasks
 from arc.settings import PolicySettings, SelfEditSettings, TaskSettings
 from seal.arguments import run_program
-from seal.run import Run
-from seal.settings import RunSettings
+from seal.run import Run, RunSettings
 
 
-@dataclass(frozen=True, kw_only=True)
 class Config(RunSettings, PolicySettings, TaskSettings, SelfEditSettings):
     """Flags of generate_self_edits.py."""
 
 
 def main(config: Config) -> None:
     """Sample k self-edits for every task and say how many could be trained on."""
-    # Heavy imports, once the flags are known to be right
     from arc.method.self_edits import sample_self_edits
     from seal.loop.policy import open_policy
 

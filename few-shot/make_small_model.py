@@ -7,7 +7,6 @@ Writes  --output, a transformers folder (Llama, about 0.1 million parameters)
 Run     python few-shot/make_small_model.py --output runs/small-arc --tasks few-shot/examples
 """
 
-from dataclasses import dataclass
 from pathlib import Path
 
 from arc.method.prompts import check_prompts
@@ -17,20 +16,16 @@ from seal.arguments import arg, run_program
 from seal.models.folders import build_once
 
 
-@dataclass(frozen=True, kw_only=True)
 class Config(TaskSettings, PromptSettings):
     """Flags of make_small_model.py."""
 
     output: Path = arg("folder to write; an existing one is left as it is")
-    format_steps: int = arg(
-        "training steps, of 8 random self-edits each", 150, at_least=1, group="how much"
-    )
+    format_steps: int = arg("steps, of 8 random self-edits each", 150, at_least=1, group="how much")
     seed: int = arg("every random choice derives from it: weights and self-edits", 0)
 
 
 def main(config: Config) -> None:
     """Train a tokenizer on the tasks, and a random model on the form of self-edits."""
-    # Heavy imports, once the flags are known to be right
     from arc.small_world.format_model import save_small_model
 
     tasks = read_tasks(config, config.seed)

@@ -17,26 +17,17 @@ Writes  RUN_DIR/model          a transformers folder (Llama, 0.9 million weights
 Run     python few-shot/pretrain_small_model.py --run_dir runs/small-arc-model
 """
 
-from dataclasses import dataclass
-
 from seal.arguments import arg, run_program
 from seal.records import read_json
-from seal.run import Run
-from seal.settings import RunSettings
+from seal.run import Run, RunSettings
 
 
-@dataclass(frozen=True, kw_only=True)
-class Config(RunSettings):
+class Config(RunSettings, group="how much"):
     """Flags of pretrain_small_model.py."""
 
-    group = "how much"
     pretraining_steps: int = arg("steps, of about 2,600 tokens each", 2400, at_least=1)
     measure_every: int = arg(
-        "steps after which its skill is shown and a checkpoint written",
-        200,
-        machine=True,
-        at_least=1,
-        group="run",
+        "steps between checkpoints and measurements", 200, machine=True, at_least=1, group="run"
     )
     training_tasks: int = arg("tasks for ReST-EM", 64, at_least=1)
     validation_tasks: int = arg("tasks to choose settings on", 24, at_least=1)
@@ -45,7 +36,6 @@ class Config(RunSettings):
 
 def main(config: Config) -> None:
     """Train the model and choose its tasks, or go on with either."""
-    # Heavy imports, once the flags are known to be right
     from arc.small_world.pretraining import Lessons, pretrain
     from arc.small_world.task_pools import make_pools, small_model_settings
 

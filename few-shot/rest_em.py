@@ -13,31 +13,25 @@ Run     python few-shot/rest_em.py --run_dir runs/arc-rest-em \\
             --tasks ARC-AGI/data/training --task_ids paper-training
 """
 
-from dataclasses import dataclass
-
 from arc.method.cost import estimate_rewards
 from arc.method.prompts import check_prompts
 from arc.puzzles.tasks import read_tasks, require_targets
 from arc.settings import ArcSftSettings, PolicySettings, RestEmSettings, TaskSettings
 from seal.arguments import arg, run_program
 from seal.models.folders import check_model
-from seal.run import Run
-from seal.settings import RunSettings
+from seal.run import Run, RunSettings
 
 
-@dataclass(frozen=True, kw_only=True)
 class Config(RunSettings, PolicySettings, TaskSettings, RestEmSettings, ArcSftSettings):
     """Flags of rest_em.py."""
 
-    group = "how much"
-    rounds: int = arg("rounds (paper: 1)", 1, at_least=1)
+    rounds: int = arg("rounds (paper: 1)", 1, at_least=1, group="how much")
 
 
 def main(config: Config) -> None:
     """Run the rounds that are not finished yet and print one line for each."""
-    # Heavy imports, once the flags are known to be right
     from arc.method.outer_loop import TaskDomain
-    from seal.loop.policy import opener
+    from seal.loop.policy import open_policy
     from seal.loop.rest_em import rest_em
     from seal.training.sft import check_processes, imitation
 
@@ -52,7 +46,7 @@ def main(config: Config) -> None:
         run,
         TaskDomain(tasks, config),
         imitation(config, config),
-        opener(config, config.lora_rank, config.slots),
+        lambda name, log: open_policy(name, config, log, config.lora_rank, config.slots),
         model=config.model,
         rounds=config.rounds,
         seed=config.seed,

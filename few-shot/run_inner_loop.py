@@ -10,7 +10,7 @@ Run     python few-shot/run_inner_loop.py --run_dir runs/arc-rewards \\
             --self_edits runs/arc-self-edits/self_edits.jsonl
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 
 from arc.method.cost import estimate_rewards
 from arc.method.prompts import check_prompts
@@ -18,11 +18,9 @@ from arc.puzzles.tasks import read_tasks, require_targets
 from arc.settings import InnerLoopSettings, OracleSettings, PolicySettings, TaskSettings
 from seal.arguments import arg, run_program
 from seal.records import write_jsonl
-from seal.run import Run
-from seal.settings import RunSettings
+from seal.run import Run, RunSettings
 
 
-@dataclass(frozen=True, kw_only=True)
 class Config(RunSettings, PolicySettings, TaskSettings, InnerLoopSettings, OracleSettings):
     """Flags of run_inner_loop.py."""
 
@@ -39,11 +37,10 @@ class Config(RunSettings, PolicySettings, TaskSettings, InnerLoopSettings, Oracl
 
 def main(config: Config) -> None:
     """Train an adapter for every self-edit, predict, and print the round's numbers."""
-    # Heavy imports, once the flags are known to be right
     from arc.method.outer_loop import TaskDomain, select_self_edits, sft_rows
     from arc.method.reward import measure_rewards
     from arc.method.self_edits import given_self_edits
-    from seal.loop.policy import opener
+    from seal.loop.policy import open_policy
 
     tasks = read_tasks(config, config.seed)
     require_targets(tasks)
@@ -51,8 +48,8 @@ def main(config: Config) -> None:
     check_prompts(config)
     run = Run.open(config.run_dir, config)
     run.say(estimate_rewards(tasks, config.k, config))
-    opened = opener(config, config.lora_rank, config.slots)
-    with opened(config.model, run.path("vllm.log")) as policy:
+    log = run.path("vllm.log")
+    with open_policy(config.model, config, log, config.lora_rank, config.slots) as policy:
         rewards, results = measure_rewards(run, tasks, self_edits, policy, config, config.seed)
         rewarded = select_self_edits(self_edits, rewards, "rewarded", config.seed)
         rows = sft_rows(tasks, rewarded, config, policy.tokenizer)

@@ -9,7 +9,6 @@ Run     python few-shot/solve.py --run_dir runs/solve --task ARC-AGI/data/traini
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -20,11 +19,9 @@ from arc.settings import SAMPLED, PolicySettings, TableSettings
 from arc.show.terminal import Panel, task_panels, terminal_row, wants_color
 from seal.arguments import arg, run_program
 from seal.errors import UserError
-from seal.run import Run
-from seal.settings import RunSettings
+from seal.run import Run, RunSettings
 
 
-@dataclass(frozen=True, kw_only=True)
 class Config(RunSettings, PolicySettings, TableSettings):
     """Flags of solve.py."""
 
@@ -34,14 +31,10 @@ class Config(RunSettings, PolicySettings, TableSettings):
         "transformers: in this process; vllm: a vLLM server of its own", "transformers"
     )
     k: int = arg("self-edits to draw; the first that can be trained on is used", 1, at_least=1)
-    self_edits: str = arg(
-        "what the policy is trained on: sampled from it, oracle, or a self_edits.jsonl", SAMPLED
-    )
 
 
 def main(config: Config) -> None:
     """Try in context, train on a self-edit, try again, and show both."""
-    # Heavy imports, once the flags are known to be right
     from arc.method.inner_loop import train_first_valid
     from arc.method.prediction import shorten, solve
     from arc.method.self_edits import given_self_edits, sample_self_edits

@@ -10,7 +10,6 @@ Run     python general-knowledge/adapt.py --run_dir runs/adapt --model Qwen/Qwen
             --passage_file news.txt --title "Harbour festival" --question "Who opened it?"
 """
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -20,12 +19,11 @@ from knowledge.settings import InnerLoopSettings, SelfEditSettings
 from seal.arguments import arg, run_program
 from seal.errors import UserError
 from seal.records import read_text
-from seal.run import Run
+from seal.run import Run, RunSettings
 from seal.seeds import derive_seed
-from seal.settings import ModelSettings, RunSettings
+from seal.settings import ModelSettings
 
 
-@dataclass(frozen=True, kw_only=True)
 class Config(RunSettings, ModelSettings, SelfEditSettings, InnerLoopSettings):
     """Flags of adapt.py."""
 
@@ -40,7 +38,6 @@ class Config(RunSettings, ModelSettings, SelfEditSettings, InnerLoopSettings):
 
 def main(config: Config) -> None:
     """Write self-edits, train one adapter on all of them, ask before and after."""
-    # Heavy imports, once the flags are known to be right
     from knowledge.method.closed_book import Trial, ask
     from knowledge.method.inner_loop import adapter_job, self_edit_texts
     from knowledge.method.self_edits import sample_self_edits

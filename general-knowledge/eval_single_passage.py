@@ -10,7 +10,6 @@ Run     python general-knowledge/eval_single_passage.py --run_dir runs/table-1 \
             --passages rajpurkar/squad:validation --policies seal=runs/rest-em/round-2/sft/model
 """
 
-from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
@@ -22,11 +21,10 @@ from knowledge.settings import PassageSettings, TableSettings
 from seal.arguments import arg, labelled, run_program
 from seal.models.folders import check_model
 from seal.records import write_text
-from seal.run import Run
-from seal.settings import ModelSettings, RunSettings
+from seal.run import Run, RunSettings
+from seal.settings import ModelSettings
 
 
-@dataclass(frozen=True, kw_only=True)
 class Config(RunSettings, ModelSettings, PassageSettings, TableSettings):
     """Flags of eval_single_passage.py."""
 
@@ -40,7 +38,6 @@ class Config(RunSettings, ModelSettings, PassageSettings, TableSettings):
 
 def main(config: Config) -> None:
     """Fill the table row by row, one policy after the other, and print it."""
-    # Heavy imports, once the flags are known to be right
     from knowledge.method import single_passage_table as tables
     from knowledge.method.self_edits import read_self_edits
     from seal.loop.inner_loops import seconds_per_adapter

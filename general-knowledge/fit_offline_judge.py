@@ -8,16 +8,14 @@ Run     python general-knowledge/fit_offline_judge.py --golden ../shared/golden 
             --output general-knowledge/knowledge/judging/offline_judge.json
 """
 
-from dataclasses import dataclass
 from pathlib import Path
 
 from knowledge.judging.judges import CONSTANTS
-from seal.arguments import arg, run_program
+from seal.arguments import Settings, arg, run_program
 from seal.records import to_json, write_json
 
 
-@dataclass(frozen=True, kw_only=True)
-class Config:
+class Config(Settings):
     """Flags of fit_offline_judge.py."""
 
     golden: Path = arg("folder of golden data")
@@ -26,7 +24,6 @@ class Config:
 
 def main(config: Config) -> None:
     """Fit, write, and print how far the judge agrees."""
-    # Heavy imports, once the flags are known to be right
     from knowledge.judging.fit_offline import fit_offline_judge, load_graded_answers
 
     constants = fit_offline_judge(load_graded_answers(config.golden))

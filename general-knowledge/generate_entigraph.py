@@ -11,25 +11,20 @@ Run     python general-knowledge/generate_entigraph.py --run_dir runs/entigraph 
             --passages rajpurkar/squad:validation --n_passages 200 --writer openai
 """
 
-from dataclasses import dataclass
-
 from knowledge.data.splits import load_round
 from knowledge.method.cost import estimate_writing
 from knowledge.method.training_texts import MAX_PIECES
 from knowledge.settings import EntiGraphSettings, RoundSettings, WriterSettings
 from seal.arguments import run_program
-from seal.run import Run
-from seal.settings import RunSettings
+from seal.run import Run, RunSettings
 
 
-@dataclass(frozen=True, kw_only=True)
 class Config(RunSettings, RoundSettings, WriterSettings, EntiGraphSettings):
     """Flags of generate_entigraph.py."""
 
 
 def main(config: Config) -> None:
     """Have entities and relations written; say how many texts there are."""
-    # Heavy imports, once the flags are known to be right
     from knowledge.experiments import entigraph
     from knowledge.method.writers import count_characters, open_writer
 

@@ -9,25 +9,20 @@ Run     python general-knowledge/generate_self_edits.py --run_dir runs/self-edit
             --passages rajpurkar/squad:train --n_passages 50 --k 5
 """
 
-from dataclasses import dataclass
-
 from knowledge.data.prompts import check_prompts
 from knowledge.data.splits import load_round
 from knowledge.method.cost import estimate_writing
 from knowledge.settings import RoundSettings, SelfEditSettings, WriterSettings
 from seal.arguments import run_program
-from seal.run import Run
-from seal.settings import RunSettings
+from seal.run import Run, RunSettings
 
 
-@dataclass(frozen=True, kw_only=True)
 class Config(RunSettings, RoundSettings, SelfEditSettings, WriterSettings):
     """Flags of generate_self_edits.py."""
 
 
 def main(config: Config) -> None:
     """Have k self-edits written for every passage and say how many ended by themselves."""
-    # Heavy imports, once the flags are known to be right
     from knowledge.method.self_edits import self_edit_assignments, write_self_edits
     from knowledge.method.writers import count_characters, open_writer, report_missing
 

@@ -9,7 +9,6 @@ Run     python general-knowledge/grade_answers.py --input answers.jsonl --output
 """
 
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 
 from tqdm import tqdm
@@ -31,7 +30,6 @@ from seal.records import append_jsonl, write_jsonl
 ROWS_AT_A_TIME = 256
 
 
-@dataclass(frozen=True, kw_only=True)
 class Config(JudgeSettings):
     """Flags of grade_answers.py."""
 

@@ -12,7 +12,7 @@ Run     python general-knowledge/import_release.py --release SEAL --output runs/
 """
 
 from collections import Counter
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +20,11 @@ from knowledge.release.export import continual_record, exported
 from knowledge.release.recover_prompts import export_prompts
 from knowledge.release.scan import Release, read_release
 from knowledge.release.verify import check_selection, check_statistics
-from seal.arguments import arg, run_program
+from seal.arguments import Settings, arg, run_program
 from seal.records import write_json, write_jsonl
 
 
-@dataclass(frozen=True, kw_only=True)
-class Config:
+class Config(Settings):
     """Flags of import_release.py."""
 
     release: Path = arg("folder with files of the authors' release, in any layout")

@@ -9,15 +9,13 @@ Writes  OUTPUT/rest-em.png, continual.png (if the release's part has it) and pas
 Run     python general-knowledge/make_figures.py --release SEAL --output runs/figures
 """
 
-from dataclasses import dataclass
 from pathlib import Path
 
 from knowledge.release.records import Sequences
-from seal.arguments import arg, run_program
+from seal.arguments import Settings, arg, run_program
 
 
-@dataclass(frozen=True, kw_only=True)
-class Config:
+class Config(Settings):
     """Flags of make_figures.py."""
 
     release: Path | None = arg("folder with files of the authors' release, in any layout", None)
@@ -27,7 +25,6 @@ class Config:
 
 def main(config: Config) -> None:
     """Draw what the sources have; the paper's figures are always there."""
-    # Heavy imports, once the flags are known to be right
     from knowledge.release.results import pool_sequences
     from knowledge.release.scan import read_release
     from knowledge.tables.compare import our_columns, release_column

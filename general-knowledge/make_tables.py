@@ -9,7 +9,7 @@ Run     python general-knowledge/make_tables.py --release SEAL --judge offline \
             --ours runs/single-passage-table/table seal-2=single-passage/seal
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Literal
 
@@ -19,7 +19,6 @@ from seal.arguments import arg, run_program
 from seal.records import write_json, write_text
 
 
-@dataclass(frozen=True, kw_only=True)
 class Config(JudgeSettings):
     """Flags of make_tables.py."""
 
@@ -38,7 +37,6 @@ class Config(JudgeSettings):
 
 def main(config: Config) -> None:
     """Join the sources, write the tables in three forms, and print them."""
-    # Heavy imports, once the flags are known to be right
     from knowledge.release.records import Sequences
     from knowledge.release.results import pool_sequences
     from knowledge.release.scan import read_release

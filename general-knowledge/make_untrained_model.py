@@ -8,7 +8,6 @@ Run     python general-knowledge/make_untrained_model.py --output runs/untrained
             --passages general-knowledge/examples/passages.json
 """
 
-from dataclasses import dataclass
 from pathlib import Path
 
 from knowledge.data.passages import load_passages
@@ -17,7 +16,6 @@ from seal.arguments import arg, run_program
 from seal.models.folders import build_once
 
 
-@dataclass(frozen=True, kw_only=True)
 class Config(PassageSettings):
     """Flags of make_untrained_model.py."""
 
@@ -27,7 +25,6 @@ class Config(PassageSettings):
 
 def main(config: Config) -> None:
     """Train a tokenizer on the passages and save a random model with it."""
-    # Heavy imports, once the flags are known to be right
     from seal.models.untrained import save_untrained_model
 
     texts = [f"{passage.title}\n{passage.context}" for passage in load_passages(config.passages)]

@@ -14,33 +14,23 @@ Writes  RUN_DIR/model             a transformers folder (Llama, 1.1 million weig
 Run     python general-knowledge/pretrain_small_model.py --run_dir runs/small-model
 """
 
-from dataclasses import dataclass
-
 from knowledge.data.passages import load_passages
 from seal.arguments import arg, run_program
 from seal.records import read_json, write_json, write_jsonl
-from seal.run import Run
-from seal.settings import RunSettings
+from seal.run import Run, RunSettings
 
 
-@dataclass(frozen=True, kw_only=True)
-class Config(RunSettings):
+class Config(RunSettings, group="how much"):
     """Flags of pretrain_small_model.py."""
 
-    group = "how much"
     pretraining_steps: int = arg("steps, of about 1,700 tokens each", 3600, at_least=1)
     measure_every: int = arg(
-        "steps after which its skill is shown and a checkpoint written",
-        250,
-        machine=True,
-        at_least=1,
-        group="run",
+        "steps between checkpoints and measurements", 250, machine=True, at_least=1, group="run"
     )
 
 
 def main(config: Config) -> None:
     """Make the world of the seed, write its passages, and train the model or go on training it."""
-    # Heavy imports, once the flags are known to be right
     from knowledge.small_world.people import make_world, passage_records
     from knowledge.small_world.pretraining import Lessons, pretrain
     from knowledge.small_world.reference_self_edits import reference_self_edits

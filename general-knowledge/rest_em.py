@@ -13,8 +13,6 @@ Run     python general-knowledge/rest_em.py --run_dir runs/rest-em \\
             --passages rajpurkar/squad:train
 """
 
-from dataclasses import dataclass
-
 from knowledge.data.passages import load_passages
 from knowledge.data.prompts import check_prompts
 from knowledge.data.splits import rl_passages, validation_passages
@@ -23,30 +21,28 @@ from knowledge.method.cost import estimate_rewards
 from knowledge.settings import PassageSettings, RestEmSettings
 from seal.arguments import arg, run_program
 from seal.models.folders import check_model
-from seal.run import Run
-from seal.settings import ModelSettings, RunSettings, SftSettings
+from seal.run import Run, RunSettings
+from seal.settings import ModelSettings, SftSettings
 
 
-@dataclass(frozen=True, kw_only=True)
 class Config(RunSettings, ModelSettings, PassageSettings, RestEmSettings, SftSettings):
     """Flags of rest_em.py."""
 
-    group = "how much"
-    n_passages: int = arg("new passages in every round (paper: 50)", 50, at_least=1)
-    rounds: int = arg("rounds (paper: 2)", 2, at_least=1)
+    n_passages: int = arg("new passages per round (paper: 50)", 50, at_least=1, group="how much")
+    rounds: int = arg("rounds (paper: 2)", 2, at_least=1, group="how much")
     n_validation: int = arg(
         "training passages kept apart, on which the policy is measured before the first and after"
         " every round (release: none, it chose checkpoints on the evaluation passages)",
         0,
         at_least=0,
+        group="how much",
     )
 
 
 def main(config: Config) -> None:
     """Run the rounds that are not finished yet and print one line for each."""
-    # Heavy imports, once the flags are known to be right
     from knowledge.method.outer_loop import PassageDomain, open_reward
-    from seal.loop.policy import opener
+    from seal.loop.policy import open_policy
     from seal.loop.rest_em import rest_em
     from seal.training.sft import check_processes, imitation
 
@@ -68,7 +64,7 @@ def main(config: Config) -> None:
         run,
         PassageDomain(rounds, judge, reward, config, validation, config.seed),
         imitation(config, config),
-        opener(config, config.lora_rank, config.slots),
+        lambda name, log: open_policy(name, config, log, config.lora_rank, config.slots),
         model=config.model,
         rounds=config.rounds,
         seed=config.seed,

@@ -13,8 +13,6 @@ Run     python general-knowledge/run_continual.py --run_dir runs/continual \\
             --passages rajpurkar/squad:validation --model runs/rest-em/round-2/sft/model
 """
 
-from dataclasses import dataclass
-
 from knowledge.data.passages import load_passages
 from knowledge.data.prompts import check_prompts
 from knowledge.data.splits import evaluation_passages
@@ -24,15 +22,13 @@ from seal.arguments import arg, run_program
 from seal.models.folders import check_model
 from seal.records import write_text
 from seal.report.tables import percent
-from seal.run import Run
-from seal.settings import ModelSettings, RunSettings
+from seal.run import Run, RunSettings
+from seal.settings import ModelSettings
 
 
-@dataclass(frozen=True, kw_only=True)
-class Config(RunSettings, ModelSettings, PassageSettings, SequentialSettings):
+class Config(RunSettings, ModelSettings, PassageSettings, SequentialSettings, group="how much"):
     """Flags of run_continual.py."""
 
-    group = "how much"
     n_passages: int = arg("passages of a sequence (paper: 8)", 8, at_least=1)
     sequences: int = arg("sequences of a run (paper: 8)", 8, at_least=1)
     runs: int = arg("runs (paper: 8)", 8, at_least=1)
@@ -41,7 +37,6 @@ class Config(RunSettings, ModelSettings, PassageSettings, SequentialSettings):
 
 def main(config: Config) -> None:
     """Go through all sequences; print the mean matrix and its three means."""
-    # Heavy imports, once the flags are known to be right
     from knowledge.experiments.continual import cut_into_sequences, run_sequences
     from knowledge.experiments.continual_table import format_matrix, summarize_sequences
     from seal.loop.policy import open_policy

@@ -14,7 +14,6 @@ Run     python general-knowledge/run_cpt.py --run_dir runs/cpt \\
 """
 
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
 from knowledge.data.passages import load_passages
@@ -26,21 +25,17 @@ from seal.arguments import GROUPS, arg, run_program
 from seal.errors import UserError
 from seal.models.folders import check_model
 from seal.records import write_text
-from seal.run import Run
-from seal.settings import ModelSettings, RunSettings
+from seal.run import Run, RunSettings
+from seal.settings import ModelSettings
 
 
-@dataclass(frozen=True, kw_only=True)
-class Config(RunSettings, ModelSettings, PassageSettings, PretrainingSettings):
+class Config(RunSettings, ModelSettings, PassageSettings, PretrainingSettings, group="how much"):
     """Flags of run_cpt.py."""
 
-    group = "how much"
     self_edits: str | None = arg(
         "self_edits.jsonl of a generate_self_edits.py run", None, group=GROUPS[0]
     )
-    k: int = arg(
-        "self-edits per passage, of that file; 0: the passages alone (paper: 5)", 5, at_least=0
-    )
+    k: int = arg("self-edits per passage; 0: the passages alone (paper: 5)", 5, at_least=0)
     n_passages: int = arg("passages (paper: 200, 2067)", 200, at_least=1)
     n_questions: int = arg(
         "questions asked, drawn from all with seed 42 (paper: 500 in v2); 0: all", 500, at_least=0
@@ -50,7 +45,6 @@ class Config(RunSettings, ModelSettings, PassageSettings, PretrainingSettings):
 
 def main(config: Config) -> None:
     """Ask, finetune, ask again; print both rows."""
-    # Heavy imports, once the flags are known to be right
     from knowledge.experiments import continued_pretraining as cpt
     from knowledge.method.self_edits import read_self_edits
     from seal.training.sft import check_processes, finetune
@@ -74,23 +68,13 @@ def main(config: Config) -> None:
         f"{len(passages)} passages, {len(self_edits):,} self-edits: {len(rows):,} training"
         f" sequences, {n_questions:,} questions"
     )
-    parts = {label: run.part(label) for label in ("no-update", "finetuned")}
-    outcomes = {
-        "no-update": cpt.examine(parts["no-update"], asked, config.model, config, judge, config)
-    }
-    start = time.perf_counter()
-    model = finetune(
-        rows,
-        job,
-        parts["finetuned"].folder,
-        config.processes,
-        cpt.FSDP_CONFIG if config.method == "full" else None,
-    )
+    before = cpt.examine(run.part("no-update"), asked, config.model, config, judge, config)
+    start, part = time.perf_counter(), run.part("finetuned")
+    fsdp = cpt.FSDP_CONFIG if config.method == "full" else None
+    model = finetune(rows, job, part.folder, config.processes, fsdp)
     run.metric("finetuning", seconds=time.perf_counter() - start, sequences=len(rows))
-    outcomes["finetuned"] = cpt.examine(
-        parts["finetuned"], asked, str(model), config, judge, config
-    )
-    figures = cpt.summarize_rows(outcomes, judge, config.seed)
+    after = cpt.examine(part, asked, str(model), config, judge, config)
+    numbers = cpt.summarize_rows({"no-update": before, "finetuned": after}, judge, config.seed)
     run.write_results(
         {
             "n_passages": len(passages),
@@ -98,10 +82,10 @@ def main(config: Config) -> None:
             "n_training_sequences": len(rows),
             "n_questions": n_questions,
             "judge": judge.name,
-            "rows": figures,
+            "rows": numbers,
         }
     )
-    table = cpt.format_rows(figures)
+    table = cpt.format_rows(numbers)
     write_text(run.path("table.md"), table + "\n")
     run.say(f"accuracy in percent, judge {judge.name}\n{table}\nthe model: {model}")
 

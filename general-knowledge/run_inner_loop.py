@@ -13,7 +13,7 @@ Run     python general-knowledge/run_inner_loop.py --run_dir runs/rewards \\
 """
 
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 from knowledge.data.prompts import check_prompts
@@ -23,11 +23,10 @@ from knowledge.method.cost import estimate_rewards
 from knowledge.settings import RestEmSettings, RoundSettings
 from seal.arguments import arg, run_program
 from seal.records import write_jsonl
-from seal.run import Run
-from seal.settings import ModelSettings, RunSettings
+from seal.run import Run, RunSettings
+from seal.settings import ModelSettings
 
 
-@dataclass(frozen=True, kw_only=True)
 class Config(RunSettings, ModelSettings, RoundSettings, RestEmSettings):
     """Flags of run_inner_loop.py."""
 
@@ -36,10 +35,9 @@ class Config(RunSettings, ModelSettings, RoundSettings, RestEmSettings):
 
 def main(config: Config) -> None:
     """Train, ask and grade `repeats` adapters per self-edit; print the round's numbers."""
-    # Heavy imports, once the flags are known to be right
     from knowledge.method.outer_loop import PassageDomain, open_reward
     from knowledge.method.self_edits import read_self_edits
-    from seal.loop.policy import Policy, opener
+    from seal.loop.policy import Policy, open_policy
 
     passages = load_round(config)
     self_edits = read_self_edits(Path(config.self_edits), passages, config.k)
@@ -51,7 +49,8 @@ def main(config: Config) -> None:
     if config.reward == "proxy":  # marks need the policy's tokenizer alone, for sft.jsonl
         opened = nullcontext(Policy(config.model, config))
     else:
-        opened = opener(config, config.lora_rank, config.slots)(config.model, run.path("vllm.log"))
+        log = run.path("vllm.log")
+        opened = open_policy(config.model, config, log, config.lora_rank, config.slots)
     with opened as policy:
         rewards, numbers = domain.reward(run, passages, self_edits, policy, config.seed)
         rows, selection = domain.select(passages, self_edits, rewards, policy, config.seed)

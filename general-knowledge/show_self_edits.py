@@ -9,17 +9,15 @@ Run     python general-knowledge/show_self_edits.py --table runs/demo/knowledge/
             --passages general-knowledge/small_model/evaluation.json
 """
 
-from dataclasses import dataclass
 from pathlib import Path
 
 from knowledge.data.passages import load_passages
-from seal.arguments import arg, run_program
+from seal.arguments import Settings, arg, run_program
 from seal.errors import UserError
 from seal.records import write_text
 
 
-@dataclass(frozen=True, kw_only=True)
-class Config:
+class Config(Settings):
     """Flags of show_self_edits.py."""
 
     table: Path = arg("run folder of a finished table")
@@ -29,7 +27,6 @@ class Config:
 
 def main(config: Config) -> None:
     """Write and print the tables of styles and the example."""
-    # Heavy imports, once the flags are known to be right
     from knowledge.small_world import style_report as report
 
     passages = load_passages(config.passages)

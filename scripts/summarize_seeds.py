@@ -11,11 +11,11 @@ Run     python scripts/summarize_seeds.py --output runs/small-models \\
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from seal.arguments import arg, run_program
+from seal.arguments import Settings, arg, run_program
 from seal.errors import UserError
 from seal.records import read_json, write_json, write_text
 from seal.report.seeds import (
@@ -34,8 +34,7 @@ COMPARISON = (
 )
 
 
-@dataclass(frozen=True, kw_only=True)
-class Config:
+class Config(Settings):
     """Flags of summarize_seeds.py."""
 
     output: Path = arg("folder for the summary")
@@ -45,7 +44,6 @@ class Config:
 
 def main(config: Config) -> None:
     """Summarize the tables of one tree after the other, and print them."""
-    # A heavy import, once the flags are known to be right
     from seal.report.plots import plot_seeds
 
     folders = {"general-knowledge": config.knowledge, "few-shot": config.few_shot}

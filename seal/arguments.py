@@ -1,25 +1,31 @@
-"""Command lines from frozen dataclasses: `arg` declares a flag, `run_program` runs a program.
+"""Command lines from `Settings`: `arg` declares a flag, `run_program` runs a program.
 
-tyro converts the values and shows the help. A settings class names the group in which help shows
-its flags; files of settings (`--config`) are read by `seal.config_files`.
+tyro parses the flags and shows the help. A settings class names the group in which help shows its
+flags. `--config` names files of settings: YAML as it is written by hand, or config.json of a run.
 """
 
+import argparse
 import contextlib
 import dataclasses
+import difflib
 import io
 import re
 import signal
 import sys
-from collections.abc import Callable, Collection, Sequence
+import typing
+from collections.abc import Callable, Collection, Mapping, Sequence
 from inspect import get_annotations
+from itertools import chain
 from pathlib import Path
-from typing import Annotated, Any, NoReturn, TypeVar, get_type_hints
+from types import NoneType
+from typing import Annotated, Any, Literal, NoReturn, TypeVar
 
 import tyro
+import yaml
 from tyro import _errors as tyro_errors  # private, hence the exact pin in requirements.txt
 
-from seal.config_files import Given, describe_type, read_config_files, suggest, value_type
 from seal.errors import UserError
+from seal.records import read_text
 
 Config = TypeVar("Config")
 GROUPS = (
@@ -34,15 +40,21 @@ GROUPS = (
     "run",
 )
 """Groups of flags in the order of the help."""
-_SWITCHES = {
-    **dict.fromkeys(["true", "yes", "t", "y", "1"], True),
-    **dict.fromkeys(["false", "no", "f", "n", "0"], False),
+REPOSITORY = Path(__file__).resolve().parent.parent
+_KINDS = {
+    int: "a whole number",
+    float: "a number",
+    bool: "True or False",
+    list[int]: "a list of whole numbers",
+    list[str]: "a list of text",
+    list[Path]: "a list of paths",
 }
 _METAVARS = {int: "INT", float: "FLOAT", str: "STR", Path: "PATH"}
-_FLAG = re.compile(r"--?[A-Za-z]")
-_CONFIG_HELP = (
-    "YAML files of settings, or config.json of a run; later ones win over earlier ones, and flags"
-    " over files"
+_CONFIG = tyro.conf.arg(
+    help="YAML files of settings, or config.json of a run; later files win over earlier ones, and"
+    " flags over files",
+    metavar="FILE [FILE ...]",
+    help_behavior_hint="",
 )
 
 
@@ -61,10 +73,24 @@ def arg(
     shows the flag; by default, the `group` of the class that declares it.
     """
     metadata = {"help": help, "machine": machine, "at_least": at_least, "group": group}
-    if isinstance(default, list):
-        factory = default.copy if default else list
-        return dataclasses.field(default_factory=factory, metadata=metadata)
-    return dataclasses.field(default=default, metadata=metadata)
+    return dataclasses.field(**_default(default), metadata=metadata)
+
+
+def _default(value: Any) -> dict[str, Any]:
+    """The default of a field, as `dataclasses.field` takes it: of a list, a copy each time."""
+    return {"default_factory": value.copy} if isinstance(value, list) else {"default": value}
+
+
+@typing.dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(arg,))
+class Settings:
+    """What a program can be asked: each subclass is a frozen dataclass, made by keywords.
+
+    `group` is where help shows the flags that the subclass declares.
+    """
+
+    def __init_subclass__(cls, group: str = GROUPS[0]) -> None:
+        cls.group = group
+        dataclasses.dataclass(frozen=True, kw_only=True)(cls)
 
 
 def machine_flags(config: Any) -> set[str]:
@@ -72,67 +98,81 @@ def machine_flags(config: Any) -> set[str]:
     return {field.name for field in dataclasses.fields(config) if field.metadata.get("machine")}
 
 
-def parse_arguments(
-    config_class: type[Config], arguments: Sequence[str] | None = None, description: str = ""
-) -> Config:
+def parse_arguments(config_class: type[Config], arguments: Sequence[str] | None = None) -> Config:
     """Read a config from the command line and from the files that --config names.
 
-    Raises UserError, which names the flag, for what cannot be understood; SystemExit after --help.
+    The program is the module of the config class: --help shows its docstring. Raises UserError,
+    which names the flag, for what cannot be understood; SystemExit after --help.
     """
-    words = sys.argv[1:] if arguments is None else list(arguments)
-    program = Path(sys.modules[config_class.__module__].__file__ or "").name
-    types = get_type_hints(config_class)
-    grouped = _grouped(config_class, types)
+    module = sys.modules[config_class.__module__]
+    program = Path(module.__file__ or "").name
+    types = typing.get_type_hints(config_class)
+    before = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    before.add_argument("--config", nargs="*", action="append", default=[], type=Path)
+    named, words = before.parse_known_args(arguments)
+    if [] in named.config:
+        raise UserError("--config: must be followed by files")
+    from_files, places = _read_config_files([*chain(*named.config)], types, program)
+    grouped = _grouped(config_class, types, from_files)
     if {"-h", "--help"} & {*words}:
-        _show_help(grouped, program, description)
-    typed = _read_words(words, types | {"config": list[Path]}, program)
-    files = typed.pop("config", Given([], "")).words
-    given = read_config_files([Path(file) for file in files], types, program) | typed
+        _show_help(grouped, program, module.__doc__ or "")
+    for flag in (word.partition("=")[0] for word in words if re.match(r"--?[A-Za-z]", word)):
+        name = flag.removeprefix("--")
+        if name not in types and types.get(name.removeprefix("no_")) is not bool:
+            like = _suggest(name, types, "--")
+            raise UserError(f"{flag} is not a flag of {program}{like} (--help lists all)")
+
+    def place(name: str) -> str:
+        given = re.findall(rf"--{name}\b(?:[ =](?!--?[A-Za-z])\S*)*", " ".join(words))
+        return given[-1] if given else places[name]
 
     def refuse(event: tyro_errors.ParseErrorEvent) -> None:
         if isinstance(event, tyro_errors.MissingArgs):
             flags = ", ".join(f"--{one.arg.field.intern_name}" for one in event.missing_arguments)
             raise UserError(f"required and not given: {flags} (--help lists all flags)")
         if isinstance(event, tyro_errors.UnrecognizedArgs):
-            raise UserError(f"{' '.join(event.tokens)}: belongs to no flag (--help lists all)")
+            raise UserError(f"{event.tokens[0]}: belongs to no flag (--help lists all)")
         name = event.argument.field.intern_name
-        raise UserError(f"{given[name].place}: must be {describe_type(types[name])}")
+        must = "must be followed by" if isinstance(event, tyro_errors.BadValue) else "must be"
+        raise UserError(f"{place(name)}: {must} {_describe_type(types[name])}")
 
-    line = [word for name in given for word in _as_line(name, given[name], types[name])]
     with tyro_errors.on_parse_error(refuse):
-        parsed = tyro.cli(grouped, args=line, prog=program, use_underscores=True)
-    values = {}
-    for group in vars(parsed).values():
-        values |= vars(group) if dataclasses.is_dataclass(group) else {}
+        parsed = tyro.cli(grouped, args=words, prog=program, use_underscores=True)
+    groups = [group for group in vars(parsed).values() if dataclasses.is_dataclass(group)]
+    values = {name: value for group in groups for name, value in vars(group).items()}
     for field in dataclasses.fields(config_class):
         value, at_least = values[field.name], field.metadata.get("at_least")
         if at_least is not None and value is not None and not value >= at_least:
-            raise UserError(f"{given[field.name].place}: must be at least {at_least}")
+            raise UserError(f"{place(field.name)}: must be at least {at_least}")
+        if value == [] and f"--{field.name}" in words:
+            raise UserError(f"--{field.name}: must be followed by a list")
     return config_class(**values)
 
 
-def _grouped(config_class: type, types: dict[str, Any]) -> type:
+def _grouped(config_class: type, types: Mapping[str, Any], from_files: Mapping[str, Any]) -> type:
     """A dataclass with --config and a nested dataclass for each group of flags, as tyro shows them.
 
     A flag belongs to the group of the class that declares it first: one that a subclass gives
-    another default stays where it was.
+    another default stays where it was. What the files say are the defaults.
     """
     groups: dict[str, list[Any]] = {title: [] for title in GROUPS}
     for field in dataclasses.fields(config_class):
         bases = [base for base in config_class.__mro__ if field.name in get_annotations(base)]
         group = field.metadata["group"] or vars(bases[-1]).get("group", GROUPS[0])
-        optional = value_type(types[field.name]) is not types[field.name]
-        metavar = _METAVARS.get(value_type(types[field.name])) if optional else None
-        # What None or an empty list stands for is said by the help text where it matters
-        hint = "" if field.default is None or field.default_factory is list else None
-        flag = tyro.conf.arg(help=field.metadata["help"], metavar=metavar, help_behavior_hint=hint)
-        plain = dataclasses.field(default=field.default, default_factory=field.default_factory)
+        kind = _value_type(types[field.name])
+        default = field.default
+        if field.default_factory is not dataclasses.MISSING:
+            default = field.default_factory()
+        flag = tyro.conf.arg(
+            help=field.metadata["help"],
+            metavar=None if kind is types[field.name] else _METAVARS.get(kind),
+            # What None or an empty list stands for is said by the help text where it matters
+            help_behavior_hint="" if default in (None, []) else None,
+        )
+        plain = dataclasses.field(**_default(from_files.get(field.name, default)))
         groups[group].append((field.name, Annotated[types[field.name], flag], plain))
-    files = Annotated[
-        list[Path],
-        tyro.conf.arg(help=_CONFIG_HELP, metavar="FILE [FILE ...]", help_behavior_hint=""),
-    ]
-    nested: list[Any] = [("config", files, dataclasses.field(default_factory=list))]
+    files = dataclasses.field(default_factory=list)
+    nested: list[Any] = [("config", Annotated[list[Path], _CONFIG], files)]
     for number, fields in enumerate(groups.values()):
         group = dataclasses.make_dataclass(f"Group{number}", fields, kw_only=True)
         if fields:
@@ -154,45 +194,75 @@ def _show_help(grouped: type, program: str, description: str) -> NoReturn:
     raise SystemExit(0)
 
 
-def _read_words(words: Sequence[str], types: dict[str, Any], program: str) -> dict[str, Given]:
-    """The words of a command line by flag; of two alike the later one counts (--config: both)."""
-    found: dict[str, list[str]] = {}
-    name = ""
-    for word in words:
-        flag, equals, value = word.partition("=")
-        if _FLAG.match(word):
-            name = flag.removeprefix("--")
-            positive = name.removeprefix("no_")
-            if name in types:
-                before = found.get(name, []) if name == "config" else []
-                found[name] = [*before, value] if equals else [*before]
-            elif types.get(positive) is bool and not equals:
-                found[positive], name = ["False"], positive
-            else:
-                like = suggest(name, types, "--")
-                raise UserError(f"{flag} is not a flag of {program}{like} (--help lists all)")
-        elif name:
-            found[name].append(word)
-        else:
-            raise UserError(f"{word}: belongs to no flag (--help lists all)")
-    given = {
-        name: Given(of_flag, " ".join([f"--{name}", *of_flag])) for name, of_flag in found.items()
-    }
-    for name, (of_flag, place) in given.items():
-        if not of_flag and types[name] is not bool:
-            raise UserError(f"{place}: must be followed by {describe_type(types[name])}")
-    return given
+def _read_config_files(
+    files: Sequence[Path], types: Mapping[str, Any], program: str
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """What the files say of the flags of `types`, and where; of two files the later one counts.
+
+    `run_dir` is not taken over, as each run needs a folder of its own. Settings of other programs
+    are named on stderr and ignored. Raises UserError for a file that cannot be read, a name that
+    no program knows, and a value of a wrong type.
+    """
+    values, places = {}, {}
+    for file in files:
+        try:
+            settings = yaml.safe_load(read_text(file))
+        except yaml.YAMLError as error:
+            raise UserError(f"{file} is not YAML: {error}") from None
+        if not isinstance(settings, dict):
+            raise UserError(f"{file}: must hold settings, each a line `name: value`")
+        settings.pop("run_dir", None)
+        if ignored := [str(name) for name in settings if name not in types]:
+            known = _flags_of_all_programs()
+            if unknown := [name for name in ignored if name not in known]:
+                like = _suggest(unknown[0], types)
+                raise UserError(f"{file}: no program has the setting {unknown[0]}{like}")
+            names = ", ".join(ignored)
+            print(f"ignored from {file.name}: {names} (not flags of {program})", file=sys.stderr)
+        for name in settings.keys() & types.keys():
+            places[name] = f"{file}: {name}: {settings[name]}"
+            values[name] = _converted(settings[name], types[name], places[name])
+    return values, places
 
 
-def _as_line(name: str, given: Given, kind: Any) -> list[str]:
-    """What tyro is given for a flag. Raises UserError for a value that it would misunderstand."""
-    words = given.words
-    if kind is bool:
-        value = _SWITCHES.get(words[0].lower() if words else "true")
-        if value is None or len(words) > 1:
-            raise UserError(f"{given.place}: must be {describe_type(kind)}")
-        return [f"--{name}" if value else f"--no_{name}"]
-    return [f"--{name}={words[0]}"] if len(words) == 1 else [f"--{name}", *words]
+def _converted(value: Any, kind: Any, place: str) -> Any:
+    """A value of a file as its flag has it. Raises UserError, with the place, if its type is wrong.
+
+    Numbers may be text, as YAML reads 3e-4 as text. Text may not be a number: YAML would have
+    changed an id such as 00123.
+    """
+    from pydantic import TypeAdapter, ValidationError  # takes a while; most commands have no file
+
+    with contextlib.suppress(ValidationError):
+        if isinstance(value, bool) == (kind is bool):
+            return TypeAdapter(kind).validate_python(value)
+    raise UserError(f"{place}: must be {_describe_type(kind)}")
+
+
+def _describe_type(kind: Any) -> str:
+    """What the value of a flag of this type has to be, for an error message."""
+    kind = _value_type(kind)
+    if typing.get_origin(kind) is Literal:
+        return f"one of {', '.join(typing.get_args(kind))}"
+    return _KINDS.get(kind, "text")
+
+
+def _value_type(kind: Any) -> Any:
+    """The type without its None: `int` of `int | None`."""
+    return typing.get_args(kind)[0] if NoneType in typing.get_args(kind) else kind
+
+
+def _suggest(name: str, known: Collection[str], prefix: str = "") -> str:
+    """A question whether a known name like this one is meant; empty if there is none."""
+    close = difflib.get_close_matches(name, known, n=1)
+    return f"; did you mean {prefix}{close[0]}?" if close else ""
+
+
+def _flags_of_all_programs() -> set[str]:
+    """The names that `arg` declares anywhere, by their text: programs are not imported."""
+    files = [*REPOSITORY.glob("*/*.py"), *REPOSITORY.glob("*/*/settings.py")]
+    declared = re.compile(r"^    (\w+): .* = arg\(", re.MULTILINE)
+    return {name for file in files for name in declared.findall(read_text(file))}
 
 
 def labelled(flag: str, values: Sequence[str], taken: Collection[str] = ()) -> dict[str, str]:
@@ -203,8 +273,8 @@ def labelled(flag: str, values: Sequence[str], taken: Collection[str] = ()) -> d
     """
     pairs: dict[str, str] = {}
     for word in values:
-        label, equals, value = word.partition("=")
-        if not equals or not value or not re.fullmatch(r"[\w.+-]+", label):
+        label, _, value = word.partition("=")
+        if not value or not re.fullmatch(r"[\w.+-]+", label):
             raise UserError(
                 f"{flag} {word}: give LABEL=VALUE, the label of letters, digits, '.', '+' and '-'"
             )
@@ -221,14 +291,14 @@ def run_program(
 ) -> None:
     """Parse, run, and turn what the user can fix into one line on stderr and exit status 2.
 
-    Every other exception is a defect of ours and keeps its traceback.
+    Every other exception is a defect of ours and keeps its traceback. `main` imports what is slow
+    to load, such as PyTorch, by itself: --help and a wrong flag need not wait for it.
     """
     # SIGTERM (Slurm's way to end a job) unwinds the stack, so servers are stopped and files closed
     before = signal.signal(signal.SIGTERM, _exit_on_signal)
-    description = sys.modules[main.__module__].__doc__ or ""
     config = None
     try:
-        config = parse_arguments(config_class, arguments, description)
+        config = parse_arguments(config_class, arguments)
         main(config)
     except UserError as error:
         _fail(str(error), 2)

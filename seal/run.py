@@ -27,7 +27,7 @@ from typing import Any, TypeVar
 
 from tqdm import tqdm
 
-from seal.arguments import machine_flags
+from seal.arguments import Settings, arg, machine_flags
 from seal.errors import UserError
 from seal.records import (
     Record,
@@ -44,6 +44,13 @@ from seal.usage import EVENT, measure_usage
 Item = TypeVar("Item")
 MINIMAL_SPACE = 10_000_000
 PACKAGES = ("torch", "transformers", "peft", "vllm", "accelerate", "datasets", "openai", "numpy")
+
+
+class RunSettings(Settings, group="run"):
+    """Where a run lies and what its random choices derive from."""
+
+    run_dir: Path = arg("run folder; the same command resumes what is in it")
+    seed: int = arg("every random choice derives from it", 0)
 
 
 class Run:
@@ -77,7 +84,12 @@ class Run:
         if others and not started:
             raise UserError(f"--run_dir {folder} holds other files; choose an empty folder")
         folder.mkdir(parents=True, exist_ok=True)
-        require_space(folder, MINIMAL_SPACE, "a run")
+        free = shutil.disk_usage(folder).free
+        if free < MINIMAL_SPACE:
+            raise UserError(
+                f"{folder}: {free / 1e6:,.0f} MB free on its disk, a run needs"
+                f" {MINIMAL_SPACE / 1e6:,.0f} MB; make room or choose another --run_dir"
+            )
         run = cls(folder)
         run._lock()
         run._check_config(config)
@@ -163,9 +175,11 @@ class Run:
 
         NaN and infinity (the loss of an adapter that diverged) are noted as null.
         """
-        values = {name: _finite(value) for name, value in values.items()}
-        values = {"time": round(time.time(), 3), "event": event, "part": self.folder.name, **values}
-        append_jsonl((self._whole or self).path("metrics.jsonl"), values)
+        line = {"time": round(time.time(), 3), "event": event, "part": self.folder.name}
+        for name, value in values.items():
+            infinite = isinstance(value, float) and not math.isfinite(value)
+            line[name] = None if infinite else value
+        append_jsonl((self._whole or self).path("metrics.jsonl"), line)
 
     def progress(self, total: int, label: str) -> tqdm:
         """A progress bar with rate and remaining time; a line a minute where stderr is a file."""
@@ -222,20 +236,6 @@ class Run:
         write_json(self.path("results.json"), results)
 
 
-def _finite(value: Any) -> Any:
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def require_space(folder: Path, needed: int, what: str) -> None:
-    """Raise UserError if the disk under `folder` has fewer than `needed` bytes free."""
-    free = shutil.disk_usage(folder).free
-    if free < needed:
-        raise UserError(
-            f"{folder}: {free / 1e6:,.0f} MB free on its disk, {what} needs {needed / 1e6:,.0f} MB;"
-            " make room or choose another --run_dir"
-        )
-
-
 def _git(root: Path, *arguments: str) -> str:
     command = ["git", "-C", str(root), *arguments]
     try:
@@ -246,7 +246,4 @@ def _git(root: Path, *arguments: str) -> str:
 
 
 def _version(package: str) -> str | None:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return None
+    return next((found.version for found in metadata.distributions(name=package)), None)

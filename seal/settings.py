@@ -1,69 +1,47 @@
-"""Flags that programs of both domains share; a program's config inherits the groups it needs."""
+"""Flags that programs of both domains share; a program's config inherits the groups it needs.
 
-from dataclasses import dataclass
-from pathlib import Path
+Those of every run are beside the run: `seal.run.RunSettings`.
+"""
+
 from typing import Literal
 
-from seal.arguments import arg
+from seal.arguments import Settings, arg
 
 Schedule = Literal["linear", "cosine", "constant"]
 """How a learning rate goes on from its start: down to 0, or not at all."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class RunSettings:
-    """Where a run lies and what its random choices derive from."""
-
-    group = "run"
-    run_dir: Path = arg("run folder; the same command resumes what is in it")
-    seed: int = arg("every random choice derives from it", 0)
-
-
-@dataclass(frozen=True, kw_only=True)
-class SamplerSettings:
+class SamplerSettings(Settings, group="sampling server"):
     """Who answers the prompts: a vLLM server or this process."""
 
-    group = "sampling server"
     sampler: Literal["vllm", "transformers"] = arg(
         "vllm: a vLLM server of its own; transformers: in this process", "vllm"
     )
     vllm_command: str | None = arg(
-        "command that starts the server (flags may follow it); default: this Python's vLLM",
-        None,
-        machine=True,
+        "command and flags that start the server; default: this Python's vLLM", None, machine=True
     )
     vllm_gpus: str = arg("GPUs of the server, counted among the visible ones", "0", machine=True)
     vllm_startup_timeout: int = arg(
         "seconds until a silent server is given up", 900, machine=True, at_least=1
     )
-    sampling_batch: int = arg(
-        "prompts sampled in one call of the sampler", 64, machine=True, at_least=1
-    )
+    sampling_batch: int = arg("prompts in one call of the sampler", 64, machine=True, at_least=1)
 
 
-@dataclass(frozen=True, kw_only=True)
-class ModelSettings(SamplerSettings):
+class ModelSettings(SamplerSettings, group="model"):
     """The policy, and how it is sampled."""
 
-    group = "model"
     model: str = arg(
         "the policy: a transformers folder or hub name (paper, section 4.1: Qwen2.5-7B base)",
         "Qwen/Qwen2.5-7B",
     )
-    dtype: Literal["bfloat16", "float32"] = arg(
-        "weights of the frozen model (paper: bf16)", "bfloat16"
-    )
-    device: str = arg(
-        "where LoRA updates run: auto = the last GPU, else the CPU", "auto", machine=True
-    )
+    dtype: Literal["bfloat16", "float32"] = arg("frozen weights (paper: bf16)", "bfloat16")
+    device: str = arg("where LoRA updates run; auto: the last GPU or the CPU", "auto", machine=True)
     trust_remote_code: bool = arg("run code that a hub model brings along", False)
 
 
-@dataclass(frozen=True, kw_only=True)
-class SftSettings:
+class SftSettings(Settings, group="M-step"):
     """The M-step: supervised finetuning on rewarded self-edits (paper, appendix B.4)."""
 
-    group = "M-step"
     sft_learning_rate: float = arg("M-step learning rate (paper: 3e-4)", 3e-4)
     sft_schedule: Schedule = arg("M-step learning-rate schedule (HF Trainer's default)", "linear")
     sft_epochs: int = arg("M-step epochs (paper: 2)", 2, at_least=1)
@@ -73,9 +51,5 @@ class SftSettings:
         "layers that the M-step adapts (paper: all seven)",
         ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"],
     )
-    sft_batch_size: int = arg(
-        "M-step sequences per step (paper: 1 x 5 accumulated x 2 GPUs)", 10, at_least=1
-    )
-    sft_processes: int = arg(
-        "accelerate launches the M-step on so many GPUs", 1, machine=True, at_least=1
-    )
+    sft_batch_size: int = arg("M-step sequences per step (paper: 1 x 5 x 2 GPUs)", 10, at_least=1)
+    sft_processes: int = arg("GPUs for the M-step, by accelerate", 1, machine=True, at_least=1)

@@ -4,11 +4,10 @@ Defaults are the paper's (arXiv 2506.10943, section 4.2 and appendix A), the rel
 paper is silent.
 """
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from seal.arguments import arg
+from seal.arguments import Settings, arg
 from seal.settings import ModelSettings, Schedule, SftSettings
 
 TREE = Path(__file__).resolve().parent.parent
@@ -23,7 +22,6 @@ Selection = Literal["rewarded", "random", "shuffled", "all"]
 """Which self-edits the M-step imitates."""
 
 
-@dataclass(frozen=True, kw_only=True)
 class PolicySettings(ModelSettings):
     """The policy of this domain: a chat model."""
 
@@ -33,8 +31,7 @@ class PolicySettings(ModelSettings):
     )
 
 
-@dataclass(frozen=True, kw_only=True)
-class TaskSettings:
+class TaskSettings(Settings):
     """Which ARC tasks."""
 
     tasks: Path = arg(
@@ -44,20 +41,16 @@ class TaskSettings:
         "Kaggle's solutions file; default: the one beside --tasks, if its name fits", None
     )
     task_ids: str | None = arg(
-        "a preset (such as paper-training; all are in few-shot/presets) or a"
-        " file of ids; default: every task",
-        None,
+        "a preset of few-shot/presets, such as paper-training, or a file of ids; default: all", None
     )
     n_tasks: int | None = arg(
         "how many of them, drawn by --seed; default: all", None, at_least=1, group="how much"
     )
 
 
-@dataclass(frozen=True, kw_only=True)
-class PromptSettings:
+class PromptSettings(Settings, group="model"):
     """How the policy is addressed."""
 
-    group = "model"
     prompts: Path | None = arg("folder of prompt files; default: those that ship", None)
 
     @property
@@ -66,25 +59,20 @@ class PromptSettings:
         return self.prompts or PROMPTS
 
 
-@dataclass(frozen=True, kw_only=True)
-class SelfEditSettings(PromptSettings):
+class SelfEditSettings(PromptSettings, group="self-edits"):
     """How self-edits are sampled."""
 
-    group = "self-edits"
     k: int = arg("self-edits per task (paper: 15 to train, 5 to evaluate)", 15, at_least=1)
     max_new_tokens: int = arg("longest self-edit, in tokens (release: 128)", 128, at_least=1)
     temperature: float = arg("sampling temperature (release: 0.8)", 0.8, at_least=0)
     top_p: float = arg("nucleus sampling (release: none)", 1.0, at_least=0)
     max_attempts: int = arg(
-        "draws per self-edit until one is JSON; then it counts as invalid (release: no limit)",
-        20,
-        at_least=1,
+        "draws of a self-edit until one is JSON, else invalid (release: no limit)", 20, at_least=1
     )
     skip_repeated_configs: bool = arg("draw again what repeats a task's earlier self-edit", False)
 
 
-@dataclass(frozen=True, kw_only=True)
-class OracleSettings:
+class OracleSettings(Settings):
     """The configuration to which self-edits are compared."""
 
     oracle_file: Path | None = arg(
@@ -97,48 +85,32 @@ class OracleSettings:
         return self.oracle_file or ORACLE_FILE
 
 
-@dataclass(frozen=True, kw_only=True)
-class PredictionSettings(PromptSettings):
+class PredictionSettings(PromptSettings, group="reward and judge"):
     """How a task is solved: greedily from several views, two attempts by vote (golden A5, A6)."""
 
-    group = "reward and judge"
-    n_permutations: int = arg(
-        "reordered copies of every leave-one-out view (release: 2)", 2, at_least=0
-    )
+    n_permutations: int = arg("reordered copies per leave-one-out view (release: 2)", 2, at_least=0)
     max_answer_tokens: int | None = arg(
         "longest answer, in tokens; default: what a grid of 30 x 30 takes", None, at_least=1
     )
-    release_bugs: bool = arg(
-        "repeat the release's defects that change results (docs/differences.md)", False
-    )
+    release_bugs: bool = arg("repeat the release's defects (docs/differences.md)", False)
 
 
-@dataclass(frozen=True, kw_only=True)
-class InnerLoopSettings(PredictionSettings):
+class InnerLoopSettings(PredictionSettings, group="inner loop"):
     """Test-time training; what the self-edit decides is not a flag."""
 
-    group = "inner loop"
     lora_rank: int = arg("LoRA rank (paper: 128)", 128, at_least=1)
     lora_alpha: float = arg("LoRA alpha (paper: 16)", 16)
     target_modules: list[str] = arg("adapted layers (paper: q, v and MLP)", TARGET_MODULES)
-    warmup_steps: int = arg(
-        "steps to the full learning rate, then cosine (release: 11)", 11, at_least=0
-    )
+    warmup_steps: int = arg("steps to the full rate, then cosine (release: 11)", 11, at_least=0)
     max_items: int = arg("training examples per adapter (release: 250)", 250, at_least=1)
-    max_length: int = arg(
-        "longer examples, in tokens, are left out (release: 8192)", 8192, at_least=1
-    )
-    max_steps: int = arg(
-        "a self-edit that asks for more is invalid (release: 375)", 375, at_least=1
-    )
+    max_length: int = arg("examples of more tokens are left out (release: 8192)", 8192, at_least=1)
+    max_steps: int = arg("self-edits that ask for more are invalid (release: 375)", 375, at_least=1)
     slots: int = arg("adapters trained side by side", 8, machine=True, at_least=1)
 
 
-@dataclass(frozen=True, kw_only=True)
-class RestEmSettings(SelfEditSettings, InnerLoopSettings):
+class RestEmSettings(SelfEditSettings, InnerLoopSettings, group="M-step"):
     """What a round needs: sampling, inner loops and selection."""
 
-    group = "M-step"
     selection: Selection = arg(
         "which self-edits are imitated (paper: rewarded); controls that ignore rewards: all that"
         " are valid, as many random ones as were rewarded, or by shuffled rewards",
@@ -146,22 +118,21 @@ class RestEmSettings(SelfEditSettings, InnerLoopSettings):
     )
 
 
-@dataclass(frozen=True, kw_only=True)
-class ArcSftSettings(SftSettings):
+class ArcSftSettings(SftSettings, group="M-step"):
     """The M-step on all rewarded self-edits, with this domain's values."""
 
-    group = "M-step"
     sft_learning_rate: float = arg("M-step learning rate (paper: 5e-5)", 5e-5)
     sft_epochs: int = arg("M-step epochs (paper: 8)", 8, at_least=1)
     sft_rank: int = arg("M-step LoRA rank (paper: 16)", 16, at_least=1)
     sft_alpha: float = arg("M-step LoRA alpha (paper: 16)", 16)
     sft_batch_size: int = arg("M-step sequences per step (paper: 5)", 5, at_least=1)
     sft_schedule: Schedule = arg("M-step learning-rate schedule (release: cosine)", "cosine")
-    sft_target_modules: list[str] = arg(
-        "layers that the M-step adapts (as the inner loop)", TARGET_MODULES
-    )
+    sft_target_modules: list[str] = arg("layers the M-step adapts (as inner loop)", TARGET_MODULES)
 
 
-@dataclass(frozen=True, kw_only=True)
 class TableSettings(SelfEditSettings, InnerLoopSettings, OracleSettings):
     """How a row of the few-shot table is made: self-edits, test-time training, prediction."""
+
+    self_edits: str = arg(
+        "what --model is trained on: sampled from it, oracle, or a self_edits.jsonl", SAMPLED
+    )

@@ -3,11 +3,10 @@
 Defaults are the paper's; PAPER below is arXiv 2506.10943, and the release is the authors' code.
 """
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from seal.arguments import arg
+from seal.arguments import Settings, arg
 from seal.settings import ModelSettings
 
 TREE = Path(__file__).resolve().parent.parent
@@ -25,8 +24,7 @@ SelfEditKind = Literal[
 ]
 
 
-@dataclass(frozen=True, kw_only=True)
-class PassageSettings:
+class PassageSettings(Settings):
     """Which passages."""
 
     passages: str = arg(
@@ -41,26 +39,18 @@ class PassageSettings:
         return SHUFFLE_SEED if self.shuffle else None
 
 
-@dataclass(frozen=True, kw_only=True)
-class RoundSettings(PassageSettings):
+class RoundSettings(PassageSettings, group="how much"):
     """Which passages: those of one round."""
 
-    group = "how much"
     n_passages: int = arg("passages (paper: 50 in a round of RL, 200 to evaluate)", 50, at_least=1)
-    round: int = arg(
-        "round of RL, each has its own passages (paper: 1, 2); 0 = to evaluate", 1, at_least=0
-    )
+    round: int = arg("round of RL, of its own passages (paper: 1, 2); 0: evaluate", 1, at_least=0)
 
 
-@dataclass(frozen=True, kw_only=True)
-class PromptSettings:
+class PromptSettings(Settings, group="model"):
     """How the policy is addressed."""
 
-    group = "model"
     prompts: Path | None = arg(
-        "folder of prompt files, or the name of one in prompts/ (release, once import_release.py"
-        " has written it); default: those that ship",
-        None,
+        "prompt files: a folder, or the name of one in prompts/; default: those that ship", None
     )
     chat: bool = arg("address the policy through its chat template (instruct models)", False)
 
@@ -73,44 +63,32 @@ class PromptSettings:
         return self.prompts if self.prompts.exists() or not shipped.is_dir() else shipped
 
 
-@dataclass(frozen=True, kw_only=True)
-class SamplingSettings(PromptSettings):
+class SamplingSettings(PromptSettings, group="self-edits"):
     """How texts are sampled (paper, section 4.1)."""
 
-    group = "self-edits"
     max_new_tokens: int = arg(
-        "longest self-edit, in tokens, or longest of the texts that make one (paper: 8192)",
-        8192,
-        at_least=1,
+        "longest self-edit, in tokens, or part of one (paper: 8192)", 8192, at_least=1
     )
     temperature: float = arg("sampling temperature (paper: 1.0)", 1.0, at_least=0)
     top_p: float = arg("nucleus sampling (paper: 0.95)", 0.95, at_least=0)
 
 
-@dataclass(frozen=True, kw_only=True)
-class SelfEditSettings(SamplingSettings):
+class SelfEditSettings(SamplingSettings, group="self-edits"):
     """Which self-edits are sampled (paper, section 4.1)."""
 
-    group = "self-edits"
     k: int = arg("self-edits per passage (paper: 5)", 5, at_least=1)
     prompt_kind: SelfEditKind = arg("what to ask for (paper, prompt ablation)", "implications")
 
 
-@dataclass(frozen=True, kw_only=True)
-class WriterSettings(ModelSettings, SamplingSettings):
+class WriterSettings(ModelSettings, SamplingSettings, group="self-edits"):
     """Who writes: the policy, or a chat model behind an endpoint (paper: GPT-4.1's self-edits)."""
 
-    group = "self-edits"
     writer: Literal["policy", "openai"] = arg(
         "policy: --model writes; openai: a chat model as in the paper's GPT-4.1 rows", "policy"
     )
     writer_model: str = arg("chat model that writes (paper: GPT-4.1)", "gpt-4.1-2025-04-14")
-    writer_url: str | None = arg(
-        "another OpenAI-compatible endpoint, a local vLLM for instance", None
-    )
-    writer_concurrency: int = arg(
-        "requests to the chat model at a time", 32, machine=True, at_least=1
-    )
+    writer_url: str | None = arg("another OpenAI-compatible endpoint, such as a local vLLM", None)
+    writer_concurrency: int = arg("chat model requests at a time", 32, machine=True, at_least=1)
     writer_cache: Path = arg(
         "file that keeps the chat model's texts", Path("runs/writer_cache.jsonl"), machine=True
     )
@@ -123,58 +101,44 @@ class WriterSettings(ModelSettings, SamplingSettings):
     max_missing: float = arg("stop if a larger share of the texts is missing", 0.02, at_least=0)
 
 
-@dataclass(frozen=True, kw_only=True)
-class EntiGraphSettings:
+class EntiGraphSettings(Settings, group="self-edits"):
     """What EntiGraph writes about a passage (paper v2; Yang et al. 2024)."""
 
-    group = "self-edits"
     relations: Literal["pairs", "pairs+triples"] = arg(
         "how many entities a text relates (paper v2 has both rows)", "pairs"
     )
     # Together no more than the sequences that are trained on for one self-edit (golden rule G1)
-    max_pairs: int = arg("pairs per passage, chosen at random where there are more", 15, at_least=0)
-    max_triples: int = arg(
-        "triples per passage, chosen at random where there are more", 15, at_least=0
-    )
+    max_pairs: int = arg("pairs per passage, at random if there are more", 15, at_least=0)
+    max_triples: int = arg("triples per passage, at random if there are more", 15, at_least=0)
 
 
-@dataclass(frozen=True, kw_only=True)
-class JudgeSettings:
+class JudgeSettings(Settings, group="reward and judge"):
     """Who grades answers."""
 
-    group = "reward and judge"
     judge: Literal["offline", "openai"] = arg(
         "offline: a calibrated rule, no key; openai: a chat model as in the paper", "offline"
     )
     judge_model: str = arg("model that judges (paper: GPT-4.1)", "gpt-4.1-2025-04-14")
-    judge_url: str | None = arg(
-        "another OpenAI-compatible endpoint, a local vLLM for instance", None
-    )
+    judge_url: str | None = arg("another OpenAI-compatible endpoint, such as a local vLLM", None)
     judge_concurrency: int = arg("judge requests at a time", 32, machine=True, at_least=1)
     judge_cache: Path = arg(
         "file that keeps the chat judge's replies", Path("runs/judge_cache.jsonl"), machine=True
     )
-    max_ungraded: float = arg(
-        "stop if a larger share of the answers could not be graded", 0.02, at_least=0
-    )
+    max_ungraded: float = arg("stop if a larger share of answers is ungraded", 0.02, at_least=0)
 
 
-@dataclass(frozen=True, kw_only=True)
-class AnswerSettings(PromptSettings, JudgeSettings):
+class AnswerSettings(PromptSettings, JudgeSettings, group="reward and judge"):
     """How a passage's questions are asked, closed-book and greedily (paper, section 4.1)."""
 
-    group = "reward and judge"
     answer_style: Literal["plain", "chain-of-thought"] = arg(
         "how to answer (paper: plain)", "plain"
     )
     max_answer_tokens: int = arg("longest answer, in tokens (release: 64)", 64, at_least=1)
 
 
-@dataclass(frozen=True, kw_only=True)
-class InnerLoopSettings(AnswerSettings):
+class InnerLoopSettings(AnswerSettings, group="inner loop"):
     """The LoRA finetune on one self-edit (paper, appendix B)."""
 
-    group = "inner loop"
     split_newlines: bool = arg("each line of a self-edit is a training sequence", True)
     add_context: bool = arg("the passage itself is one more training sequence", True)
     lora_rank: int = arg("LoRA rank (paper: 32)", 32, at_least=1)
@@ -191,26 +155,19 @@ class InnerLoopSettings(AnswerSettings):
     slots: int = arg("adapters trained side by side", 15, machine=True, at_least=1)
 
 
-@dataclass(frozen=True, kw_only=True)
-class RewardSettings(InnerLoopSettings):
+class RewardSettings(InnerLoopSettings, group="reward and judge"):
     """How self-edits are rewarded and selected (paper, section 3.1 and 4.1)."""
 
-    group = "reward and judge"
-    repeats: int = arg(
-        "inner loops per self-edit, each from its own seed (paper: 3)", 3, at_least=1
-    )
+    repeats: int = arg("inner loops per self-edit, each of its own seed (paper: 3)", 3, at_least=1)
 
 
-@dataclass(frozen=True, kw_only=True)
 class TableSettings(SelfEditSettings, RewardSettings):
     """How the rows of the single-passage table are made."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class OuterLoopSettings(RewardSettings):
+class OuterLoopSettings(RewardSettings, group="reward and judge"):
     """What rewards self-edits in the outer loop (paper, section 3.1; v2 for the proxy)."""
 
-    group = "reward and judge"
     reward: Literal["inner-loop", "proxy"] = arg(
         "inner-loop: answers after training on a self-edit; proxy: the chat judge's marks for its"
         " text, 4 to 20 (paper v2)",
@@ -224,21 +181,17 @@ class OuterLoopSettings(RewardSettings):
     )
 
 
-@dataclass(frozen=True, kw_only=True)
 class RestEmSettings(SelfEditSettings, OuterLoopSettings):
     """What a round needs: sampling, inner loops, reward and selection."""
 
 
-@dataclass(frozen=True, kw_only=True)
 class SequentialSettings(SelfEditSettings, InnerLoopSettings):
     """How each step is made: as in the single-passage setting."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class PretrainingSettings(AnswerSettings):
+class PretrainingSettings(AnswerSettings, group="inner loop"):
     """The finetune on all passages at once."""
 
-    group = "inner loop"
     method: Literal["full", "lora"] = arg(
         "full: train every weight (paper, v2); lora: an adapter, then merged (v1)", "full"
     )
@@ -249,9 +202,7 @@ class PretrainingSettings(AnswerSettings):
     learning_rate: float = arg(
         "learning rate, linear to 0 (paper: 7e-5 in v2; in v1 1e-3, passages only 1e-4)", 7e-5
     )
-    warmup_ratio: float = arg(
-        "share of the steps that warm up (release: 0.03 in v2)", 0.03, at_least=0
-    )
+    warmup_ratio: float = arg("share of steps that warm up (release: 0.03 in v2)", 0.03, at_least=0)
     epochs: int = arg("passes over the sequences (paper: 1 in v2, 3 in v1)", 1, at_least=1)
     batch_size: int = arg("sequences computed at a time, at most (release: 4)", 4, at_least=1)
     gradient_accumulation: int = arg("batches per update (release: 2)", 2, at_least=1)
@@ -262,8 +213,5 @@ class PretrainingSettings(AnswerSettings):
         "adapted layers, with --method lora (PEFT's for Qwen2)", ["q_proj", "v_proj"]
     )
     processes: int = arg(
-        "accelerate launches the finetune on so many GPUs, which share the sequences of an update",
-        1,
-        machine=True,
-        at_least=1,
+        "GPUs of the finetune (by accelerate), which share an update", 1, machine=True, at_least=1
     )

@@ -10,6 +10,7 @@ from arc.puzzles.tasks import Task, load_tasks, select_tasks
 from arc.settings import PromptSettings
 from arc.small_world.format_model import save_small_model
 from seal.records import read_json, read_jsonl
+from tests.programs.programs import flag_words
 from tests.support.data import shared_data
 
 PROGRAM = "few-shot/rest_em.py"
@@ -95,7 +96,7 @@ def rest_em_arguments(folder: Path, run_dir: Path, **flags: object) -> list[str]
         }
         | flags
     )
-    return [word for name, value in settings.items() for word in (f"--{name}", str(value))]
+    return flag_words(settings)
 
 
 def check_run_folder(

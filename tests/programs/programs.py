@@ -76,12 +76,21 @@ def parse_command(path: str | Path, arguments: Sequence[str]) -> Any:
     return parse_arguments(load_program(str(path.parent), path.stem).Config, list(arguments))
 
 
+def flag_words(flags: Mapping[str, object]) -> list[str]:
+    """A command line of flags and their values; a flag that is False is --no_flag."""
+    words = []
+    for name, value in flags.items():
+        words.append(f"--no_{name}" if value is False else f"--{name}")
+        if not isinstance(value, bool):
+            words.append(str(value))
+    return words
+
+
 def call_program(path: str | Path, switches: Sequence[str] = (), **flags: object) -> None:
     """Run the program at `path` in this process."""
     path = Path(path)
     module = load_program(str(path.parent), path.stem)
-    words = [word for name, value in flags.items() for word in (f"--{name}", str(value))]
-    run_program(module.main, module.Config, [*words, *switches])
+    run_program(module.main, module.Config, [*flag_words(flags), *switches])
 
 
 def refusal(capsys: Any, path: str | Path, **flags: object) -> str:

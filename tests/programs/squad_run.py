@@ -4,6 +4,7 @@ from pathlib import Path
 
 from seal.models.untrained import save_untrained_model
 from seal.records import read_json, read_jsonl
+from tests.programs.programs import flag_words
 from tests.support.data import shared_data
 
 PROGRAM = "general-knowledge/rest_em.py"
@@ -31,7 +32,7 @@ def rest_em_arguments(model: Path, run_dir: Path, **flags: object) -> list[str]:
         "max_new_tokens": 48,
         "max_answer_tokens": 12,
     } | flags
-    return [word for name, value in settings.items() for word in (f"--{name}", str(value))]
+    return flag_words(settings)
 
 
 def check_run_folder(

@@ -10,7 +10,7 @@ import pytest
 from knowledge.data.passages import load_passages
 from seal.arguments import run_program
 from seal.records import read_json, read_jsonl
-from tests.programs.programs import load_program
+from tests.programs.programs import flag_words, load_program
 from tests.support.chat_stub import completion, refusal, running_stub
 from tests.support.data import REPOSITORY
 
@@ -23,8 +23,7 @@ TINY = {"max_answer_tokens": 4, "epochs": 1, "repeats": 1}
 
 def run(program: str, **flags: object) -> None:
     module = load_program("general-knowledge", program)
-    words = [word for name, value in flags.items() for word in (f"--{name}", str(value))]
-    run_program(module.main, module.Config, words)
+    run_program(module.main, module.Config, flag_words(flags))
 
 
 def complaint(program: str, capsys, **flags: object) -> str:

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from seal.records import read_json, read_jsonl
+from tests.programs.programs import flag_words
 from tests.programs.squad_run import squad_model, squad_passages
 from tests.support.processes import run_killed, run_program_to_end, sorted_records
 
@@ -32,7 +33,7 @@ def arguments(model: Path, run_dir: Path) -> list[str]:
         "max_new_tokens": 24,
         "max_answer_tokens": 8,
     }
-    return [word for name, value in small.items() for word in (f"--{name}", str(value))]
+    return flag_words(small)
 
 
 def test_files_are_as_documented_and_kills_change_nothing(model, tmp_path):

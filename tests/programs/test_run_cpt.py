@@ -10,6 +10,7 @@ from safetensors.torch import load_file
 
 from seal.records import read_json, read_jsonl, write_jsonl
 from seal.training.sft import SftJob, launcher
+from tests.programs.programs import flag_words
 from tests.programs.squad_run import squad_model, squad_passages
 from tests.support.data import REPOSITORY
 from tests.support.processes import run_program_to_end, sorted_records, start_program
@@ -59,7 +60,7 @@ def arguments(model: Path, run_dir: Path, **flags: object) -> list[str]:
         "max_answer_tokens": 12,
         "max_length": 128,
     } | flags
-    return [word for name, value in small.items() for word in (f"--{name}", str(value))]
+    return flag_words(small)
 
 
 def check_run_folder(run_dir: Path, n_sequences: int) -> None:

@@ -6,7 +6,7 @@ is solved without training, or by no training, all self-edits earn the same rewa
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +39,6 @@ _TRIES = (1, 2)
 """Each candidate is tried with two seeds, of the views and of the adapter."""
 
 
-@dataclass(frozen=True, kw_only=True)
 class SmallModelSettings(PolicySettings, InnerLoopSettings):
     """How a small model is asked and trained."""
 
