@@ -28,7 +28,14 @@ def stub():
 def pauses(monkeypatch):
     """The seconds that the SDK would sleep between attempts; all of them, none drawn shorter."""
     taken = []
-    clock = SimpleNamespace(sleep=taken.append, time=time.time)
+    # Calls that an earlier test left behind may still be repeated, in their own threads
+    earlier = {thread.ident for thread in threading.enumerate() if thread.name.startswith("chat")}
+
+    def sleep(seconds: float) -> None:
+        if threading.get_ident() not in earlier:
+            taken.append(seconds)
+
+    clock = SimpleNamespace(sleep=sleep, time=time.time)
     monkeypatch.setattr("openai._base_client.time", clock)
     monkeypatch.setattr("openai._base_client.random", lambda: 0.0)
     return taken
