@@ -13,7 +13,7 @@ from typing import Any
 from seal.errors import UserError
 from seal.records import read_json
 from seal.report.intervals import Estimate, mean, standard_error
-from seal.report.tables import markdown_table
+from seal.report.tables import markdown_table, number, percent
 from seal.usage import Usage, read_usage, total_usage
 
 BEFORE_RL = "self-edits"
@@ -208,28 +208,18 @@ def format_seeds(
     header += ["difference / s.e.", *(seed.name for seed in seeds)] if several else []
     cells = []
     for arm in arms:
-        line = [arm.label, _percent(arm.value), f"{arm.value.n} {arm.value.over}"]
-        compared = arm.reference if arm.difference else None
-        line += [_percent(arm.difference, "+"), compared or "-"]
+        value, change = arm.value, arm.difference
+        line = [arm.label, percent(value.mean, value.standard_error), f"{value.n} {value.over}"]
+        if change:
+            line += [percent(change.mean, change.standard_error, signed=True), arm.reference or "-"]
+        else:
+            line += ["-", "-"]
         if several:
-            shares = ("-" if value is None else f"{100 * value:.1f}" for value in arm.by_seed)
-            line += [_ratio(arm.difference), *shares]
-        cells.append([*line, f"{paper[arm.label]:.1f}" if arm.label in paper else "-"])
+            of_seeds = change and change.over == SEEDS and change.standard_error
+            ratio = change.mean / change.standard_error if of_seeds else None
+            line += [number(ratio), *map(percent, arm.by_seed)]
+        cells.append([*line, number(paper.get(arm.label))])
     return markdown_table([*header, "paper"], cells)
-
-
-def _percent(average: Average | None, sign: str = "") -> str:
-    if average is None:
-        return "-"
-    error = average.standard_error
-    spread = "" if error is None else f" ± {100 * error:.1f}"
-    return f"{100 * average.mean:{sign}.1f}{spread}"
-
-
-def _ratio(difference: Average | None) -> str:
-    if difference is None or difference.over != SEEDS or not difference.standard_error:
-        return "-"
-    return f"{difference.mean / difference.standard_error:.1f}"
 
 
 def round_curves(seeds: Sequence[SeedRun]) -> dict[str, list[list[float | None]]]:

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 
 from arc.method.configurations import Configuration, Rejection, parse_self_edit
-from seal.report.tables import markdown_table
+from seal.report.tables import markdown_table, percent
 from seal.run import Run
 
 KnobShares = dict[str, dict[str, float]]
@@ -58,14 +58,10 @@ def format_knobs(columns: Mapping[str, KnobShares]) -> str:
     for shares in columns.values():
         for knob, of_knob in shares.items():
             made.setdefault(knob, {}).update(of_knob)
-    cells = [
-        [knob, choice, *(_percent(shares, knob, choice) for shares in columns.values())]
-        for knob, of_knob in made.items()
-        for choice, _ in sorted(of_knob.items(), key=_order)
-    ]
+    cells = []
+    for knob, of_knob in made.items():
+        for choice, _ in sorted(of_knob.items(), key=_order):
+            # None, not zero, where a column has no valid self-edit
+            shown = (of[knob].get(choice, 0) if of else None for of in columns.values())
+            cells.append([knob, choice, *(percent(share, digits=0) for share in shown)])
     return markdown_table(["knob", "choice", *columns], cells)
-
-
-def _percent(shares: KnobShares, knob: str, choice: str) -> str:
-    """A dash, not a zero, where a column has no valid self-edit."""
-    return f"{100 * shares[knob].get(choice, 0):.0f}" if shares else "-"

@@ -58,11 +58,8 @@ def make_pools(
     Returns each pool's counts. Tries that the run holds are not repeated. Raises UserError for a
     model that can learn too few tasks.
     """
-    oracle = load_oracle(SMALL_ORACLE)
-    counts = {}
-    with open_policy(
-        settings.model, settings, run.path("vllm.log"), settings.lora_rank, settings.slots
-    ) as policy:
+    oracle, counts, log = load_oracle(SMALL_ORACLE), {}, run.path("vllm.log")
+    with open_policy(settings.model, settings, log, settings.lora_rank, settings.slots) as policy:
         for name, size in sizes.items():
             part = run.part(name)
             tasks, counts[name] = fill_pool(part, name, size, policy, oracle, settings, seed)

@@ -11,7 +11,7 @@ from knowledge.small_world.vocabulary import RELATIONS
 from seal.errors import UserError
 from seal.records import read_json, read_jsonl
 from seal.report.intervals import mean
-from seal.report.tables import markdown_table
+from seal.report.tables import markdown_table, number, percent
 
 BEFORE = "no-update"
 """The row of eval_single_passage.py without an update."""
@@ -134,9 +134,9 @@ def _cells(row: Row, people: Mapping[str, Person]) -> list[str]:
     found = [style_of(text, people[passage]) for passage, text in row.self_edits]
     return [
         row.label,
-        *(f"{100 * found.count(style) / len(found):.0f}" for style in STYLES),
+        *(percent(found.count(style) / len(found), digits=0) for style in STYLES),
         _mean_lines([text for _, text in row.self_edits]),
-        _percent(row.accuracy),
+        percent(row.accuracy),
     ]
 
 
@@ -150,18 +150,14 @@ def format_worth(lessons: Mapping[str, Lesson], people: Mapping[str, Person]) ->
         if found := of_style.get(style):
             verdicts = [v for lesson in found for v in lesson.verdicts if v is not None]
             lines = _mean_lines([lesson.self_edit for lesson in found])
-            worth = _percent(mean(verdicts) if verdicts else None)
+            worth = percent(mean(verdicts) if verdicts else None)
             cells.append([_HEADINGS.get(style, style), str(len(found)), lines, worth])
     return markdown_table(["style", "self-edits", "lines", "accuracy"], cells)
 
 
 def _mean_lines(texts: Sequence[str]) -> str:
     lines = [sum(bool(line.strip()) for line in text.splitlines()) for text in texts]
-    return f"{mean(lines):.1f}"
-
-
-def _percent(share: float | None) -> str:
-    return "-" if share is None else f"{100 * share:.1f}"
+    return number(mean(lines))
 
 
 # An example
