@@ -6,7 +6,6 @@ Steps, order, learning rates and loss are those of `transformers.Trainer` with P
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal, get_args
 
 import numpy as np
@@ -113,7 +112,7 @@ class AdapterJob:
     @property
     def steps(self) -> int:
         """How many optimizer steps the job takes."""
-        return math.ceil(self.epochs * math.ceil(len(self.sequences) / self._sequences_per_step))
+        return math.ceil(self.epochs * math.ceil(len(self.sequences) / self._step_size))
 
     @property
     def tokens(self) -> int:
@@ -127,18 +126,16 @@ class AdapterJob:
         Accumulated batches are one: the loss is a mean over the labels of them all. An epoch's last
         step may be smaller.
         """
-        size = self._sequences_per_step
-        passes = range(math.ceil(self.epochs))
-        epochs = self.order or map(self._shuffled, passes)
+        size = self._step_size
         batches = [
             list(epoch[start : start + size])
-            for epoch in epochs
+            for epoch in self.order or map(self._shuffled, range(math.ceil(self.epochs)))
             for start in range(0, len(epoch), size)
         ]
         return batches[: self.steps]
 
     @property
-    def _sequences_per_step(self) -> int:
+    def _step_size(self) -> int:
         return self.batch_size * self.gradient_accumulation
 
     def _shuffled(self, epoch: int) -> list[int]:
@@ -168,9 +165,13 @@ class AdapterResult:
     learning_rates: list[float]
     grad_norms: list[float]
     """Norm of the gradient before clipping."""
-    steps: int
     tokens: int
     """Tokens of text over all steps; padding is not counted."""
     seconds: float
     """From the adapter's place in a slot to its export; other slots trained meanwhile."""
-    output_dir: Path
+
+    @property
+    def numbers(self) -> dict[str, float]:
+        """What metrics.jsonl says of the adapter."""
+        losses = {"first_loss": self.losses[0], "last_loss": self.losses[-1]}
+        return {"seconds": self.seconds, "tokens": self.tokens, "steps": len(self.losses), **losses}
