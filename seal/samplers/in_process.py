@@ -60,12 +60,8 @@ class TransformersSampler:
         with self._lock, torch.inference_mode():
             rows = [self._row(request, parameters) for request in requests]
             # Adapters stay together: each is read once, or twice where a batch ends within
-            first_use: dict[Path | None, int] = {}
-            for row in rows:
-                first_use.setdefault(row.request.adapter, len(first_use))
-            ordered = sorted(
-                rows, key=lambda row: (first_use[row.request.adapter], len(row.prompt))
-            )
+            used = list(dict.fromkeys(request.adapter for request in requests))
+            ordered = sorted(rows, key=lambda r: (used.index(r.request.adapter), len(r.prompt)))
             for start in range(0, len(ordered), self._max_batch):
                 self._complete_batch(ordered[start : start + self._max_batch], parameters)
             return [self._completion(row) for row in rows]
@@ -82,12 +78,6 @@ class TransformersSampler:
         limit = min(parameters.max_new_tokens, room)
         return _Row(request, list(prompt), limit, torch.Generator().manual_seed(request.seed))
 
-    def _complete_batch(self, rows: list["_Row"], parameters: SamplingParameters) -> None:
-        adapters = list(dict.fromkeys(row.request.adapter for row in rows))
-        bank = None if adapters == [None] else self._load_adapters(adapters)
-        with bank.attached() if bank else nullcontext():
-            self._decode(rows, parameters, adapters, bank)
-
     def _load_adapters(self, adapters: Sequence[Path | None]) -> AdapterBank:
         """A bank with an adapter a slot; the slot of the bare model (None) stays empty."""
         loaded = {folder: read_adapter(folder) for folder in adapters if folder is not None}
@@ -101,14 +91,10 @@ class TransformersSampler:
                 bank.load(slot, loaded[folder])
         return bank
 
-    def _decode(
-        self,
-        rows: list["_Row"],
-        parameters: SamplingParameters,
-        adapters: Sequence[Path | None],
-        bank: AdapterBank | None,
-    ) -> None:
+    def _complete_batch(self, rows: list["_Row"], parameters: SamplingParameters) -> None:
         """Extend the rows until each has met a stop token or its limit."""
+        adapters = list(dict.fromkeys(row.request.adapter for row in rows))
+        bank = None if adapters == [None] else self._load_adapters(adapters)
         device = self._model.device
         prompts = [torch.tensor(row.prompt) for row in rows]
         tokens, mask = (
@@ -117,31 +103,32 @@ class TransformersSampler:
         )
         positions = (mask.cumsum(1) - 1).clamp(min=0)
         cache = DynamicCache(config=self._model.config)
-        while rows:
-            # Rows of one adapter are adjacent, and stay so when finished ones leave the batch
-            sizes = Counter(adapters.index(row.request.adapter) for row in rows)
-            with bank.routed([*sizes], [*sizes.values()]) if bank else nullcontext():
-                logits = self._model(
-                    input_ids=tokens,
-                    attention_mask=mask,
-                    position_ids=positions,
-                    past_key_values=cache,
-                    use_cache=True,
-                    logits_to_keep=1,
-                ).logits[:, -1]
-            chosen = choose_tokens(logits, parameters, [row.generator for row in rows])
-            for row, token in zip(rows, chosen.tolist(), strict=True):
-                row.extend(token, self._stop)
-            tokens, positions = chosen[:, None], positions[:, -1:] + 1
-            mask = torch.cat([mask, mask.new_ones(len(mask), 1)], dim=1)
-            unfinished = [place for place, row in enumerate(rows) if not row.finished]
-            # Finished rows are carried along until they are half of the batch: leaving them out
-            # copies the cache
-            if 2 * len(unfinished) <= len(rows):
-                keep = torch.tensor(unfinished, dtype=torch.long, device=device)
-                rows = [rows[place] for place in unfinished]
-                tokens, positions, mask = tokens[keep], positions[keep], mask[keep]
-                cache.batch_select_indices(keep)
+        with bank.attached() if bank else nullcontext():
+            while rows:
+                # Rows of one adapter are adjacent, and stay so when finished ones leave the batch
+                sizes = Counter(adapters.index(row.request.adapter) for row in rows)
+                with bank.routed([*sizes], [*sizes.values()]) if bank else nullcontext():
+                    logits = self._model(
+                        input_ids=tokens,
+                        attention_mask=mask,
+                        position_ids=positions,
+                        past_key_values=cache,
+                        use_cache=True,
+                        logits_to_keep=1,
+                    ).logits[:, -1]
+                chosen = choose_tokens(logits, parameters, [row.generator for row in rows])
+                for row, token in zip(rows, chosen.tolist(), strict=True):
+                    row.extend(token, self._stop)
+                tokens, positions = chosen[:, None], positions[:, -1:] + 1
+                mask = torch.cat([mask, mask.new_ones(len(mask), 1)], dim=1)
+                unfinished = [place for place, row in enumerate(rows) if not row.finished]
+                # Finished rows are carried along until they are half of the batch: leaving them
+                # out copies the cache
+                if 2 * len(unfinished) <= len(rows):
+                    keep = torch.tensor(unfinished, dtype=torch.long, device=device)
+                    rows = [rows[place] for place in unfinished]
+                    tokens, positions, mask = tokens[keep], positions[keep], mask[keep]
+                    cache.batch_select_indices(keep)
 
     def _completion(self, row: "_Row") -> Completion:
         stopped = row.tokens[-1] in self._stop

@@ -14,7 +14,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from seal.errors import UserError
 from seal.records import read_json, read_jsonl, write_json, write_jsonl
@@ -68,28 +68,23 @@ class SftJob:
     """Tokens after which an example is cut."""
 
 
-def m_step(model: str, model_settings: ModelSettings, settings: SftSettings, seed: int) -> SftJob:
-    """The M-step's finetune of `model` as the flags ask for it."""
-    return SftJob(
-        model=model,
-        dtype=model_settings.dtype,
-        trust_remote_code=model_settings.trust_remote_code,
-        learning_rate=settings.sft_learning_rate,
-        schedule=settings.sft_schedule,
-        epochs=settings.sft_epochs,
-        rank=settings.sft_rank,
-        alpha=settings.sft_alpha,
-        target_modules=settings.sft_target_modules,
-        batch_size=settings.sft_batch_size,
-        seed=seed,
-    )
-
-
 def imitation(model: ModelSettings, settings: SftSettings) -> Update:
     """ReST-EM's update (paper, section 3.1): imitate the rewarded self-edits, all of one weight."""
 
     def update(policy_name: str, rows: Sequence[SftRow], folder: Path, seed: int) -> Path:
-        job = m_step(policy_name, model, settings, seed)
+        job = SftJob(
+            model=policy_name,
+            dtype=model.dtype,
+            trust_remote_code=model.trust_remote_code,
+            learning_rate=settings.sft_learning_rate,
+            schedule=settings.sft_schedule,
+            epochs=settings.sft_epochs,
+            rank=settings.sft_rank,
+            alpha=settings.sft_alpha,
+            target_modules=settings.sft_target_modules,
+            batch_size=settings.sft_batch_size,
+            seed=seed,
+        )
         return finetune(rows, job, folder, settings.sft_processes)
 
     return update
@@ -128,22 +123,16 @@ def finetune(
     log = folder / "log.txt"
     with log.open("a") as file:
         print(f"$ {shlex.join(command)}", file=file, flush=True)
-        status = _run(command, file, visible_gpus(processes))
+        process = start(command, file, os.environ | visible_gpus(processes))
+        try:
+            status = process.wait()
+        finally:  # left behind by a killed run, it would write into the resumed one's folder
+            process.terminate()
+            process.wait()
     if status != 0 or not output.exists():
         tail = " | ".join(log.read_text(errors="replace").splitlines()[-5:])
         raise UserError(f"finetuning failed with status {status}, see {log}: {tail}")
     return output
-
-
-def _run(command: list[str], log: IO[str], environment: dict[str, str]) -> int:
-    """Run a command that ends with this process, however that ends; returns its exit status."""
-    # Left behind by a killed run, it would write into the resumed one's folder
-    process = start(command, log, os.environ | environment)
-    try:
-        return process.wait()
-    finally:
-        process.terminate()
-        process.wait()
 
 
 def check_processes(batch_size: int, processes: int) -> None:
@@ -207,9 +196,8 @@ def train(folder: Path) -> None:
     examples = [encode_example(tokenizer, row, job.max_length) for row in rows]
     weighted = any(row.weight != 1 for row in rows)
     if weighted:
-        examples = [
-            example | {"weight": row.weight} for example, row in zip(examples, rows, strict=True)
-        ]
+        for example, row in zip(examples, rows, strict=True):
+            example["weight"] = row.weight
     trainer = (WeightedTrainer if weighted else Trainer)(
         model=_trainable(job),
         args=TrainingArguments(
