@@ -37,7 +37,7 @@ def main(config: Config) -> None:
     """Run the rounds that are not finished yet and print one line for each."""
     # Heavy imports, once the flags are known to be right
     from arc.method.outer_loop import TaskDomain
-    from seal.loop.policy import opener
+    from seal.loop.policy import open_policy
     from seal.loop.rest_em import rest_em
     from seal.training.sft import check_processes, imitation
 
@@ -52,7 +52,7 @@ def main(config: Config) -> None:
         run,
         TaskDomain(tasks, config),
         imitation(config, config),
-        opener(config, config.lora_rank, config.slots),
+        lambda name, log: open_policy(name, config, log, config.lora_rank, config.slots),
         model=config.model,
         rounds=config.rounds,
         seed=config.seed,

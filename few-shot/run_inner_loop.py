@@ -43,7 +43,7 @@ def main(config: Config) -> None:
     from arc.method.outer_loop import TaskDomain, select_self_edits, sft_rows
     from arc.method.reward import measure_rewards
     from arc.method.self_edits import given_self_edits
-    from seal.loop.policy import opener
+    from seal.loop.policy import open_policy
 
     tasks = read_tasks(config, config.seed)
     require_targets(tasks)
@@ -51,8 +51,8 @@ def main(config: Config) -> None:
     check_prompts(config)
     run = Run.open(config.run_dir, config)
     run.say(estimate_rewards(tasks, config.k, config))
-    opened = opener(config, config.lora_rank, config.slots)
-    with opened(config.model, run.path("vllm.log")) as policy:
+    log = run.path("vllm.log")
+    with open_policy(config.model, config, log, config.lora_rank, config.slots) as policy:
         rewards, results = measure_rewards(run, tasks, self_edits, policy, config, config.seed)
         rewarded = select_self_edits(self_edits, rewards, "rewarded", config.seed)
         rows = sft_rows(tasks, rewarded, config, policy.tokenizer)

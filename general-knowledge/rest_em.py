@@ -47,7 +47,7 @@ def main(config: Config) -> None:
     # Heavy imports, once the flags are known to be right
     from knowledge.method.outer_loop import PassageDomain
     from knowledge.method.reward import open_reward
-    from seal.loop.policy import opener
+    from seal.loop.policy import open_policy
     from seal.loop.rest_em import rest_em
     from seal.training.sft import check_processes, imitation
 
@@ -69,7 +69,7 @@ def main(config: Config) -> None:
         run,
         PassageDomain(rounds, judge, reward, config, validation, config.seed),
         imitation(config, config),
-        opener(config, config.lora_rank, config.slots),
+        lambda name, log: open_policy(name, config, log, config.lora_rank, config.slots),
         model=config.model,
         rounds=config.rounds,
         seed=config.seed,

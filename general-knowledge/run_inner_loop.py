@@ -40,7 +40,7 @@ def main(config: Config) -> None:
     from knowledge.method.outer_loop import PassageDomain
     from knowledge.method.reward import open_reward
     from knowledge.method.self_edits import read_self_edits
-    from seal.loop.policy import Policy, opener
+    from seal.loop.policy import Policy, open_policy
 
     passages = load_round(config)
     self_edits = read_self_edits(Path(config.self_edits), passages, config.k)
@@ -52,7 +52,8 @@ def main(config: Config) -> None:
     if config.reward == "proxy":  # marks need the policy's tokenizer alone, for sft.jsonl
         opened = nullcontext(Policy(config.model, config))
     else:
-        opened = opener(config, config.lora_rank, config.slots)(config.model, run.path("vllm.log"))
+        log = run.path("vllm.log")
+        opened = open_policy(config.model, config, log, config.lora_rank, config.slots)
     with opened as policy:
         rewards, numbers = domain.reward(run, passages, self_edits, policy, config.seed)
         rows, selection = domain.select(passages, self_edits, rewards, policy, config.seed)

@@ -91,10 +91,8 @@ def run_inner_loops(
         run.metric("training", adapters=len(jobs), seconds=time.perf_counter() - start)
         examiner.examine(tuple(finished))
 
-    with (
-        run.progress(sum(map(len, groups)), label) as bar,
-        _Examiner(examine_and_remove, threads) as examiner,
-    ):
+    progress = run.progress(sum(map(len, groups)), label)
+    with progress as bar, _Examiner(examine_and_remove, threads) as examiner:
         for group in groups:
             made = [(trial, make_job(trial)) for trial in group]
             examiner.examine([(trial, None) for trial, job in made if job is None])

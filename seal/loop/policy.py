@@ -1,8 +1,8 @@
 """One policy in use: its weights to be updated, and a sampler that continues prompts with it."""
 
 import gc
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from functools import cached_property
 from pathlib import Path
 
@@ -64,10 +64,3 @@ def open_policy(
             gc.collect()
             if torch.cuda.is_available():
                 torch.cuda.empty_cache()
-
-
-def opener(
-    settings: ModelSettings, rank: int, adapters: int
-) -> Callable[[str, Path], AbstractContextManager[Policy]]:
-    """`open_policy` for whatever policy comes next: called with its name and a server's log."""
-    return lambda name, log: open_policy(name, settings, log, rank, adapters)

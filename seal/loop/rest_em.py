@@ -25,10 +25,8 @@ from seal.training.sft import SftRow, Update
 Context = TypeVar("Context")
 SelfEdit = TypeVar("SelfEdit")
 Reward = TypeVar("Reward")
-
 Numbers = dict[str, Any]
 """What results.json says, by name."""
-
 OpenPolicy = Callable[[str, Path], AbstractContextManager[Policy]]
 """Loads or serves a model by its name; the path is for a server's log."""
 

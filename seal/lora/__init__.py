@@ -3,7 +3,7 @@
 train     `train_adapters`: a queue of jobs over a number of slots, a step of all slots at a time
 jobs      what one adapter is trained on, and how
 bank      the slots' weights on the frozen model
-packing, attention, loss    rows without padding, their masks, the loss of their heads
+packing, attention    rows without padding, and their masks
 files     PEFT folders, also of adapters in sequence as one
 """
 

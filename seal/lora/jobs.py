@@ -51,9 +51,8 @@ class AdapterJob:
     `sequences`: pairs (input ids, labels) of equal length, labels -100 where there is no loss. A
     fraction of an epoch is its first steps, their number rounded up. `max_grad_norm` None or 0
     leaves gradients unclipped. `initial_weights`: by the names of an adapter_model.safetensors;
-    None draws PEFT's default initialisation (uniform A, zero B) from `seed`. `order`: one
-    permutation of the sequences for each epoch, a cut one included; None shuffles as HF Trainer
-    does with `seed` as its data seed. `earlier`: an adapter that acts in the model as if it were
+    None draws PEFT's default initialisation (uniform A, zero B) from `seed`, from which each epoch
+    is shuffled too, as HF Trainer does. `earlier`: an adapter that acts in the model as if it were
     merged, and is not trained.
     """
 
@@ -69,7 +68,6 @@ class AdapterJob:
     alpha: float
     seed: int
     initial_weights: Mapping[str, torch.Tensor] | None = None
-    order: Sequence[Sequence[int]] | None = None
     padding: PaddingLoss | None = None
     earlier: AdapterFolder | None = None
 
@@ -95,12 +93,6 @@ class AdapterJob:
                 raise ValueError(f"sequence {number} has no label after its first token")
             if self.padding and len(input_ids) > self.padding.length:
                 raise ValueError(f"{size}, more than the {self.padding.length} of the padding")
-        if self.order is not None:
-            if len(self.order) != math.ceil(self.epochs):
-                raise ValueError(f"order has {len(self.order)} epochs, the job {self.epochs}")
-            everything = list(range(len(self.sequences)))
-            if any(sorted(epoch) != everything for epoch in self.order):
-                raise ValueError("each epoch of order must name every sequence once")
 
     @property
     def initial_adapter(self) -> AdapterFolder | None:
@@ -128,8 +120,8 @@ class AdapterJob:
         """
         size = self._step_size
         batches = [
-            list(epoch[start : start + size])
-            for epoch in self.order or map(self._shuffled, range(math.ceil(self.epochs)))
+            epoch[start : start + size]
+            for epoch in map(self._shuffled, range(math.ceil(self.epochs)))
             for start in range(0, len(epoch), size)
         ]
         return batches[: self.steps]

@@ -20,9 +20,11 @@ from seal.lora.attention import segment_attention
 from seal.lora.bank import ALL_LINEAR, AdapterBank, find_targets
 from seal.lora.files import AdapterFolder, write_adapter
 from seal.lora.jobs import AdapterJob, AdapterResult
-from seal.lora.loss import head_loss
 from seal.lora.packing import PackedBatch, PackedSequence, pack_batches, pack_sequence
 from seal.seeds import derive_seed
+
+# Logits in flight at a time. A GPU wants large products; on a CPU a slice should stay in its cache
+_LOGITS = {"cuda": 2**26, "cpu": 2**20}
 
 
 def train_adapters(
@@ -56,6 +58,9 @@ def train_adapters(
             raise UserError(f"adapter folder {folder} is not empty; remove it or choose another")
     _check_model(model)
     names = find_targets(model, target_modules)
+    endings = [target_modules] if isinstance(target_modules, str) else list(target_modules)
+    if endings == [ALL_LINEAR]:  # spelt out in an adapter's config, as vLLM wants it
+        endings = sorted({name.rpartition(".")[2] for name in names})
     if not jobs:
         return []
     bank = AdapterBank(
@@ -84,7 +89,7 @@ def train_adapters(
                 bank.export(slot, job.rank),
                 rank=job.rank,
                 alpha=job.alpha,
-                target_modules=_suffixes(names, target_modules),
+                target_modules=endings,
                 base_model=model.name_or_path,
             )
             results[index] = AdapterResult(
@@ -108,12 +113,6 @@ def _check_model(model: PreTrainedModel) -> None:
         if getattr(config, option, None) is not None:
             name = type(model).__name__
             raise UserError(f"{name} uses {option}: such models are not trained here")
-
-
-def _suffixes(names: Sequence[str], target_modules: str | Sequence[str]) -> list[str]:
-    """Target modules for an adapter's config; "all-linear" is spelt out, as vLLM wants it."""
-    given = [target_modules] if isinstance(target_modules, str) else list(target_modules)
-    return sorted({name.rpartition(".")[2] for name in names}) if given == [ALL_LINEAR] else given
 
 
 @contextmanager
@@ -149,10 +148,6 @@ class Progress:
         ]
 
 
-Finished = tuple[int, Progress, list[float], list[float]]
-"""A slot, the job that is finished in it, and the loss and gradient norm of each of its steps."""
-
-
 class Training:
     """Works off a queue of jobs in the slots of a bank, one optimizer step of all at a time.
 
@@ -183,15 +178,24 @@ class Training:
         )
         self._history: list[torch.Tensor] = []
 
-    def run(self) -> Iterator[Finished]:
-        """Train all jobs; each comes out when it is finished, while its slot holds its weights."""
+    def run(self) -> Iterator[tuple[int, Progress, list[float], list[float]]]:
+        """Train all jobs; yields one that is finished while its slot holds its weights.
+
+        Slot, job, and the loss and gradient norm of each of its steps.
+        """
         for slot in range(self._bank.slots):
             self._fill(slot)
         while self._active():
             self._step()
             for slot, progress in self._active():
                 if progress.steps_done == len(progress.batches):
-                    yield self._empty(slot, progress)
+                    own = torch.stack(self._history[progress.entered_at_step :])
+                    yield slot, progress, *own[:, :, slot].T.tolist()
+                    self._slots[slot] = None
+                    self._optimizer.state.pop(self._rows[slot], None)
+                    # None takes the row out of the optimizer's steps; under a zero gradient,
+                    # momentum would go on moving it
+                    self._rows[slot].grad = None
                     self._fill(slot)
 
     def _active(self) -> list[tuple[int, Progress]]:
@@ -216,16 +220,6 @@ class Training:
             entered_at_step=len(self._history),
             started=time.perf_counter(),
         )
-
-    def _empty(self, slot: int, progress: Progress) -> Finished:
-        own = torch.stack(self._history[progress.entered_at_step :])
-        losses, grad_norms = own[:, :, slot].T.tolist()
-        self._slots[slot] = None
-        self._optimizer.state.pop(self._rows[slot], None)
-        # None takes the row out of the optimizer's steps; under a zero gradient, momentum would go
-        # on moving it
-        self._rows[slot].grad = None
-        return slot, progress, losses, grad_norms
 
     def _step(self) -> None:
         step = [(slot, progress.next_sequences()) for slot, progress in self._active()]
@@ -277,3 +271,30 @@ def add_gradients(
         hidden.backward(gradient)
     shares = (losses * batch.weights).to(bank.weights.dtype)
     return shares.new_zeros(bank.slots).index_add(0, batch.slot_of_target, shares)
+
+
+@torch.no_grad()
+def head_loss(
+    hidden: torch.Tensor, head: nn.Linear, targets: torch.Tensor, weights: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Cross-entropy at each place, and the gradient of their weighted sum by `hidden`.
+
+    hidden [M, width]; targets and weights [M]. The head is frozen, so one pass gives both, and
+    logits [M, vocabulary] never exist as a whole. Returns losses [M] in at least float32, and the
+    gradient [M, width] in the type of `hidden`.
+    """
+    size = max(1, _LOGITS.get(hidden.device.type, 2**24) // head.out_features)
+    losses, gradients = [], []
+    for states, target, weight in zip(
+        hidden.split(size), targets.split(size), weights.split(size), strict=True
+    ):
+        logits = head(states)
+        logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+        log_sum = logits.logsumexp(dim=-1, keepdim=True)
+        losses.append((log_sum - logits.gather(1, target[:, None])).squeeze(1))
+        # d loss / d logits = softmax - one-hot
+        weight = weight.to(logits.dtype)[:, None]
+        slope = logits.sub_(log_sum).exp_().mul_(weight)
+        slope.scatter_add_(1, target[:, None], -weight)
+        gradients.append(slope.to(hidden.dtype) @ head.weight)
+    return torch.cat(losses), torch.cat(gradients)

@@ -32,9 +32,8 @@ def share_weights(model: PreTrainedModel) -> PreTrainedModel:
 class TransformersSampler:
     """Implements `seal.sampling.Sampler` with a causal language model of transformers.
 
-    Prompts that share an adapter are answered together, `max_batch` at a time, padded on the left.
-    Sampling defaults in the model's generation_config are ignored. Calls from several threads take
-    turns.
+    Prompts are answered `max_batch` at a time, padded on the left. Sampling defaults in the model's
+    generation_config are ignored. Calls from several threads take turns.
     """
 
     def __init__(
@@ -46,7 +45,9 @@ class TransformersSampler:
         self._tokenizer = tokenizer
         self._max_batch = max_batch
         self._window = model.config.max_position_embeddings
-        self._stop = _stop_tokens(model, tokenizer)
+        ends = model.generation_config.eos_token_id if model.generation_config else None
+        ends = [*(ends if isinstance(ends, list) else [ends]), tokenizer.eos_token_id]
+        self._stop = frozenset(token for token in ends if token is not None)
         self._lock = threading.Lock()
 
     def complete(
@@ -118,7 +119,9 @@ class TransformersSampler:
                     ).logits[:, -1]
                 chosen = choose_tokens(logits, parameters, [row.generator for row in rows])
                 for row, token in zip(rows, chosen.tolist(), strict=True):
-                    row.extend(token, self._stop)
+                    if not row.finished:
+                        row.tokens.append(token)
+                        row.finished = token in self._stop or len(row.tokens) == row.limit
                 tokens, positions = chosen[:, None], positions[:, -1:] + 1
                 mask = torch.cat([mask, mask.new_ones(len(mask), 1)], dim=1)
                 unfinished = [place for place, row in enumerate(rows) if not row.finished]
@@ -151,11 +154,6 @@ class _Row:
     tokens: list[int] = field(default_factory=list)
     finished: bool = False
 
-    def extend(self, token: int, stop: frozenset[int]) -> None:
-        if not self.finished:
-            self.tokens.append(token)
-            self.finished = token in stop or len(self.tokens) == self.limit
-
 
 def choose_tokens(
     logits: torch.Tensor, parameters: SamplingParameters, generators: Sequence[torch.Generator]
@@ -163,8 +161,8 @@ def choose_tokens(
     """The next token of each row, [rows], from its logits [rows, vocabulary].
 
     Temperature first, then the smallest set of most likely tokens that holds `top_p` of the mass.
-    A row's token is where a single number drawn from its own generator falls in the distribution,
-    so it depends neither on the other rows nor on the device's random numbers.
+    A row's token is where one number of its own generator falls in the distribution, so it depends
+    neither on the other rows nor on the device's random numbers.
     """
     if parameters.temperature == 0:
         return logits.argmax(dim=-1)
@@ -183,9 +181,3 @@ def choose_tokens(
     # Past the end only for an adapter that diverged: its probabilities are not numbers
     place = place.clamp(max=logits.shape[-1] - 1)
     return (place if tokens is None else tokens.gather(1, place)).squeeze(1)
-
-
-def _stop_tokens(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
-    configured = model.generation_config.eos_token_id if model.generation_config else None
-    stop = [*configured] if isinstance(configured, list) else [configured]
-    return frozenset(token for token in [*stop, tokenizer.eos_token_id] if token is not None)

@@ -20,11 +20,8 @@ from seal.settings import ModelSettings
 
 Answer = TypeVar("Answer")
 
-_BATCH = 64
-"""Greedy prompts in one HTTP request."""
-
-_CONCURRENCY = 256
-"""HTTP requests in flight at a time."""
+_BATCH = 64  # greedy prompts in one HTTP request
+_CONCURRENCY = 256  # HTTP requests in flight at a time
 
 _RETRY_PAUSES = (0.0, 0.2)
 """Seconds before each repetition of a request whose connection broke. The first comes at once: the
@@ -267,11 +264,10 @@ def open_vllm(
 ) -> Iterator[VllmSampler]:
     """A server for `model` and a sampler that asks it; both are gone after the `with` block.
 
-    `log` gets the server's output. `rank` and `adapters`: the largest LoRA rank, and how many
-    adapters are asked side by side. Raises UserError if the server does not start, and instead of
-    a VllmError that the block raises, with what the log says if the server has died.
+    Takes what VllmServer takes. Raises UserError if the server does not start, and instead of a
+    VllmError that the block raises, with what the log says if the server has died.
     """
-    server = VllmServer(model, settings, log_file=log, max_lora_rank=rank, max_loras=adapters)
+    server = VllmServer(model, settings, log, rank, adapters)
     with server, VllmSampler(server.base_url, server.model_name, max_loras=adapters) as sampler:
         try:
             yield sampler

@@ -36,10 +36,7 @@ _ERROR = re.compile(r"(?i)^(?!.*\b(?:INFO|WARNING)\b).*?\b([\w.]*(?:error|except
 
 
 def vllm_lora_rank(rank: int) -> int:
-    """The smallest --max-lora-rank of vLLM that admits adapters of `rank`.
-
-    Raises UserError for a rank below 1 or above 512, which vLLM cannot serve.
-    """
+    """The smallest --max-lora-rank of vLLM that admits `rank`; UserError below 1 and above 512."""
     if rank < 1:
         raise UserError(f"LoRA rank {rank}: it must be at least 1")
     if rank > LORA_RANKS[-1]:
@@ -54,28 +51,21 @@ class VllmServer:
     """An OpenAI-compatible vLLM server on 127.0.0.1, alive within its `with` block.
 
     `model`: transformers folder or hub name. `settings`: how the server is started; the flags in
-    its command are kept, but ours are appended and win. `log_file`: gets all output, appended.
-    `max_lora_rank`: largest rank of the adapters to come, rounded up to one that vLLM has.
-    `max_loras`: adapters per batch.
+    its command are kept, but ours are appended and win. `log` gets all output, appended. `rank` and
+    `adapters`: the largest LoRA rank, and how many adapters are asked side by side.
 
     Raises UserError where a check before the start fails, and from `with` when the server ends or
     stays silent before it is ready; the message then holds what its log says.
     """
 
     def __init__(
-        self,
-        model: str | Path,
-        settings: ModelSettings,
-        *,
-        log_file: Path,
-        max_lora_rank: int,
-        max_loras: int = 1,
+        self, model: str | Path, settings: ModelSettings, log: Path, rank: int, adapters: int = 1
     ) -> None:
         # A name that no other server has: should another one ever take our port, its answers are
         # errors (unknown model) instead of another model's words.
         self.model_name = f"seal-{uuid.uuid4().hex[:12]}"
         self.port: int | None = None
-        self._log_file = Path(log_file)
+        self._log_file = log
         self._log_start = 0
         self._startup_timeout = settings.vllm_startup_timeout
         self._process: subprocess.Popen[bytes] | None = None
@@ -87,9 +77,9 @@ class VllmServer:
             *("--host", HOST, "--dtype", settings.dtype),
             # As everywhere here: no pickled weights
             *("--load-format", "safetensors"),
-            *("--enable-lora", "--max-loras", str(max_loras)),
-            *("--max-cpu-loras", str(2 * max_loras)),
-            *("--max-lora-rank", str(vllm_lora_rank(max_lora_rank))),
+            *("--enable-lora", "--max-loras", str(adapters)),
+            *("--max-cpu-loras", str(2 * adapters)),
+            *("--max-lora-rank", str(vllm_lora_rank(rank))),
             "--disable-uvicorn-access-log",
         ]
         if n_gpus > 1:

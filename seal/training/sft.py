@@ -12,9 +12,9 @@ import shlex
 import shutil
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from seal.errors import UserError
 from seal.records import read_json, read_jsonl, write_json, write_jsonl
@@ -70,21 +70,13 @@ class SftJob:
 
 def imitation(model: ModelSettings, settings: SftSettings) -> Update:
     """ReST-EM's update (paper, section 3.1): imitate the rewarded self-edits, all of one weight."""
+    # The flag of SftJob's `rank` is --sft_rank, and so on
+    flags = [flag.name for flag in fields(SftSettings) if flag.name != "sft_processes"]
+    of_flags = {name.removeprefix("sft_"): getattr(settings, name) for name in flags}
+    of_model = {"dtype": model.dtype, "trust_remote_code": model.trust_remote_code}
 
     def update(policy_name: str, rows: Sequence[SftRow], folder: Path, seed: int) -> Path:
-        job = SftJob(
-            model=policy_name,
-            dtype=model.dtype,
-            trust_remote_code=model.trust_remote_code,
-            learning_rate=settings.sft_learning_rate,
-            schedule=settings.sft_schedule,
-            epochs=settings.sft_epochs,
-            rank=settings.sft_rank,
-            alpha=settings.sft_alpha,
-            target_modules=settings.sft_target_modules,
-            batch_size=settings.sft_batch_size,
-            seed=seed,
-        )
+        job = SftJob(model=policy_name, seed=seed, **of_model, **of_flags)
         return finetune(rows, job, folder, settings.sft_processes)
 
     return update
@@ -123,16 +115,21 @@ def finetune(
     log = folder / "log.txt"
     with log.open("a") as file:
         print(f"$ {shlex.join(command)}", file=file, flush=True)
-        process = start(command, file, os.environ | visible_gpus(processes))
-        try:
-            status = process.wait()
-        finally:  # left behind by a killed run, it would write into the resumed one's folder
-            process.terminate()
-            process.wait()
+        status = _run(command, file, visible_gpus(processes))
     if status != 0 or not output.exists():
         tail = " | ".join(log.read_text(errors="replace").splitlines()[-5:])
         raise UserError(f"finetuning failed with status {status}, see {log}: {tail}")
     return output
+
+
+def _run(command: list[str], log: IO[str], environment: dict[str, str]) -> int:
+    """Run a command that ends with this process, however that ends; returns its exit status."""
+    process = start(command, log, os.environ | environment)
+    try:
+        return process.wait()
+    finally:  # left behind by a killed run, it would write into the resumed one's folder
+        process.terminate()
+        process.wait()
 
 
 def check_processes(batch_size: int, processes: int) -> None:
@@ -164,10 +161,8 @@ def launcher(job: SftJob, processes: int, accelerate_config: Path | None = None)
 
 
 def visible_gpus(processes: int) -> dict[str, str]:
-    """Environment variables that show a single process a single GPU.
-
-    Trainer would spread one process over all GPUs it sees, and multiply the batch by their number.
-    """
+    """Environment variables that show a single process a single GPU."""
+    # Trainer would spread a process over all that it sees, and multiply the batch by their number
     visible = os.environ.get("CUDA_VISIBLE_DEVICES", "0")
     return {"CUDA_VISIBLE_DEVICES": visible.split(",")[0]} if processes == 1 else {}
 

@@ -116,9 +116,9 @@ def server(vllm_command, model_folder, tmp_path_factory) -> Iterator[VllmServer]
         ModelSettings(
             vllm_command=vllm_command, dtype="float32", vllm_startup_timeout=STARTUP_SECONDS
         ),
-        log_file=tmp_path_factory.mktemp("vllm") / "vllm.log",
-        max_loras=MAX_LORAS,
-        max_lora_rank=MAX_RANK,
+        tmp_path_factory.mktemp("vllm") / "vllm.log",
+        rank=MAX_RANK,
+        adapters=MAX_LORAS,
     )
     with server:
         processes = open_descendants(server._process.pid)

@@ -97,7 +97,7 @@ class PolicyWriter:
             Reply(
                 done.text,
                 finish_reason=done.finish_reason,
-                n_tokens=done.n_tokens,
+                n_tokens=len(done.token_ids),
                 token_ids=done.token_ids,
             )
             for done in self._policy.sampler.complete(requests, parameters)

@@ -10,6 +10,7 @@ from peft import PeftModel
 from benchmarks.timing.hf_trainer import train_with_trainer
 from seal.errors import UserError
 from seal.lora import PaddingLoss, train_adapters
+from seal.lora import train as lora_train
 from seal.lora.bank import AdapterBank, find_targets
 from seal.lora.files import CONFIG_FILE, WEIGHTS_FILE, AdapterFolder, read_adapter
 from seal.lora.packing import pack_batches, pack_sequence
@@ -184,15 +185,6 @@ def test_one_slot_equals_many(tmp_path):
         assert one.losses == pytest.approx(other.losses, rel=1e-12)
 
 
-def test_an_order_replaces_the_shuffle(tmp_path):
-    model = small_qwen2(VOCABULARY, torch.float64)
-    (plain,) = with_weights(model, ATTENTION, [random_job(1, epochs=2)])
-    ordered = replace(plain, order=[[3, 0, 2, 1], [1, 2, 3, 0]])
-    (_, weights), (_, shuffled) = train(model, [ordered, plain], tmp_path)
-    assert distance(weights, train_with_trainer(model, ordered, ATTENTION).weights) < 1e-12
-    assert distance(weights, shuffled) > 1e-6
-
-
 def test_a_finished_slot_moves_no_more(tmp_path, monkeypatch):
     """Momentum would move it: its weights are compared at its export and at the very end."""
     banks = []
@@ -317,3 +309,32 @@ def test_an_output_folder_may_be_there_if_it_is_empty(tmp_path):
     with pytest.raises(UserError, match=f"{folder} is not empty"):
         train_adapters(model, [job], [folder], ATTENTION, 1)
     assert (folder / WEIGHTS_FILE).read_bytes() == written
+
+
+# The head's loss and gradient are autograd's, however it is sliced
+
+
+@pytest.mark.parametrize("logits_in_flight", [1, 70, 10**6])
+@pytest.mark.parametrize("bias", [False, True])
+def test_loss_and_gradient_are_those_of_autograd(monkeypatch, logits_in_flight, bias):
+    monkeypatch.setitem(lora_train._LOGITS, "cpu", logits_in_flight)
+    torch.manual_seed(0)
+    head = torch.nn.Linear(6, 30, bias=bias, dtype=torch.float64)
+    hidden = torch.randn(9, 6, dtype=torch.float64, requires_grad=True)
+    targets, weights = torch.randint(30, (9,)), torch.rand(9, dtype=torch.float64)
+    losses, gradient = lora_train.head_loss(hidden, head, targets, weights)
+    expected = torch.nn.functional.cross_entropy(head(hidden), targets, reduction="none")
+    torch.testing.assert_close(losses, expected.detach(), rtol=0, atol=1e-12)
+    (expected_gradient,) = torch.autograd.grad((expected * weights).sum(), hidden)
+    torch.testing.assert_close(gradient, expected_gradient, rtol=0, atol=1e-12)
+
+
+def test_half_precision_is_summed_in_float32():
+    torch.manual_seed(0)
+    head = torch.nn.Linear(6, 30, dtype=torch.bfloat16)
+    hidden = torch.randn(9, 6, dtype=torch.bfloat16)
+    targets = torch.randint(30, (9,))
+    losses, gradient = lora_train.head_loss(hidden, head, targets, torch.ones(9).double())
+    expected = torch.nn.functional.cross_entropy(head(hidden).float(), targets, reduction="none")
+    torch.testing.assert_close(losses, expected.detach())
+    assert (losses.dtype, gradient.dtype) == (torch.float32, torch.bfloat16)

@@ -329,7 +329,7 @@ def test_an_unknown_model_is_an_error(stub):
 
 
 @pytest.mark.parametrize("path", ["load_lora_adapter", "completions", "unload_lora_adapter"])
-def test_broken_connections_are_mended(sampler, stub, tmp_path, path):
+def test_broken_connections_are_repaired(sampler, stub, tmp_path, path):
     stub.faults[path] = once("hang up", times=2)
     adapter = save_adapter(tmp_path / "adapter")
     assert texts(sampler.complete([SampleRequest("a", adapter=adapter)], GREEDY)) == ["weights:a:0"]
@@ -441,8 +441,8 @@ class FakeServer:
         self.base_url, self.model_name = stub.url, "base"
         self.obituary: str | None = None
 
-    def __call__(self, model, settings, **options):
-        self.model, self.settings, self.options = model, settings, options
+    def __call__(self, *arguments):
+        self.arguments = arguments
         return self
 
     def __enter__(self):
@@ -470,9 +470,7 @@ def test_a_policys_settings_reach_its_server(fake_server):
         assert texts(sampler.complete([SampleRequest("a")], GREEDY)) == ["bare:a:0"]
         assert fake_server.alive
     assert not fake_server.alive
-    assert fake_server.model == "org/model"
-    assert fake_server.settings == settings
-    assert fake_server.options == {"log_file": Path("log"), "max_lora_rank": 24, "max_loras": 3}
+    assert fake_server.arguments == ("org/model", settings, Path("log"), 24, 3)
 
 
 @pytest.mark.parametrize(

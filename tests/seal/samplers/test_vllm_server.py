@@ -86,9 +86,7 @@ class StandIn:
     def server(self, play: str = "serve", **settings) -> VllmServer:
         of_model = {"vllm_command": self.command(play), "vllm_startup_timeout": 60} | settings
         log = self.folder / "logs" / "vllm.log"
-        return VllmServer(
-            "org/model", ModelSettings(**of_model), log_file=log, max_lora_rank=24, max_loras=3
-        )
+        return VllmServer("org/model", ModelSettings(**of_model), log, rank=24, adapters=3)
 
     def starts(self) -> list[dict]:
         return [json.loads(line) for line in (self.folder / "notes").read_text().splitlines()]
@@ -230,7 +228,7 @@ def test_gpus_must_be_distinct_indices(stand_in, monkeypatch, gpus):
 @pytest.mark.parametrize("model", ["./absent", "/absent/model", "runs/a/model"])
 def test_a_missing_model_folder_is_named(stand_in, model):
     with pytest.raises(UserError, match=f"--model {model}: no such folder"):
-        VllmServer(model, ModelSettings(), log_file=stand_in.folder / "log", max_lora_rank=8)
+        VllmServer(model, ModelSettings(), stand_in.folder / "log", rank=8)
 
 
 @pytest.mark.parametrize("command", ["", "no-such-program -m vllm", "/absent/python"])
@@ -349,7 +347,7 @@ from seal.samplers.vllm_server import VllmServer
 from seal.settings import ModelSettings
 {prepare}
 settings = ModelSettings(vllm_command={command!r}, vllm_startup_timeout=60)
-with VllmServer("org/model", settings, log_file=Path({log!r}), max_lora_rank=8):
+with VllmServer("org/model", settings, Path({log!r}), rank=8):
     print("ready", flush=True)
     time.sleep(600)
 """
