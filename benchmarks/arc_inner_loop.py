@@ -46,7 +46,6 @@ from arc.settings import InnerLoopSettings
 from seal.arguments import arg, run_program
 from seal.errors import UserError
 from seal.loop.policy import Policy
-from seal.lora import loop as lora_training
 from seal.lora import train as lora
 from seal.lora import train_adapters
 from seal.lora.bank import AdapterBank, find_targets
@@ -202,8 +201,8 @@ def _estimate_loop(
         job = make_job(task, configuration, policy, settings)
         with clock.part("packing"):
             for batch in job.batches():
-                packed = [lora_training.pack_sequence(*job.sequences[i]) for i in batch]
-                lora_training.pack_batches([(0, packed)], MAX_TOKENS, torch.device("cpu"))
+                packed = [lora.pack_sequence(*job.sequences[i]) for i in batch]
+                lora.pack_batches([(0, packed)], MAX_TOKENS, torch.device("cpu"))
         (solution,) = prediction.solve(policy, [(task, None)], settings, SEED)
     if task.target not in solution.attempts:
         raise RuntimeError(f"right answers to {task.id} were voted down")

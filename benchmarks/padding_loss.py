@@ -27,8 +27,8 @@ from seal.arguments import arg, run_program
 from seal.lora import AdapterJob, train_adapters
 from seal.lora.bank import AdapterBank, find_targets
 from seal.lora.files import WEIGHTS_FILE, AdapterFolder
-from seal.lora.loop import add_gradients
 from seal.lora.packing import pack_batches, pack_sequence
+from seal.lora.train import add_gradients
 from seal.models.untrained import train_tokenizer
 from seal.records import write_json
 from seal.report.intervals import mean

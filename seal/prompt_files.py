@@ -57,17 +57,13 @@ def load_prompt(
     if "prompt" not in names:
         raise UserError(f"{path}: [[prompt]] is missing; add it above the instruction")
     texts = dict(sections)
-    if unknown := sorted(_placeholders_in("".join(texts.values())) - placeholders):
+    if unknown := sorted(set(_PLACEHOLDER.findall("".join(texts.values()))) - placeholders):
         known = " and ".join(f"{{{name}}}" for name in sorted(placeholders))
         raise UserError(f"{path}: nothing fills in {{{unknown[0]}}}; only {known} can be used")
     read = "".join(texts.get(name, "") for name in required_in)
-    if missing := sorted(placeholders - _placeholders_in(read)):
+    if missing := sorted(placeholders.difference(_PLACEHOLDER.findall(read))):
         raise UserError(f"{path}: the prompt lacks {{{missing[0]}}}; put it where it belongs")
     return Prompt(path, **texts)
-
-
-def _placeholders_in(text: str) -> set[str]:
-    return set(_PLACEHOLDER.findall(text))
 
 
 def fill(text: str, values: Mapping[str, str]) -> str:
@@ -80,18 +76,18 @@ def chat_text(
     tokenizer: Any,
     where: str | Path,
     *,
-    mend: str = "choose an instruct model",
+    fix: str = "choose an instruct model",
     add_generation_prompt: bool = True,
     **template_arguments: Any,
 ) -> str:
     """Messages (role, content) as the tokenizer's chat template writes them, special tokens too.
 
     Without generation prompt the text ends with the last message. Templates ignore arguments that
-    they do not know. Raises UserError, with the fix `mend`, for a tokenizer without chat template,
+    they do not know. Raises UserError, with the `fix`, for a tokenizer without chat template,
     and naming `where` for messages that the template refuses.
     """
     if not tokenizer.chat_template:
-        raise UserError(f"{tokenizer.name_or_path or 'this model'} has no chat template; {mend}")
+        raise UserError(f"{tokenizer.name_or_path or 'this model'} has no chat template; {fix}")
     from jinja2 import TemplateError  # where chat templates are rendered it is loaded anyway
 
     try:

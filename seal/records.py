@@ -14,13 +14,7 @@ T = TypeVar("T")
 
 def to_json(value: Any, indent: int | None = None) -> str:
     """JSON as this project writes it: readable characters, paths as text, no NaN."""
-    return json.dumps(value, ensure_ascii=False, indent=indent, allow_nan=False, default=_plain)
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Path):
-        return str(value)
-    raise TypeError(f"{type(value).__name__} has no JSON form")
+    return json.dumps(value, ensure_ascii=False, indent=indent, allow_nan=False, default=os.fspath)
 
 
 def read_text(path: Path) -> str:

@@ -5,8 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
 
-FinishReason = Literal["stop", "length"]
-
 
 @dataclass(frozen=True)
 class SamplingParameters:
@@ -39,14 +37,10 @@ class Completion:
     """The continuation of a prompt. `text` holds no special tokens."""
 
     text: str
-    finish_reason: FinishReason
+    finish_reason: Literal["stop", "length"]
     """"stop" at an end-of-text token, "length" when `max_new_tokens` were used up."""
     token_ids: tuple[int, ...]
     """The tokens as they were sampled, the end-of-text token included."""
-
-    @property
-    def n_tokens(self) -> int:
-        return len(self.token_ids)
 
 
 class Sampler(Protocol):

@@ -18,19 +18,16 @@ GRACE_SECONDS = 20.0
 """How long a child may take to end after SIGTERM, and again after SIGKILL."""
 
 
-def supervised(command: list[str]) -> list[str]:
-    """The command line that runs `command` under a supervisor of this process.
+def start(
+    command: list[str], log: IO | int | None, environment: Mapping[str, str] | None
+) -> "subprocess.Popen[bytes]":
+    """Start `command` under a supervisor, without input; all its output goes to `log`.
 
     The supervisor ends with the child's exit status (128 + N for signal N); SIGTERM to it ends the
     child and all its descendants.
     """
-    return [sys.executable, "-m", "seal.supervisor", str(os.getpid()), *command]
-
-
-def start(command: list[str], log: IO, environment: Mapping[str, str]) -> "subprocess.Popen[bytes]":
-    """Start `command` under a supervisor, without input; all its output goes to `log`."""
     return subprocess.Popen(
-        supervised(command),
+        [sys.executable, "-m", "seal.supervisor", str(os.getpid()), *command],
         stdin=subprocess.DEVNULL,
         stdout=log,
         stderr=subprocess.STDOUT,

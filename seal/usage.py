@@ -2,7 +2,7 @@
 
 import resource
 import sys
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,14 +50,13 @@ def read_usage(run_dir: Path) -> Usage | None:
     names = Usage.__dataclass_fields__
     noted = [record for record in read_jsonl(path) if record.get("event") == EVENT]
     try:
-        return total_usage(Usage(**{name: each[name] for name in names}) for each in noted)
+        return total_usage([Usage(**{name: each[name] for name in names}) for each in noted])
     except KeyError as error:
         raise UserError(f"{path}: a line of usage has no {error}; remove that line") from None
 
 
-def total_usage(parts: Iterable[Usage]) -> Usage | None:
+def total_usage(parts: Sequence[Usage]) -> Usage | None:
     """Seconds summed, peaks the largest; None of nothing."""
-    parts = list(parts)
     if not parts:
         return None
     gpu = [part.peak_gpu_memory_mb for part in parts if part.peak_gpu_memory_mb is not None]

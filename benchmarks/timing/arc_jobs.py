@@ -16,7 +16,6 @@ from arc.settings import PROMPTS, InnerLoopSettings
 from arc.small_world.format_model import train_grid_tokenizer
 from seal.loop.policy import Policy
 from seal.lora import AdapterJob
-from seal.lora import loop as lora_training
 from seal.lora import train as lora
 from seal.lora.bank import AdapterBank
 from seal.samplers.in_process import TransformersSampler, share_weights
@@ -27,10 +26,10 @@ CALLS = {
     (inner_loop, "training_items"): "items",
     (inner_loop, "select_items"): "tokens",
     (inner_loop, "adapter_job"): "job",
-    (lora_training, "pack_sequence"): "packing",
-    (lora_training, "pack_batches"): "packing",
-    (lora_training, "add_gradients"): "model, training",
-    (lora_training.Training, "_step"): "optimizer",
+    (lora, "pack_sequence"): "packing",
+    (lora, "pack_batches"): "packing",
+    (lora, "add_gradients"): "model, training",
+    (lora.Training, "_step"): "optimizer",
     (AdapterBank, "initialise"): "adapter drawn",
     (AdapterBank, "export"): "adapter written",
     (lora, "write_adapter"): "adapter written",

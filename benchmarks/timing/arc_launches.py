@@ -11,7 +11,7 @@ from transformers import PreTrainedTokenizerBase
 from arc.settings import TARGET_MODULES
 from seal.loop.policy import Policy
 from seal.lora import AdapterJob, train_adapters
-from seal.lora import loop as lora_training
+from seal.lora import train as lora
 from seal.sampling import SampleRequest, SamplingParameters
 from timing.arc_jobs import CALLS, RandomPolicy
 from timing.part_clock import PartClock
@@ -57,7 +57,7 @@ def _measure(policy: Policy, slots: int) -> Launch:
         seed=0,
     )
     clock = PartClock(torch.device("cpu"))
-    calls = CALLS | {(lora_training, "add_gradients"): "optimizer"}
+    calls = CALLS | {(lora, "add_gradients"): "optimizer"}
     with tempfile.TemporaryDirectory() as root, clock.watching(calls):
         folders = [Path(root) / str(number) for number in range(slots)]
         train_adapters(policy.model, [job] * slots, folders, TARGET_MODULES, slots)

@@ -5,7 +5,7 @@ The benchmark times it, and the tests hold the engine of `seal.lora` to its weig
 
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -46,8 +46,7 @@ def train_with_trainer(
     if job.initial_weights is not None:
         set_peft_model_state_dict(adapted, dict(job.initial_weights))
     with tempfile.TemporaryDirectory() as folder:
-        trainer = _OrderedTrainer(
-            job,
+        trainer = _SilentTrainer(
             model=adapted,
             args=_arguments(job, model, folder, log),
             train_dataset=[
@@ -98,33 +97,12 @@ def _arguments(
     )
 
 
-class _OrderedTrainer(Trainer):
-    """A Trainer that goes through the sequences in the job's order, where it gives one."""
-
-    def __init__(self, job: AdapterJob, **arguments) -> None:
-        super().__init__(**arguments)
-        self._job = job
-
-    def _get_train_sampler(self, *arguments):
-        if self._job.order is None:
-            return super()._get_train_sampler(*arguments)
-        return _FixedOrder(self._job.order)
+class _SilentTrainer(Trainer):
+    """A Trainer that prints nothing."""
 
     def log(self, logs: dict[str, float], *arguments, **options) -> None:
         """Keep the log for the result and print nothing."""
         self.state.log_history.append(dict(logs))
-
-
-class _FixedOrder(torch.utils.data.Sampler):
-    def __init__(self, order: Sequence[Sequence[int]]) -> None:
-        self._epochs = iter(order)
-        self._length = len(order[0])
-
-    def __iter__(self) -> Iterator[int]:
-        return iter(next(self._epochs))
-
-    def __len__(self) -> int:
-        return self._length
 
 
 def _collate(rows: Sequence[dict], job: AdapterJob) -> dict[str, torch.Tensor]:

@@ -5,9 +5,9 @@ The main thread trains while others examine the adapters that are finished, as t
 
 import shutil
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol, TypeVar
 
@@ -58,113 +58,85 @@ def run_inner_loops(
     It runs in other threads, with a vLLM server in several at a time; then its adapters are
     removed. What it raises is raised here, at the latest when all else is done.
     """
+    # A vLLM server batches by itself and gets several adapters at a time; an in-process model is
+    # asked by one thread, in calls whose composition does not depend on timing
+    served = policy.settings.sampler == "vllm"
+    trials_per_call, threads = (1, slots) if served else (slots, 1)
     groups = pending_groups(run, trials, records, slots)
-    with (
-        run.progress(sum(map(len, groups)), label) as bar,
-        _Examiner(policy, slots, examine, on_done=bar.update) as examiner,
-    ):
+
+    def examine_and_remove(asked: Asked[AnyTrial]) -> None:
+        examine(asked)
+        for _, adapter in asked:
+            if adapter is not None:
+                shutil.rmtree(adapter)
+        bar.update(len(asked))
+
+    def train(todo: Sequence[tuple[AnyTrial, AdapterJob]], examiner: _Examiner) -> None:
+        folders = [run.path("adapters") / trial.id.replace("/", "--") for trial, _ in todo]
+        for folder in folders:  # a killed process may have left some
+            shutil.rmtree(folder, ignore_errors=True)
+        finished: list[tuple[AnyTrial, Path | None]] = []
+
+        def on_done(index: int, result: AdapterResult) -> None:
+            trial, _ = todo[index]
+            run.metric("adapter", id=trial.id, **result.numbers)
+            finished.append((trial, folders[index]))
+            if len(finished) == trials_per_call:
+                examiner.examine(tuple(finished))
+                finished.clear()
+
+        start = time.perf_counter()
+        jobs = [job for _, job in todo]
+        train_adapters(policy.model, jobs, folders, target_modules, slots, on_done)
+        run.metric("training", adapters=len(jobs), seconds=time.perf_counter() - start)
+        examiner.examine(tuple(finished))
+
+    progress = run.progress(sum(map(len, groups)), label)
+    with progress as bar, _Examiner(examine_and_remove, threads) as examiner:
         for group in groups:
             made = [(trial, make_job(trial)) for trial in group]
-            examiner.submit([(trial, None) for trial, job in made if job is None])
+            examiner.examine([(trial, None) for trial, job in made if job is None])
             todo = [(trial, job) for trial, job in made if job is not None]
             if todo:
-                _train_group(run, policy, todo, slots, target_modules, examiner)
+                # Most steps first, so that the slots run dry at about the same time
+                train(sorted(todo, key=lambda pair: -pair[1].steps), examiner)
     shutil.rmtree(run.path("adapters"), ignore_errors=True)  # of killed processes, if anything
-
-
-def _train_group(
-    run: Run,
-    policy: Policy,
-    group: Sequence[tuple[AnyTrial, AdapterJob]],
-    slots: int,
-    target_modules: str | Sequence[str],
-    examiner: "_Examiner",
-) -> None:
-    # Most steps first, so that the slots run dry at about the same time
-    group = sorted(group, key=lambda pair: -pair[1].steps)
-    folders = [run.path("adapters") / trial.id.replace("/", "--") for trial, _ in group]
-    for folder in folders:  # a killed process may have left some
-        shutil.rmtree(folder, ignore_errors=True)
-    finished: list[tuple[AnyTrial, Path | None]] = []
-
-    def on_done(index: int, result: AdapterResult) -> None:
-        trial, _ = group[index]
-        run.metric(
-            "adapter",
-            id=trial.id,
-            seconds=result.seconds,
-            tokens=result.tokens,
-            steps=result.steps,
-            first_loss=result.losses[0],
-            last_loss=result.losses[-1],
-        )
-        finished.append((trial, folders[index]))
-        if len(finished) == examiner.trials_per_call:
-            examiner.submit(tuple(finished))
-            finished.clear()
-
-    start = time.perf_counter()
-    jobs = [job for _, job in group]
-    train_adapters(policy.model, jobs, folders, target_modules, slots, on_done=on_done)
-    run.metric("training", adapters=len(jobs), seconds=time.perf_counter() - start)
-    examiner.submit(tuple(finished))
 
 
 def seconds_per_adapter(run: Run) -> dict[str, float]:
     """Wall seconds of training per adapter in each part of the run, from metrics.jsonl."""
-    totals: dict[str, tuple[float, int]] = {}
+    seconds, adapters = Counter(), Counter()
     for event in run.records("metrics"):
         if event["event"] == "training":
-            seconds, adapters = totals.get(event["part"], (0.0, 0))
-            totals[event["part"]] = (seconds + event["seconds"], adapters + event["adapters"])
-    return {part: seconds / adapters for part, (seconds, adapters) in totals.items()}
+            seconds[event["part"]] += event["seconds"]
+            adapters[event["part"]] += event["adapters"]
+    return {part: seconds[part] / adapters[part] for part in seconds}
 
 
-class _Examiner(AbstractContextManager):
-    """Calls `examine` in the background, then removes the adapters and reports how many are done.
+class _Examiner(ThreadPoolExecutor):
+    """Calls a function in other threads; what it raises, the next call raises, or leaving does."""
 
-    An error of `examine` is raised by the next `submit`, or on leaving.
-    """
-
-    def __init__(
-        self,
-        policy: Policy,
-        slots: int,
-        examine: Callable[[Asked], None],
-        on_done: Callable[[int], object],
-    ) -> None:
-        self._ask = examine
-        self._on_done = on_done
-        # A vLLM server batches by itself and gets several adapters at a time; an in-process model
-        # is asked by one thread, in calls whose composition does not depend on timing
-        served = policy.settings.sampler == "vllm"
-        self.trials_per_call = 1 if served else slots
-        self._workers = slots if served else 1
-        self._pool = ThreadPoolExecutor(self._workers, thread_name_prefix="examiner")
+    def __init__(self, function: Callable[[Asked], None], threads: int) -> None:
+        super().__init__(threads, thread_name_prefix="examiner")
+        self._function = function
+        self._most_waiting = 2 * threads
         self._pending: set[Future[None]] = set()
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        self._pool.shutdown(wait=True, cancel_futures=kind is not None)
+        self.shutdown(wait=True, cancel_futures=kind is not None)
         if kind is None:
             self._collect(self._pending)
 
-    def submit(self, asked: Asked) -> None:
+    def examine(self, asked: Asked) -> None:
         """Queue trials, if any; waits while too many adapters pile up on the disk."""
         if not asked:
             return
-        if len(self._pending) > 2 * self._workers:
+        if len(self._pending) > self._most_waiting:
             wait(self._pending, return_when=FIRST_COMPLETED)
         self._collect({future for future in self._pending if future.done()})
-        self._pending.add(self._pool.submit(self._examine, asked))
+        self._pending.add(self.submit(self._function, asked))
 
     def _collect(self, futures: set[Future[None]]) -> None:
         self._pending = self._pending - futures
         for future in futures:
             future.result()
-
-    def _examine(self, asked: Asked) -> None:
-        self._ask(asked)
-        for _, adapter in asked:
-            if adapter is not None:
-                shutil.rmtree(adapter)
-        self._on_done(len(asked))

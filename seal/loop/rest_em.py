@@ -25,10 +25,8 @@ from seal.training.sft import SftRow, Update
 Context = TypeVar("Context")
 SelfEdit = TypeVar("SelfEdit")
 Reward = TypeVar("Reward")
-
 Numbers = dict[str, Any]
 """What results.json says, by name."""
-
 OpenPolicy = Callable[[str, Path], AbstractContextManager[Policy]]
 """Loads or serves a model by its name; the path is for a server's log."""
 
@@ -42,13 +40,11 @@ class Domain(Protocol[Context, SelfEdit, Reward]):
 
     def contexts(self, number: int) -> Sequence[Context]:
         """What round `number`, from 1, is about: passages, tasks (C and τ in the paper)."""
-        ...
 
     def sample(
         self, run: Run, contexts: Sequence[Context], policy: Policy, seed: int
     ) -> Sequence[SelfEdit]:
         """Self-edits that the policy writes for each context."""
-        ...
 
     def reward(
         self,
@@ -59,7 +55,6 @@ class Domain(Protocol[Context, SelfEdit, Reward]):
         seed: int,
     ) -> tuple[Sequence[Reward], Numbers]:
         """One reward per self-edit, in order, and the round's numbers."""
-        ...
 
     def select(
         self,
@@ -70,19 +65,15 @@ class Domain(Protocol[Context, SelfEdit, Reward]):
         seed: int,
     ) -> tuple[list[SftRow], Numbers]:
         """The rows to learn from, and numbers about them, `n_selected` among these."""
-        ...
 
     def validate(self, run: Run, policy: Policy) -> Numbers | None:
         """What the policy reaches on contexts of no round; None if there are none."""
-        ...
 
     def describe_round(self, results: Mapping[str, Any]) -> str:
         """A round's numbers in one line."""
-        ...
 
     def describe_validation(self, results: Sequence[Mapping[str, Any]]) -> str:
         """The validation before the first round and after each, in one line."""
-        ...
 
     def plot(
         self,
@@ -91,7 +82,6 @@ class Domain(Protocol[Context, SelfEdit, Reward]):
         path: Path,
     ) -> None:
         """Draw the rounds as a PNG."""
-        ...
 
 
 def rest_em(
@@ -121,7 +111,11 @@ def rest_em(
     results: Numbers = {"rounds": done}
     validation = [each["validation"] for each in done if "validation" in each]
     if validation:
-        validation.append(_final_validation(run.part("final"), policy, domain, open_policy))
+        final = run.part("final")
+        if not final.path("results.json").exists():
+            with open_policy(policy, final.path("vllm.log")) as last:
+                final.write_results(domain.validate(final, last))
+        validation.append(read_json(final.path("results.json")))
         results["validation"] = validation
         run.say(domain.describe_validation(validation))
     domain.plot(done, validation, run.path("rounds.png"))
@@ -156,13 +150,3 @@ def run_round(
     else:
         part.say(f"round {number}: no self-edit to imitate, so the policy stays as it is")
     part.write_results(results | numbers | selection)
-
-
-def _final_validation(
-    part: Run, policy_name: str, domain: Domain[Any, Any, Any], open_policy: OpenPolicy
-) -> Numbers:
-    path = part.path("results.json")
-    if not path.exists():
-        with open_policy(policy_name, part.path("vllm.log")) as policy:
-            part.write_results(domain.validate(part, policy))
-    return read_json(path)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from seal.errors import UserError
-from seal.records import Record, read_jsonl
+from seal.records import read_jsonl
 
 SelfEdit = TypeVar("SelfEdit")
 """A dataclass; a row of the file has the same fields."""
@@ -26,31 +26,25 @@ def first_self_edits(
     by_context: dict[str, list[SelfEdit]] = {id: [] for id in context_ids}
     ids: set[str] = set()
     for row, record in enumerate(read_jsonl(path), start=1):
-        self_edit = _self_edit(kind, record, f"{path} row {row}")
+        try:
+            self_edit = kind(**record)
+            for field in fields(kind):
+                expected = _KINDS.get(field.type)
+                if expected and not isinstance(getattr(self_edit, field.name), field.type):
+                    raise TypeError(f"its {field.name} is not {expected}")
+        except TypeError as error:
+            raise UserError(
+                f"{path} row {row} is not a self-edit ({error}); use a self_edits.jsonl written by"
+                " generate_self_edits.py"
+            ) from None
         if record["id"] in ids:
             # An id names a record and an adapter's folder, so one of the two would be lost
             raise UserError(f"{path} row {row}: id {record['id']} occurs before; make it unique")
         ids.add(record["id"])
         by_context.setdefault(record[f"{context}_id"], []).append(self_edit)
     for id in context_ids:
-        found = len(by_context[id])
-        if found < k:
+        if (found := len(by_context[id])) < k:
             raise UserError(
                 f"{path}: {context} {id} has {found} self-edits, {k} are wanted; check {flags}"
             )
     return [self_edit for id in context_ids for self_edit in by_context[id][:k]]
-
-
-def _self_edit(kind: type[SelfEdit], record: Record, where: str) -> SelfEdit:
-    try:
-        self_edit = kind(**record)
-        for field in fields(kind):
-            expected = _KINDS.get(field.type)
-            if expected and not isinstance(getattr(self_edit, field.name), field.type):
-                raise TypeError(f"its {field.name} is not {expected}")
-    except TypeError as error:
-        raise UserError(
-            f"{where} is not a self-edit ({error}); use a self_edits.jsonl written by"
-            " generate_self_edits.py"
-        ) from None
-    return self_edit

@@ -1,12 +1,10 @@
 """Many LoRA adapters trained side by side on one frozen model; equal to PEFT and the HF Trainer.
 
-train     `train_adapters`: a queue of jobs over a number of slots
-loop      one optimizer step of all slots
+train     `train_adapters`: a queue of jobs over a number of slots, a step of all slots at a time
 jobs      what one adapter is trained on, and how
 bank      the slots' weights on the frozen model
-packing, attention, loss    rows without padding, their masks, the loss of their heads
-files     PEFT folders
-chain     adapters in sequence as one
+packing, attention    rows without padding, and their masks
+files     PEFT folders, also of adapters in sequence as one
 """
 
 from seal.lora.jobs import AdapterJob, AdapterResult, PaddingLoss

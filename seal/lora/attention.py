@@ -1,8 +1,8 @@
 """Attention within each of many sequences that lie one after another in a single row.
 
-Registered with transformers as an attention implementation, so any model that goes through its
-attention interface can use it. On one CPU thread, 60 sequences of about 43 tokens take 16 ms a
-layer, forward and backward; under a block-diagonal mask, most of it in vain, 29-78 ms.
+Registered with transformers, for any model that goes through its attention interface. On one CPU
+thread, 60 sequences of about 43 tokens take 16 ms a layer, forward and backward; under a
+block-diagonal mask, most of it in vain, 29-78 ms.
 """
 
 from collections.abc import Iterator
@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate, chain
-from typing import Any
 
 import torch
 from torch.nn.attention.varlen import varlen_attn
@@ -20,7 +19,6 @@ from transformers import AttentionInterface, PreTrainedModel
 from seal.errors import UserError
 
 _NAME = "seal_segments"
-
 
 Heads = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 """Query [1, heads, N, d], key and value [1, groups, N, d] of a row of N tokens."""
@@ -95,14 +93,11 @@ def _attend(
             f"a sequence of {max(segments.real)} tokens exceeds the model's sliding window of"
             f" {sliding_window}: shorten the sequences"
         )
-    attend = _attend_packed if _has_packed_kernel(query) else _attend_one_by_one
-    return attend((query, key, value), segments, scaling).transpose(1, 2), None
-
-
-def _has_packed_kernel(query: torch.Tensor) -> bool:
-    """Flash attention wants an Ampere GPU or a newer one, and half precision."""
+    # Flash attention wants an Ampere GPU or a newer one, and half precision
     half = query.dtype in (torch.bfloat16, torch.float16)
-    return query.is_cuda and half and torch.cuda.get_device_capability(query.device) >= (8, 0)
+    fast = query.is_cuda and half and torch.cuda.get_device_capability(query.device) >= (8, 0)
+    attend = _attend_packed if fast else _attend_one_by_one
+    return attend((query, key, value), segments, scaling).transpose(1, 2), None
 
 
 def _attend_one_by_one(heads: Heads, segments: Segments, scale: float | None) -> torch.Tensor:
@@ -113,11 +108,8 @@ def _attend_one_by_one(heads: Heads, segments: Segments, scale: float | None) ->
         pads, _, _ = next(stretches)
         for part, causal in ((queries, True), (pads, False)):
             if part.shape[2]:
-                outputs.append(
-                    scaled_dot_product_attention(
-                        part, keys, values, is_causal=causal, scale=scale, enable_gqa=True
-                    )
-                )
+                options = {"is_causal": causal, "scale": scale, "enable_gqa": True}
+                outputs.append(scaled_dot_product_attention(part, keys, values, **options))
     return torch.cat(outputs, dim=2)
 
 
@@ -128,19 +120,14 @@ def _attend_packed(heads: Heads, segments: Segments, scale: float | None) -> tor
     if has_pads:
         order, inverse = segments.text_first
         query, key, value = (t.index_select(0, order) for t in (query, key, value))
-    (starts, pad_starts), tokens = segments.starts, sum(segments.real)
-
-    def attend(
-        part: torch.Tensor, part_starts: torch.Tensor, lengths: list[int], **options: Any
-    ) -> torch.Tensor:
-        sizes = (part_starts, starts, max(lengths), max(segments.real))
-        text = (key[:tokens], value[:tokens])
-        return varlen_attn(part, *text, *sizes, scale=scale, enable_gqa=True, **options)
-
-    causal = {"window_size": (-1, 0)}
-    output = attend(query[:tokens], starts, segments.real, **causal)
+    (starts, pad_starts), tokens, longest = segments.starts, sum(segments.real), max(segments.real)
+    text = key[:tokens], value[:tokens]
+    options = {"scale": scale, "enable_gqa": True}
+    sizes = starts, starts, longest, longest
+    output = varlen_attn(query[:tokens], *text, *sizes, window_size=(-1, 0), **options)
     if has_pads:
-        of_pads = attend(query[tokens:], pad_starts, segments.pads)
+        sizes = pad_starts, starts, max(segments.pads), longest
+        of_pads = varlen_attn(query[tokens:], *text, *sizes, **options)
         output = torch.cat([output, of_pads]).index_select(0, inverse)
     return output.transpose(0, 1)[None]
 

@@ -25,25 +25,20 @@ def find_targets(model: PreTrainedModel, target_modules: str | Sequence[str]) ->
     endings = [target_modules] if isinstance(target_modules, str) else list(target_modules)
     modules, head = dict(model.named_modules()), model.get_output_embeddings()
     linear = [
-        name
-        for name, module in modules.items()
-        if isinstance(module, nn.Linear) and module is not head
+        n for n, layer in modules.items() if isinstance(layer, nn.Linear) and layer is not head
     ]
     if endings == [ALL_LINEAR]:
         return linear
     for ending in endings:
-        if not any(_fits(name, ending) for name in modules):
+        if not any(f".{name}".endswith(f".{ending}") for name in modules):
             raise UserError(f"target module {ending}: {type(model).__name__} has none of that name")
-    found = [name for name in modules if any(_fits(name, ending) for ending in endings)]
+    dotted = tuple(f".{ending}" for ending in endings)
+    found = [name for name in modules if f".{name}".endswith(dotted)]
     for name in found:
         if name not in linear:
             kind = "the language-model head" if modules[name] is head else type(modules[name])
             raise UserError(f"target module {name} is {kind}; name linear layers below the head")
     return found
-
-
-def _fits(name: str, ending: str) -> bool:
-    return name == ending or name.endswith(f".{ending}")
 
 
 # Adapters often start from one seed, and a draw takes time: a quarter of a second at rank 128 on 1B
@@ -90,7 +85,7 @@ class AdapterBank:
             raise UserError(f"the model lies on {len(devices)} devices; load it on a single one")
         shapes = [(module.in_features, module.out_features) for module in modules]
         size = sum(rank * (inputs + outputs) for inputs, outputs in shapes)
-        self.rank = rank
+        self.slots, self.rank = slots, rank
         self.weights = torch.zeros(slots, size, dtype=dtype, device=devices.pop())
         self.scales = self.weights.new_zeros(slots, dtype=torch.promote_types(dtype, torch.float32))
         self._layers = []
@@ -121,10 +116,6 @@ class AdapterBank:
         for label, adapter in adapters.items():
             bank.check(adapter, f"{label} is for another model")
         return bank
-
-    @property
-    def slots(self) -> int:
-        return len(self.weights)
 
     def enable_gradients(self) -> torch.Tensor:
         """Have backward passes add gradients to the tensor returned, [slots, P] like `weights`."""

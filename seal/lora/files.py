@@ -1,4 +1,8 @@
-"""PEFT adapter folders: adapter_config.json and adapter_model.safetensors."""
+"""PEFT adapter folders: adapter_config.json and adapter_model.safetensors.
+
+Merging a LoRA adapter adds B A to a weight. One adapter whose A holds the rows of several, and
+whose B their columns, adds their sum: to be updated again, a model need not be merged or copied.
+"""
 
 import json
 import math
@@ -109,3 +113,40 @@ def _check_plain_lora(
         raise UserError(
             f"adapter {folder}: {WEIGHTS_FILE} must hold A and B of linear layers, but {problem}"
         )
+
+
+def concatenate_adapters(adapters: Sequence[AdapterFolder]) -> AdapterFolder:
+    """One adapter that adds what all of `adapters` add, of their summed rank and the first's scale.
+
+    Where all have one scale, no weight changes. Raises ValueError for no adapters, or if they adapt
+    different layers.
+    """
+    if not adapters:
+        raise ValueError("no adapters to concatenate")
+    first = adapters[0]
+    if any(adapter.weights.keys() != first.weights.keys() for adapter in adapters):
+        raise ValueError("the adapters adapt different layers")
+    weights = {}
+    for module in first.modules:
+        name_a, name_b = weight_names(module)
+        rescaled = [each.weights[name_b] * (each.scale / first.scale) for each in adapters]
+        weights[name_a] = torch.cat([each.weights[name_a] for each in adapters], dim=0)
+        weights[name_b] = torch.cat(rescaled, dim=1)
+    return AdapterFolder(sum(adapter.rank for adapter in adapters), first.scale, weights)
+
+
+def write_concatenated(folder: Path, adapters: Sequence[Path], base_model: str) -> None:
+    """Write the concatenation of adapter folders as an ordinary PEFT folder, whole or not at all.
+
+    Raises UserError for a folder that is not a plain LoRA adapter, ValueError as
+    `concatenate_adapters` does.
+    """
+    chain = concatenate_adapters([read_adapter(adapter) for adapter in adapters])
+    write_adapter(
+        folder,
+        chain.weights,
+        rank=chain.rank,
+        alpha=chain.scale * chain.rank,
+        target_modules=sorted({module.rpartition(".")[2] for module in chain.modules}),
+        base_model=base_model,
+    )

@@ -6,7 +6,6 @@ Steps, order, learning rates and loss are those of `transformers.Trainer` with P
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal, get_args
 
 import numpy as np
@@ -52,9 +51,8 @@ class AdapterJob:
     `sequences`: pairs (input ids, labels) of equal length, labels -100 where there is no loss. A
     fraction of an epoch is its first steps, their number rounded up. `max_grad_norm` None or 0
     leaves gradients unclipped. `initial_weights`: by the names of an adapter_model.safetensors;
-    None draws PEFT's default initialisation (uniform A, zero B) from `seed`. `order`: one
-    permutation of the sequences for each epoch, a cut one included; None shuffles as HF Trainer
-    does with `seed` as its data seed. `earlier`: an adapter that acts in the model as if it were
+    None draws PEFT's default initialisation (uniform A, zero B) from `seed`, from which each epoch
+    is shuffled too, as HF Trainer does. `earlier`: an adapter that acts in the model as if it were
     merged, and is not trained.
     """
 
@@ -70,7 +68,6 @@ class AdapterJob:
     alpha: float
     seed: int
     initial_weights: Mapping[str, torch.Tensor] | None = None
-    order: Sequence[Sequence[int]] | None = None
     padding: PaddingLoss | None = None
     earlier: AdapterFolder | None = None
 
@@ -96,12 +93,6 @@ class AdapterJob:
                 raise ValueError(f"sequence {number} has no label after its first token")
             if self.padding and len(input_ids) > self.padding.length:
                 raise ValueError(f"{size}, more than the {self.padding.length} of the padding")
-        if self.order is not None:
-            if len(self.order) != math.ceil(self.epochs):
-                raise ValueError(f"order has {len(self.order)} epochs, the job {self.epochs}")
-            everything = list(range(len(self.sequences)))
-            if any(sorted(epoch) != everything for epoch in self.order):
-                raise ValueError("each epoch of order must name every sequence once")
 
     @property
     def initial_adapter(self) -> AdapterFolder | None:
@@ -113,7 +104,7 @@ class AdapterJob:
     @property
     def steps(self) -> int:
         """How many optimizer steps the job takes."""
-        return math.ceil(self.epochs * math.ceil(len(self.sequences) / self._sequences_per_step))
+        return math.ceil(self.epochs * math.ceil(len(self.sequences) / self._step_size))
 
     @property
     def tokens(self) -> int:
@@ -127,18 +118,16 @@ class AdapterJob:
         Accumulated batches are one: the loss is a mean over the labels of them all. An epoch's last
         step may be smaller.
         """
-        size = self._sequences_per_step
-        passes = range(math.ceil(self.epochs))
-        epochs = self.order or map(self._shuffled, passes)
+        size = self._step_size
         batches = [
-            list(epoch[start : start + size])
-            for epoch in epochs
+            epoch[start : start + size]
+            for epoch in map(self._shuffled, range(math.ceil(self.epochs)))
             for start in range(0, len(epoch), size)
         ]
         return batches[: self.steps]
 
     @property
-    def _sequences_per_step(self) -> int:
+    def _step_size(self) -> int:
         return self.batch_size * self.gradient_accumulation
 
     def _shuffled(self, epoch: int) -> list[int]:
@@ -168,9 +157,13 @@ class AdapterResult:
     learning_rates: list[float]
     grad_norms: list[float]
     """Norm of the gradient before clipping."""
-    steps: int
     tokens: int
     """Tokens of text over all steps; padding is not counted."""
     seconds: float
     """From the adapter's place in a slot to its export; other slots trained meanwhile."""
-    output_dir: Path
+
+    @property
+    def numbers(self) -> dict[str, float]:
+        """What metrics.jsonl says of the adapter."""
+        losses = {"first_loss": self.losses[0], "last_loss": self.losses[-1]}
+        return {"seconds": self.seconds, "tokens": self.tokens, "steps": len(self.losses), **losses}

@@ -4,6 +4,7 @@ The release pads each sequence of about 50 tokens to 2,048; here those of all sl
 other in one row, so that only needed tokens are computed.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
@@ -41,10 +42,7 @@ def pack_sequence(
     padding: PaddingLoss | None = None,
     generator: torch.Generator | None = None,
 ) -> PackedSequence:
-    """Drop what no loss depends on; with `padding` add the pads whose loss is wanted.
-
-    `generator` draws the pads of mode "sampled".
-    """
+    """Drop what no loss depends on; with `padding` add pads, in mode "sampled" by `generator`."""
     ids = torch.tensor(input_ids, dtype=torch.int64)
     next_tokens = torch.tensor(labels, dtype=torch.int64)[1:]
     predict = (next_tokens != IGNORED_LABEL).nonzero().flatten()
@@ -54,7 +52,10 @@ def pack_sequence(
         real = int(predict[-1]) + 1
         return PackedSequence(ids[:real], torch.arange(real), real, predict, targets, weights)
     real = len(ids)
-    pads = _padding_positions(real, padding, generator)
+    pads = torch.arange(real, padding.length - 1)  # the very last pad predicts nothing
+    if padding.mode == "sampled" and len(pads) > padding.samples:
+        drawn = torch.randperm(len(pads), generator=generator)[: padding.samples]
+        pads = pads[drawn.sort().values]
     # The last real token predicts the first pad, every pad the next one
     pad_weights = weights.new_ones(len(pads) + 1)
     pad_weights[1:] = (padding.length - 1 - real) / max(1, len(pads))
@@ -66,17 +67,6 @@ def pack_sequence(
         targets=torch.cat([targets, pads.new_full((len(pads) + 1,), padding.token_id)]),
         weights=torch.cat([weights, pad_weights]),
     )
-
-
-def _padding_positions(
-    real: int, padding: PaddingLoss, generator: torch.Generator | None
-) -> torch.Tensor:
-    """Positions of the pads to compute; the very last pad predicts nothing."""
-    candidates = torch.arange(real, padding.length - 1)
-    if padding.mode == "max" or len(candidates) <= padding.samples:
-        return candidates
-    drawn = torch.randperm(len(candidates), generator=generator)[: padding.samples]
-    return candidates[drawn.sort().values]
 
 
 @dataclass(frozen=True)
@@ -124,12 +114,10 @@ def _pack_row(
     row: Sequence[tuple[int, float, PackedSequence]], device: torch.device
 ) -> PackedBatch:
     sequences = [sequence for *_, sequence in row]
-    lengths = [sequence.length for sequence in sequences]
-    starts = accumulate(lengths, initial=0)
-    sizes: dict[int, int] = {}
-    for (slot, *_), length in zip(row, lengths, strict=True):
-        sizes[slot] = sizes.get(slot, 0) + length
-    slot_of_target = [torch.full((len(sequence.targets),), slot) for slot, _, sequence in row]
+    starts = accumulate((sequence.length for sequence in sequences), initial=0)
+    sizes: Counter[int] = Counter()
+    for slot, _, sequence in row:
+        sizes[slot] += sequence.length
 
     def join(parts: Iterable[torch.Tensor]) -> torch.Tensor:
         return torch.cat(list(parts)).to(device)
@@ -147,5 +135,5 @@ def _pack_row(
         predict=join(each.predict + start for each, start in zip(sequences, starts, strict=False)),
         targets=join(sequence.targets for sequence in sequences),
         weights=join(sequence.weights * share for _, share, sequence in row),
-        slot_of_target=join(slot_of_target),
+        slot_of_target=join(torch.full((len(each.targets),), slot) for slot, _, each in row),
     )

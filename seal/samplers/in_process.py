@@ -32,9 +32,8 @@ def share_weights(model: PreTrainedModel) -> PreTrainedModel:
 class TransformersSampler:
     """Implements `seal.sampling.Sampler` with a causal language model of transformers.
 
-    Prompts that share an adapter are answered together, `max_batch` at a time, padded on the left.
-    Sampling defaults in the model's generation_config are ignored. Calls from several threads take
-    turns.
+    Prompts are answered `max_batch` at a time, padded on the left. Sampling defaults in the model's
+    generation_config are ignored. Calls from several threads take turns.
     """
 
     def __init__(
@@ -46,7 +45,9 @@ class TransformersSampler:
         self._tokenizer = tokenizer
         self._max_batch = max_batch
         self._window = model.config.max_position_embeddings
-        self._stop = _stop_tokens(model, tokenizer)
+        ends = model.generation_config.eos_token_id if model.generation_config else None
+        ends = [*(ends if isinstance(ends, list) else [ends]), tokenizer.eos_token_id]
+        self._stop = frozenset(token for token in ends if token is not None)
         self._lock = threading.Lock()
 
     def complete(
@@ -60,12 +61,8 @@ class TransformersSampler:
         with self._lock, torch.inference_mode():
             rows = [self._row(request, parameters) for request in requests]
             # Adapters stay together: each is read once, or twice where a batch ends within
-            first_use: dict[Path | None, int] = {}
-            for row in rows:
-                first_use.setdefault(row.request.adapter, len(first_use))
-            ordered = sorted(
-                rows, key=lambda row: (first_use[row.request.adapter], len(row.prompt))
-            )
+            used = list(dict.fromkeys(request.adapter for request in requests))
+            ordered = sorted(rows, key=lambda r: (used.index(r.request.adapter), len(r.prompt)))
             for start in range(0, len(ordered), self._max_batch):
                 self._complete_batch(ordered[start : start + self._max_batch], parameters)
             return [self._completion(row) for row in rows]
@@ -82,12 +79,6 @@ class TransformersSampler:
         limit = min(parameters.max_new_tokens, room)
         return _Row(request, list(prompt), limit, torch.Generator().manual_seed(request.seed))
 
-    def _complete_batch(self, rows: list["_Row"], parameters: SamplingParameters) -> None:
-        adapters = list(dict.fromkeys(row.request.adapter for row in rows))
-        bank = None if adapters == [None] else self._load_adapters(adapters)
-        with bank.attached() if bank else nullcontext():
-            self._decode(rows, parameters, adapters, bank)
-
     def _load_adapters(self, adapters: Sequence[Path | None]) -> AdapterBank:
         """A bank with an adapter a slot; the slot of the bare model (None) stays empty."""
         loaded = {folder: read_adapter(folder) for folder in adapters if folder is not None}
@@ -101,14 +92,10 @@ class TransformersSampler:
                 bank.load(slot, loaded[folder])
         return bank
 
-    def _decode(
-        self,
-        rows: list["_Row"],
-        parameters: SamplingParameters,
-        adapters: Sequence[Path | None],
-        bank: AdapterBank | None,
-    ) -> None:
+    def _complete_batch(self, rows: list["_Row"], parameters: SamplingParameters) -> None:
         """Extend the rows until each has met a stop token or its limit."""
+        adapters = list(dict.fromkeys(row.request.adapter for row in rows))
+        bank = None if adapters == [None] else self._load_adapters(adapters)
         device = self._model.device
         prompts = [torch.tensor(row.prompt) for row in rows]
         tokens, mask = (
@@ -117,31 +104,34 @@ class TransformersSampler:
         )
         positions = (mask.cumsum(1) - 1).clamp(min=0)
         cache = DynamicCache(config=self._model.config)
-        while rows:
-            # Rows of one adapter are adjacent, and stay so when finished ones leave the batch
-            sizes = Counter(adapters.index(row.request.adapter) for row in rows)
-            with bank.routed([*sizes], [*sizes.values()]) if bank else nullcontext():
-                logits = self._model(
-                    input_ids=tokens,
-                    attention_mask=mask,
-                    position_ids=positions,
-                    past_key_values=cache,
-                    use_cache=True,
-                    logits_to_keep=1,
-                ).logits[:, -1]
-            chosen = choose_tokens(logits, parameters, [row.generator for row in rows])
-            for row, token in zip(rows, chosen.tolist(), strict=True):
-                row.extend(token, self._stop)
-            tokens, positions = chosen[:, None], positions[:, -1:] + 1
-            mask = torch.cat([mask, mask.new_ones(len(mask), 1)], dim=1)
-            unfinished = [place for place, row in enumerate(rows) if not row.finished]
-            # Finished rows are carried along until they are half of the batch: leaving them out
-            # copies the cache
-            if 2 * len(unfinished) <= len(rows):
-                keep = torch.tensor(unfinished, dtype=torch.long, device=device)
-                rows = [rows[place] for place in unfinished]
-                tokens, positions, mask = tokens[keep], positions[keep], mask[keep]
-                cache.batch_select_indices(keep)
+        with bank.attached() if bank else nullcontext():
+            while rows:
+                # Rows of one adapter are adjacent, and stay so when finished ones leave the batch
+                sizes = Counter(adapters.index(row.request.adapter) for row in rows)
+                with bank.routed([*sizes], [*sizes.values()]) if bank else nullcontext():
+                    logits = self._model(
+                        input_ids=tokens,
+                        attention_mask=mask,
+                        position_ids=positions,
+                        past_key_values=cache,
+                        use_cache=True,
+                        logits_to_keep=1,
+                    ).logits[:, -1]
+                chosen = choose_tokens(logits, parameters, [row.generator for row in rows])
+                for row, token in zip(rows, chosen.tolist(), strict=True):
+                    if not row.finished:
+                        row.tokens.append(token)
+                        row.finished = token in self._stop or len(row.tokens) == row.limit
+                tokens, positions = chosen[:, None], positions[:, -1:] + 1
+                mask = torch.cat([mask, mask.new_ones(len(mask), 1)], dim=1)
+                unfinished = [place for place, row in enumerate(rows) if not row.finished]
+                # Finished rows are carried along until they are half of the batch: leaving them
+                # out copies the cache
+                if 2 * len(unfinished) <= len(rows):
+                    keep = torch.tensor(unfinished, dtype=torch.long, device=device)
+                    rows = [rows[place] for place in unfinished]
+                    tokens, positions, mask = tokens[keep], positions[keep], mask[keep]
+                    cache.batch_select_indices(keep)
 
     def _completion(self, row: "_Row") -> Completion:
         stopped = row.tokens[-1] in self._stop
@@ -164,11 +154,6 @@ class _Row:
     tokens: list[int] = field(default_factory=list)
     finished: bool = False
 
-    def extend(self, token: int, stop: frozenset[int]) -> None:
-        if not self.finished:
-            self.tokens.append(token)
-            self.finished = token in stop or len(self.tokens) == self.limit
-
 
 def choose_tokens(
     logits: torch.Tensor, parameters: SamplingParameters, generators: Sequence[torch.Generator]
@@ -176,8 +161,8 @@ def choose_tokens(
     """The next token of each row, [rows], from its logits [rows, vocabulary].
 
     Temperature first, then the smallest set of most likely tokens that holds `top_p` of the mass.
-    A row's token is where a single number drawn from its own generator falls in the distribution,
-    so it depends neither on the other rows nor on the device's random numbers.
+    A row's token is where one number of its own generator falls in the distribution, so it depends
+    neither on the other rows nor on the device's random numbers.
     """
     if parameters.temperature == 0:
         return logits.argmax(dim=-1)
@@ -196,9 +181,3 @@ def choose_tokens(
     # Past the end only for an adapter that diverged: its probabilities are not numbers
     place = place.clamp(max=logits.shape[-1] - 1)
     return (place if tokens is None else tokens.gather(1, place)).squeeze(1)
-
-
-def _stop_tokens(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
-    configured = model.generation_config.eos_token_id if model.generation_config else None
-    stop = [*configured] if isinstance(configured, list) else [configured]
-    return frozenset(token for token in [*stop, tokenizer.eos_token_id] if token is not None)

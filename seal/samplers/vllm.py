@@ -20,6 +20,9 @@ from seal.settings import ModelSettings
 
 Answer = TypeVar("Answer")
 
+_BATCH = 64  # greedy prompts in one HTTP request
+_CONCURRENCY = 256  # HTTP requests in flight at a time
+
 _RETRY_PAUSES = (0.0, 0.2)
 """Seconds before each repetition of a request whose connection broke. The first comes at once: the
 server closes idle connections after 5 s, perhaps just when one is used again."""
@@ -38,9 +41,9 @@ class VllmError(UserError):
 class VllmSampler(AbstractContextManager):
     """Continues prompts through a vLLM server; the Sampler protocol, from any thread.
 
-    Greedy requests travel in batches of `batch_size` prompts. Sampled ones travel alone, since a
-    request to vLLM has one seed, up to `concurrency` at a time. At most `max_loras` adapters are in
-    use at once, over all threads. `timeout`: seconds that one HTTP request may take.
+    Greedy prompts travel in batches. Sampled ones travel alone, since a request to vLLM has one
+    seed. At most `max_loras` adapters are in use at once, over all threads. `timeout`: seconds that
+    one HTTP request may take.
 
     Each call loads an adapter under a new name: vLLM caches keys and values by the adapter's name
     and path, and under a used name would answer for a folder's old contents. A folder may thus be
@@ -55,17 +58,9 @@ class VllmSampler(AbstractContextManager):
     """
 
     def __init__(
-        self,
-        base_url: str,
-        model_name: str,
-        *,
-        max_loras: int = 1,
-        batch_size: int = 64,
-        concurrency: int = 256,
-        timeout: float = 3600.0,
+        self, base_url: str, model_name: str, *, max_loras: int = 1, timeout: float = 3600.0
     ) -> None:
         self._model_name = model_name
-        self._batch_size = batch_size
         self._timeout = timeout
         self._client = openai.AsyncOpenAI(
             base_url=base_url,
@@ -76,7 +71,7 @@ class VllmSampler(AbstractContextManager):
             http_client=openai.DefaultAsyncHttpxClient(trust_env=False),
         )
         self._adapters_in_use = asyncio.Semaphore(max_loras)
-        self._requests_in_flight = asyncio.Semaphore(concurrency)
+        self._requests_in_flight = asyncio.Semaphore(_CONCURRENCY)
         self._turns = _Turns()
         # All threads' calls run on one event loop: an error or Ctrl-C cancels what is in flight
         self._loop = asyncio.new_event_loop()
@@ -108,9 +103,8 @@ class VllmSampler(AbstractContextManager):
         """
         for adapter in {request.adapter for request in requests} - {None}:
             check_adapter(adapter)
-        completing = asyncio.run_coroutine_threadsafe(
-            self._complete(requests, parameters), self._loop
-        )
+        work = self._complete(requests, parameters)
+        completing = asyncio.run_coroutine_threadsafe(work, self._loop)
         try:
             return completing.result()
         except BaseException:  # Ctrl-C strikes here, in the waiting thread
@@ -138,7 +132,7 @@ class VllmSampler(AbstractContextManager):
 
         async def answer_all(adapter: Path | None, indices: Sequence[int]) -> None:
             async with self._loaded(adapter) as model, asyncio.TaskGroup() as tasks:
-                for batch in self._batches(requests, indices, parameters):
+                for batch in self._batches(requests, indices, greedy=parameters.temperature == 0):
                     tasks.create_task(answer(model, batch))
 
         try:
@@ -153,21 +147,18 @@ class VllmSampler(AbstractContextManager):
         return [completions[index] for index in range(len(requests))]
 
     def _batches(
-        self,
-        requests: Sequence[SampleRequest],
-        indices: Sequence[int],
-        parameters: SamplingParameters,
+        self, requests: Sequence[SampleRequest], indices: Sequence[int], greedy: bool
     ) -> list[list[int]]:
         """Indices that may share an HTTP request: texts or token ids, and one seed."""
-        if parameters.temperature > 0:
+        if not greedy:
             return [[index] for index in indices]
         kinds: dict[bool, list[int]] = {True: [], False: []}
         for index in indices:
             kinds[isinstance(requests[index].prompt, str)].append(index)
         return [
-            kind[start : start + self._batch_size]
+            kind[start : start + _BATCH]
             for kind in kinds.values()
-            for start in range(0, len(kind), self._batch_size)
+            for start in range(0, len(kind), _BATCH)
         ]
 
     async def _ask(
@@ -201,45 +192,38 @@ class VllmSampler(AbstractContextManager):
                 yield self._model_name
             return
         async with self._adapters_in_use, self._turns.take("adapted"):
-            name = await self._load(adapter)
+            name = await self._send(partial(self._load, adapter), f"adapter {adapter}")
+            post = partial(self._client.post, cast_to=str, body={"lora_name": name})
+            unload = partial(self._send, partial(post, "/unload_lora_adapter"), f"unloading {name}")
             try:
                 yield name
             except BaseException:
                 with suppress(VllmError):  # the first error tells more
-                    await self._unload(name)
+                    await unload()
                 raise
-            await self._unload(name)
+            await unload()
 
     async def _load(self, adapter: Path) -> str:
-        async def load() -> str:
-            # A new one for each attempt: one whose answer was lost may have taken effect
-            name = f"adapter-{uuid.uuid4().hex}"
-            body = {"lora_name": name, "lora_path": str(adapter)}
-            await self._client.post("/load_lora_adapter", cast_to=str, body=body)
-            return name
-
-        return await self._send(load, f"adapter {adapter}")
-
-    async def _unload(self, name: str) -> None:
-        body = {"lora_name": name}
-        unload = partial(self._client.post, "/unload_lora_adapter", cast_to=str, body=body)
-        await self._send(unload, f"unloading {name}")
+        # A new name for each attempt: one whose answer was lost may have taken effect
+        name = f"adapter-{uuid.uuid4().hex}"
+        body = {"lora_name": name, "lora_path": str(adapter)}
+        await self._client.post("/load_lora_adapter", cast_to=str, body=body)
+        return name
 
     async def _send(self, send: Callable[[], Awaitable[Answer]], what: str) -> Answer:
         """Await `send()`, again if the connection broke; VllmError says `what` was refused."""
-        pauses = iter(_RETRY_PAUSES)
-        while True:
+        for pause in (*_RETRY_PAUSES, None):
             try:
                 return await send()
             except openai.APIStatusError as error:
-                raise VllmError(
-                    f"vLLM refused {what} (HTTP {error.status_code}): {_message(error)}"
-                ) from error
+                message = error.body.get("message") if isinstance(error.body, dict) else None
+                words = " ".join(str(message or error.response.text or error).split())
+                refusal = f"vLLM refused {what} (HTTP {error.status_code}): {words}"
+                raise VllmError(refusal) from error
             except openai.APITimeoutError as error:
                 seconds = f"{self._timeout:.0f} s"
                 raise VllmError(f"vLLM did not answer {what} within {seconds}") from error
             except openai.APIConnectionError as error:
-                pause = next(pauses, None)
                 if pause is None:
                     raise VllmError(
                         f"no vLLM server answers at {self._client.base_url}: {error.__cause__}"
@@ -280,11 +264,10 @@ def open_vllm(
 ) -> Iterator[VllmSampler]:
     """A server for `model` and a sampler that asks it; both are gone after the `with` block.
 
-    `log` gets the server's output. `rank` and `adapters`: the largest LoRA rank, and how many
-    adapters are asked side by side. Raises UserError if the server does not start, and instead of
-    a VllmError that the block raises, with what the log says if the server has died.
+    Takes what VllmServer takes. Raises UserError if the server does not start, and instead of a
+    VllmError that the block raises, with what the log says if the server has died.
     """
-    server = VllmServer(model, settings, log_file=log, max_lora_rank=rank, max_loras=adapters)
+    server = VllmServer(model, settings, log, rank, adapters)
     with server, VllmSampler(server.base_url, server.model_name, max_loras=adapters) as sampler:
         try:
             yield sampler
@@ -318,9 +301,3 @@ def _to_completion(choice: CompletionChoice) -> Completion:
     if token_ids is None:
         raise VllmError("the server returns no token ids; it must be vLLM 0.31 or newer")
     return Completion(choice.text, choice.finish_reason, tuple(token_ids))
-
-
-def _message(error: openai.APIStatusError) -> str:
-    """The server's own words, on one line."""
-    text = error.body.get("message") if isinstance(error.body, dict) else None
-    return " ".join(str(text or error.response.text or error).split())

@@ -5,7 +5,6 @@ merely killed leaves its engine behind, holding the GPU.
 """
 
 import importlib.util
-import json
 import os
 import re
 import shlex
@@ -14,14 +13,14 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.request
 import uuid
 from contextlib import suppress
-from http.client import HTTPException
 from pathlib import Path
 
+import httpx2
+
 from seal.errors import UserError
-from seal.models.folders import is_folder
+from seal.models.folders import check_model
 from seal.settings import ModelSettings
 from seal.supervisor import GRACE_SECONDS, start
 
@@ -33,62 +32,44 @@ _DEFAULT_MODULE = "vllm.entrypoints.openai.api_server"
 _PORT_ATTEMPTS = 3
 _POLL_SECONDS = 0.2
 _HTTP_SECONDS = 5.0
-_ERROR = re.compile(
-    r"^(?!.*\b(?:INFO|WARNING)\b).*?\b([\w.]*(?:error|exception): .+)", re.IGNORECASE
-)
+_ERROR = re.compile(r"(?i)^(?!.*\b(?:INFO|WARNING)\b).*?\b([\w.]*(?:error|exception): .+)")
 
 
 def vllm_lora_rank(rank: int) -> int:
-    """The smallest --max-lora-rank of vLLM that admits adapters of `rank`.
-
-    Raises UserError for a rank below 1 or above 512, which vLLM cannot serve.
-    """
+    """The smallest --max-lora-rank of vLLM that admits `rank`; UserError below 1 and above 512."""
     if rank < 1:
         raise UserError(f"LoRA rank {rank}: it must be at least 1")
-    allowed = next((allowed for allowed in LORA_RANKS if allowed >= rank), None)
-    if allowed is None:
+    if rank > LORA_RANKS[-1]:
         raise UserError(
             f"LoRA rank {rank}: vLLM serves ranks up to {LORA_RANKS[-1]}; choose a smaller rank, or"
             " --sampler transformers"
         )
-    return allowed
+    return min(allowed for allowed in LORA_RANKS if allowed >= rank)
 
 
 class VllmServer:
     """An OpenAI-compatible vLLM server on 127.0.0.1, alive within its `with` block.
 
     `model`: transformers folder or hub name. `settings`: how the server is started; the flags in
-    its command are kept, but ours are appended and win. `log_file`: gets all output, appended.
-    `max_lora_rank`: largest rank of the adapters to come, rounded up to one that vLLM has.
-    `max_loras`: adapters per batch; `max_cpu_loras`: adapters kept in memory. `port`: a free one
-    unless given.
+    its command are kept, but ours are appended and win. `log` gets all output, appended. `rank` and
+    `adapters`: the largest LoRA rank, and how many adapters are asked side by side.
 
     Raises UserError where a check before the start fails, and from `with` when the server ends or
     stays silent before it is ready; the message then holds what its log says.
     """
 
     def __init__(
-        self,
-        model: str | Path,
-        settings: ModelSettings,
-        *,
-        log_file: Path,
-        max_lora_rank: int,
-        max_loras: int = 1,
-        max_cpu_loras: int | None = None,
-        port: int | None = None,
+        self, model: str | Path, settings: ModelSettings, log: Path, rank: int, adapters: int = 1
     ) -> None:
         # A name that no other server has: should another one ever take our port, its answers are
         # errors (unknown model) instead of another model's words.
         self.model_name = f"seal-{uuid.uuid4().hex[:12]}"
-        self.port: int | None = port
-        self._wanted_port = port
-        self._log_file = Path(log_file)
+        self.port: int | None = None
+        self._log_file = log
         self._log_start = 0
         self._startup_timeout = settings.vllm_startup_timeout
         self._process: subprocess.Popen[bytes] | None = None
-        if is_folder(str(model)) and not Path(model).is_dir():
-            raise UserError(f"--model {model}: no such folder; check the path")
+        check_model(str(model))
         self._environment, n_gpus = _environment(settings.vllm_gpus)
         self._arguments = [
             *_split_command(settings.vllm_command),
@@ -96,9 +77,9 @@ class VllmServer:
             *("--host", HOST, "--dtype", settings.dtype),
             # As everywhere here: no pickled weights
             *("--load-format", "safetensors"),
-            *("--enable-lora", "--max-loras", str(max_loras)),
-            *("--max-cpu-loras", str(max_cpu_loras or 2 * max_loras)),
-            *("--max-lora-rank", str(vllm_lora_rank(max_lora_rank))),
+            *("--enable-lora", "--max-loras", str(adapters)),
+            *("--max-cpu-loras", str(2 * adapters)),
+            *("--max-lora-rank", str(vllm_lora_rank(rank))),
             "--disable-uvicorn-access-log",
         ]
         if n_gpus > 1:
@@ -112,22 +93,27 @@ class VllmServer:
         return f"http://{HOST}:{self.port}/v1"
 
     def __enter__(self) -> "VllmServer":
-        attempts = _PORT_ATTEMPTS if self._wanted_port is None else 1
         try:
-            self._launch()
-            while not self._wait_until_ready():
-                attempts -= 1
-                # Between our choice of a port and the server's use of it lie seconds of imports
-                if not attempts or "address already in use" not in self._log().lower():
-                    raise UserError(self._obituary())
+            for _ in range(_PORT_ATTEMPTS):
                 self._launch()
-            return self
+                if self._wait_until_ready():
+                    return self
+                # Between our choice of a port and the server's use of it lie seconds of imports
+                if "address already in use" not in self._log().lower():
+                    break
+            raise UserError(self._obituary())
         except BaseException:
-            self._stop()
+            self.__exit__()
             raise
 
     def __exit__(self, *_: object) -> None:
-        self._stop()
+        if self._process is None:
+            return
+        self._process.terminate()
+        try:
+            self._process.wait(3 * GRACE_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
 
     def check_alive(self) -> None:
         """Raise UserError with the log's last words if the server or its engine has ended."""
@@ -135,7 +121,9 @@ class VllmServer:
             raise UserError(self._obituary())
 
     def _launch(self) -> None:
-        self.port = _free_port(self._wanted_port)
+        with socket.socket() as probe:
+            probe.bind((HOST, 0))
+            self.port = probe.getsockname()[1]
         self._log_file.parent.mkdir(parents=True, exist_ok=True)
         with self._log_file.open("ab") as log:
             self._log_start = log.tell()
@@ -158,21 +146,14 @@ class VllmServer:
 
     def _answers(self) -> bool:
         """Whether a healthy server that is this one listens on the port."""
+        # A cluster's proxy must not get requests for this machine, and no certificate is needed
+        options = {"timeout": _HTTP_SECONDS, "trust_env": False, "verify": False}
         try:
-            _get(self.port, "/health")
-            models = json.loads(_get(self.port, "/v1/models"))["data"]
-            return any(card["id"] == self.model_name for card in models)
-        except (OSError, HTTPException, ValueError, KeyError, TypeError):
+            httpx2.get(f"http://{HOST}:{self.port}/health", **options).raise_for_status()
+            models = httpx2.get(f"{self.base_url}/models", **options).raise_for_status()
+            return any(card["id"] == self.model_name for card in models.json()["data"])
+        except (httpx2.HTTPError, ValueError, KeyError, TypeError):
             return False
-
-    def _stop(self) -> None:
-        if self._process is None:
-            return
-        self._process.terminate()
-        try:
-            self._process.wait(3 * GRACE_SECONDS)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
 
     def _log(self) -> str:
         with self._log_file.open("rb") as log:
@@ -219,11 +200,8 @@ def _environment(gpus: str) -> tuple[dict[str, str], int]:
     # Keys are for judges and trackers, which the server never calls. VLLM_API_KEY would moreover
     # make it refuse our requests. Tokens of the hub stay: a gated model may have to be downloaded.
     environment = {key: value for key, value in os.environ.items() if not key.endswith("_API_KEY")}
-    environment |= {
-        "VLLM_ALLOW_RUNTIME_LORA_UPDATING": "True",
-        "VLLM_NO_USAGE_STATS": "1",
-        "DO_NOT_TRACK": "1",
-    }
+    environment["VLLM_ALLOW_RUNTIME_LORA_UPDATING"] = "True"
+    environment |= {"VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1"}
     visible = environment.get("CUDA_VISIBLE_DEVICES")
     if visible == "":
         return environment, 0
@@ -241,24 +219,3 @@ def _environment(gpus: str) -> tuple[dict[str, str], int]:
         indices = [own[int(index)].strip() for index in indices]
     environment["CUDA_VISIBLE_DEVICES"] = ",".join(indices)
     return environment, len(indices)
-
-
-def _free_port(wanted: int | None) -> int:
-    with socket.socket() as probe:
-        try:
-            # As the server will: a port whose last connections linger in TIME_WAIT is free
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, int(wanted is not None))
-            probe.bind((HOST, wanted or 0))
-        except OSError as error:
-            raise UserError(
-                f"port {wanted} cannot be used ({error.strerror}); choose another"
-            ) from None
-        return probe.getsockname()[1]
-
-
-def _get(port: int, path: str) -> bytes:
-    """GET. Raises OSError or HTTPException without an answer, or for one that says an error."""
-    # A cluster's proxy must not get requests for this machine
-    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    with direct.open(f"http://{HOST}:{port}{path}", timeout=_HTTP_SECONDS) as response:
-        return response.read()

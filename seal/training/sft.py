@@ -12,7 +12,7 @@ import shlex
 import shutil
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import IO, Any
 
@@ -68,28 +68,15 @@ class SftJob:
     """Tokens after which an example is cut."""
 
 
-def m_step(model: str, model_settings: ModelSettings, settings: SftSettings, seed: int) -> SftJob:
-    """The M-step's finetune of `model` as the flags ask for it."""
-    return SftJob(
-        model=model,
-        dtype=model_settings.dtype,
-        trust_remote_code=model_settings.trust_remote_code,
-        learning_rate=settings.sft_learning_rate,
-        schedule=settings.sft_schedule,
-        epochs=settings.sft_epochs,
-        rank=settings.sft_rank,
-        alpha=settings.sft_alpha,
-        target_modules=settings.sft_target_modules,
-        batch_size=settings.sft_batch_size,
-        seed=seed,
-    )
-
-
 def imitation(model: ModelSettings, settings: SftSettings) -> Update:
     """ReST-EM's update (paper, section 3.1): imitate the rewarded self-edits, all of one weight."""
+    # The flag of SftJob's `rank` is --sft_rank, and so on
+    flags = [flag.name for flag in fields(SftSettings) if flag.name != "sft_processes"]
+    of_flags = {name.removeprefix("sft_"): getattr(settings, name) for name in flags}
+    of_model = {"dtype": model.dtype, "trust_remote_code": model.trust_remote_code}
 
     def update(policy_name: str, rows: Sequence[SftRow], folder: Path, seed: int) -> Path:
-        job = m_step(policy_name, model, settings, seed)
+        job = SftJob(model=policy_name, seed=seed, **of_model, **of_flags)
         return finetune(rows, job, folder, settings.sft_processes)
 
     return update
@@ -137,11 +124,10 @@ def finetune(
 
 def _run(command: list[str], log: IO[str], environment: dict[str, str]) -> int:
     """Run a command that ends with this process, however that ends; returns its exit status."""
-    # Left behind by a killed run, it would write into the resumed one's folder
     process = start(command, log, os.environ | environment)
     try:
         return process.wait()
-    finally:
+    finally:  # left behind by a killed run, it would write into the resumed one's folder
         process.terminate()
         process.wait()
 
@@ -175,10 +161,8 @@ def launcher(job: SftJob, processes: int, accelerate_config: Path | None = None)
 
 
 def visible_gpus(processes: int) -> dict[str, str]:
-    """Environment variables that show a single process a single GPU.
-
-    Trainer would spread one process over all GPUs it sees, and multiply the batch by their number.
-    """
+    """Environment variables that show a single process a single GPU."""
+    # Trainer would spread a process over all that it sees, and multiply the batch by their number
     visible = os.environ.get("CUDA_VISIBLE_DEVICES", "0")
     return {"CUDA_VISIBLE_DEVICES": visible.split(",")[0]} if processes == 1 else {}
 
@@ -207,9 +191,8 @@ def train(folder: Path) -> None:
     examples = [encode_example(tokenizer, row, job.max_length) for row in rows]
     weighted = any(row.weight != 1 for row in rows)
     if weighted:
-        examples = [
-            example | {"weight": row.weight} for example, row in zip(examples, rows, strict=True)
-        ]
+        for example, row in zip(examples, rows, strict=True):
+            example["weight"] = row.weight
     trainer = (WeightedTrainer if weighted else Trainer)(
         model=_trainable(job),
         args=TrainingArguments(

@@ -120,7 +120,7 @@ def test_a_model_without_chat_template_is_refused(tokenizer):
     with pytest.raises(UserError, match=r"no chat template; choose an instruct model$"):
         chat_ids(MESSAGES, tokenizer, "here")
     with pytest.raises(UserError, match=r"no chat template; pay$"):
-        chat_ids(MESSAGES, tokenizer, "here", mend="pay")
+        chat_ids(MESSAGES, tokenizer, "here", fix="pay")
 
 
 def test_a_template_that_refuses_the_messages_is_explained(tokenizer):

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from seal import supervisor
-from seal.supervisor import supervised
+from seal.supervisor import start
 
 PYTHON = [sys.executable, "-c"]
 
@@ -18,7 +18,7 @@ PYTHON = [sys.executable, "-c"]
     [("raise SystemExit(7)", 7), ("import os; os.kill(os.getpid(), 9)", 128 + 9), ("", 0)],
 )
 def test_the_childs_status_arrives(code, status):
-    assert subprocess.run(supervised([*PYTHON, code])).returncode == status
+    assert start([*PYTHON, code], None, None).wait() == status
 
 
 def gone(descriptor: int) -> bool:
@@ -31,10 +31,7 @@ def test_the_child_and_its_children_end_with_the_program(how):
     # Child and grandchild hold the pipe open for as long as they live
     grandchild = "import signal; print('up', flush=True); signal.pause()"
     child = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {grandchild!r}])"
-    program = (
-        "import subprocess; from seal.supervisor import supervised\n"
-        f"subprocess.run(supervised({[*PYTHON, child]!r}), start_new_session=True)"
-    )
+    program = f"from seal.supervisor import start\nstart({[*PYTHON, child]!r}, None, None).wait()"
     parent = subprocess.Popen([*PYTHON, program], stdout=subprocess.PIPE)
     with parent.stdout as output:
         assert output.readline() == b"up\n"
@@ -45,7 +42,7 @@ def test_the_child_and_its_children_end_with_the_program(how):
 
 def test_sigterm_to_the_supervisor_ends_the_child():
     code = "import signal; print('up', flush=True); signal.pause()"
-    process = subprocess.Popen(supervised([*PYTHON, code]), stdout=subprocess.PIPE)
+    process = start([*PYTHON, code], subprocess.PIPE, None)
     with process.stdout as output:
         assert output.readline() == b"up\n"
         process.terminate()

@@ -23,7 +23,7 @@ from seal.settings import ModelSettings
 from tests.support.small_models import small_qwen2
 
 END_OF_TEXT, END_OF_TURN = "<|endoftext|>", "<|im_end|>"
-MAX_LORAS, MAX_CPU_LORAS, MAX_RANK = 2, 4, 32
+MAX_LORAS, MAX_RANK = 2, 32
 STARTUP_SECONDS = 240
 TARGETS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 TEXTS = [
@@ -116,10 +116,9 @@ def server(vllm_command, model_folder, tmp_path_factory) -> Iterator[VllmServer]
         ModelSettings(
             vllm_command=vllm_command, dtype="float32", vllm_startup_timeout=STARTUP_SECONDS
         ),
-        log_file=tmp_path_factory.mktemp("vllm") / "vllm.log",
-        max_loras=MAX_LORAS,
-        max_cpu_loras=MAX_CPU_LORAS,
-        max_lora_rank=MAX_RANK,
+        tmp_path_factory.mktemp("vllm") / "vllm.log",
+        rank=MAX_RANK,
+        adapters=MAX_LORAS,
     )
     with server:
         processes = open_descendants(server._process.pid)

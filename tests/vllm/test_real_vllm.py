@@ -149,7 +149,7 @@ def test_what_the_server_refuses_is_told_in_its_words(server, sampler, write_ada
     ):
         stranger.complete([SampleRequest("a")], GREEDY)
     # The server has survived all of it
-    assert sampler.complete([SampleRequest("fine")], GREEDY)[0].n_tokens > 0
+    assert sampler.complete([SampleRequest("fine")], GREEDY)[0].token_ids
 
 
 PROGRAM = """
@@ -160,7 +160,7 @@ from seal.settings import ModelSettings
 settings = ModelSettings(
     vllm_command={command!r}, dtype="float32", vllm_startup_timeout={timeout}
 )
-with VllmServer({model!r}, settings, log_file=Path({log!r}), max_lora_rank=8) as server:
+with VllmServer({model!r}, settings, Path({log!r}), rank=8) as server:
     print(server._process.pid, flush=True)
     time.sleep(600)
 """

@@ -19,7 +19,7 @@ _PLACEHOLDERS = {
     PREDICTION_FILE: (frozenset({"demonstrations", "query"}), ("system", "prompt")),
 }
 """What each file must hold, and in which of its sections."""
-_MEND = "this domain needs an instruct model"
+_FIX = "this domain needs an instruct model"
 
 
 def self_edit_prompt(task: Task, settings: PromptSettings, tokenizer: Any) -> list[int]:
@@ -28,7 +28,7 @@ def self_edit_prompt(task: Task, settings: PromptSettings, tokenizer: Any) -> li
     Raises UserError for a prompt file or a chat template that cannot be used.
     """
     messages = _messages(SELF_EDIT_FILE, settings, examples=examples_text(task.demonstrations))
-    return chat_ids(messages, tokenizer, settings.prompt_folder / SELF_EDIT_FILE, mend=_MEND)
+    return chat_ids(messages, tokenizer, settings.prompt_folder / SELF_EDIT_FILE, fix=_FIX)
 
 
 def prediction_prompt(
@@ -36,7 +36,7 @@ def prediction_prompt(
 ) -> list[int]:
     """Ask for the output that belongs to `grid`, as token ids; raises UserError likewise."""
     messages = prediction_messages(demonstrations, grid, settings)
-    return chat_ids(messages, tokenizer, settings.prompt_folder / PREDICTION_FILE, mend=_MEND)
+    return chat_ids(messages, tokenizer, settings.prompt_folder / PREDICTION_FILE, fix=_FIX)
 
 
 def prediction_messages(

@@ -74,8 +74,8 @@ def render_prompt(path: Path, values: Mapping[str, str], tokenizer: Any = None) 
         return fill(prompt.prompt + prompt.cue, values)
     messages = chat_messages(path, values)
     # Thinking aloud (Qwen3's default) would use up the tokens of an answer before it begins
-    mend = "leave out --chat, or choose an instruct model"
-    return chat_ids(messages, tokenizer, path, mend=mend, enable_thinking=False)
+    fix = "leave out --chat, or choose an instruct model"
+    return chat_ids(messages, tokenizer, path, fix=fix, enable_thinking=False)
 
 
 def chat_messages(path: Path, values: Mapping[str, str]) -> list[dict[str, str]]:

@@ -3,7 +3,7 @@
 For each passage of a sequence the edited policy writes a self-edit and learns it; then it is asked
 about all passages so far. Merging after every step would take a copy of the weights, and a server
 of its own, for every sequence. Here nothing is merged: the adapters of a sequence are kept as one
-adapter of growing rank, with which the next step samples, trains and answers (`seal.lora.chain`).
+adapter of growing rank, with which the next step samples, trains and answers (`seal.lora.files`).
 So all sequences share one frozen model, and go through their steps side by side.
 """
 
@@ -21,8 +21,7 @@ from knowledge.method.writers import PolicyWriter
 from knowledge.settings import SequentialSettings
 from seal.loop.policy import Policy
 from seal.lora import AdapterJob, AdapterResult, train_adapters
-from seal.lora.chain import write_concatenated
-from seal.lora.files import read_adapter
+from seal.lora.files import read_adapter, write_concatenated
 from seal.run import Run
 from seal.seeds import derive_seed
 
@@ -170,15 +169,7 @@ class _Group:
         links = {s.id: folder / "links" / _folder_name(s.id) for s in learning}
 
         def on_done(index: int, result: AdapterResult) -> None:
-            self.run.metric(
-                "adapter",
-                id=f"{learning[index].id}/{edits}",
-                seconds=result.seconds,
-                tokens=result.tokens,
-                steps=result.steps,
-                first_loss=result.losses[0],
-                last_loss=result.losses[-1],
-            )
+            self.run.metric("adapter", id=f"{learning[index].id}/{edits}", **result.numbers)
 
         train_adapters(
             self.policy.model,

@@ -87,7 +87,7 @@ class PolicyWriter:
             settings.max_new_tokens, temperature=settings.temperature, top_p=settings.top_p
         )
         return [
-            Reply(done.text, None, done.finish_reason, done.n_tokens, done.token_ids)
+            Reply(done.text, None, done.finish_reason, len(done.token_ids), done.token_ids)
             for done in self._policy.sampler.complete(requests, parameters)
         ]
 

@@ -92,10 +92,10 @@ def test_an_end_of_text_token_stops_and_is_counted_but_not_shown(tokenizer):
     model.generation_config = GenerationConfig(eos_token_id=[7777, drawn[place].item()])
     stopping = TransformersSampler(model, tokenizer)
     (stopped,) = stopping.complete([SampleRequest(PROMPTS[0])], GREEDY)
-    assert (stopped.finish_reason, stopped.n_tokens) == ("stop", place + 1)
+    assert (stopped.finish_reason, len(stopped.token_ids)) == ("stop", place + 1)
     assert stopped.token_ids == tuple(drawn[: place + 1].tolist())
     assert stopped.text == tokenizer.decode(drawn[:place], skip_special_tokens=True)
-    assert (free.finish_reason, free.n_tokens) == ("length", 12)
+    assert (free.finish_reason, len(free.token_ids)) == ("length", 12)
 
 
 def test_a_prompt_of_token_ids_is_taken_as_it_is(sampler, tokenizer):
@@ -172,7 +172,7 @@ def test_a_text_ends_where_the_models_window_ends(tokenizer):
     model.config.max_position_embeddings = 12
     sampler = TransformersSampler(model, tokenizer)
     short, long = sampler.complete([SampleRequest([1] * 4), SampleRequest([1] * 9)], GREEDY)
-    assert (short.n_tokens, long.n_tokens) == (8, 3)
+    assert (len(short.token_ids), len(long.token_ids)) == (8, 3)
     assert short.finish_reason == long.finish_reason == "length"
     for prompt in ("", [], [1] * 12):
         with pytest.raises(UserError, match="tokens"):
@@ -196,7 +196,7 @@ def test_missing_and_unfit_adapters_are_named(sampler, adapters, tmp_path):
         requests = [SampleRequest("a", adapter=adapters[0]), SampleRequest("a", adapter=folder)]
         with pytest.raises(UserError, match=str(folder)):
             sampler.complete(requests, GREEDY)
-    assert sampler.complete([SampleRequest("a")], GREEDY)[0].n_tokens > 0
+    assert sampler.complete([SampleRequest("a")], GREEDY)[0].token_ids
 
 
 def test_shared_weights_are_the_same_tensors_in_other_modules(tokenizer):

@@ -80,9 +80,10 @@ def test_a_completion_has_its_own_tokens_and_reason(sampler):
     ]
 
 
-def test_greedy_requests_share_http_requests_by_kind(stub):
+def test_greedy_requests_share_http_requests_by_kind(stub, monkeypatch):
+    monkeypatch.setattr(vllm_sampler, "_BATCH", 2)
     prompts = ["a", [1], "b", [2, 3], "c", "d", "e", [4]]
-    with sampler_of(stub, batch_size=2) as sampler:
+    with sampler_of(stub) as sampler:
         completions = sampler.complete([SampleRequest(prompt) for prompt in prompts], GREEDY)
     assert texts(completions) == [f"bare:{prompt}:0" for prompt in prompts]
     sent = [body["prompt"] for body in stub.bodies("completions")]
@@ -154,10 +155,11 @@ def test_completions_that_are_none_are_errors(sampler, stub, change, message):
 # Concurrency
 
 
-def test_sampled_requests_are_in_flight_together_up_to_the_bound(stub):
+def test_sampled_requests_are_in_flight_together_up_to_the_bound(stub, monkeypatch):
+    monkeypatch.setattr(vllm_sampler, "_CONCURRENCY", 4)
     together = threading.Barrier(4)
     stub.faults["completions"] = lambda body: together.wait(WAIT) and None
-    with sampler_of(stub, concurrency=4) as sampler:
+    with sampler_of(stub) as sampler:
         sampler.complete([SampleRequest("a", seed=seed) for seed in range(12)], SAMPLED)
     assert stub.most_in_flight["completions"] == 4
 
@@ -327,7 +329,7 @@ def test_an_unknown_model_is_an_error(stub):
 
 
 @pytest.mark.parametrize("path", ["load_lora_adapter", "completions", "unload_lora_adapter"])
-def test_broken_connections_are_mended(sampler, stub, tmp_path, path):
+def test_broken_connections_are_repaired(sampler, stub, tmp_path, path):
     stub.faults[path] = once("hang up", times=2)
     adapter = save_adapter(tmp_path / "adapter")
     assert texts(sampler.complete([SampleRequest("a", adapter=adapter)], GREEDY)) == ["weights:a:0"]
@@ -360,7 +362,8 @@ def test_a_slow_answer_is_an_error_and_not_asked_for_again(stub):
     assert len(stub.bodies("completions")) == 1
 
 
-def test_an_error_ends_the_call_while_others_are_in_flight(stub):
+def test_an_error_ends_the_call_while_others_are_in_flight(stub, monkeypatch):
+    monkeypatch.setattr(vllm_sampler, "_CONCURRENCY", 2)
     both, done = threading.Barrier(2), threading.Event()
 
     def fault(body):
@@ -372,7 +375,7 @@ def test_an_error_ends_the_call_while_others_are_in_flight(stub):
 
     stub.faults["completions"] = fault
     requests = [SampleRequest("a", seed=seed) for seed in range(5)]
-    with sampler_of(stub, concurrency=2) as sampler:
+    with sampler_of(stub) as sampler:
         with pytest.raises(VllmError, match="first"):
             sampler.complete(requests, SAMPLED)
         assert len(stub.bodies("completions")) == 2  # the other three never left
@@ -438,8 +441,8 @@ class FakeServer:
         self.base_url, self.model_name = stub.url, "base"
         self.obituary: str | None = None
 
-    def __call__(self, model, settings, **options):
-        self.model, self.settings, self.options = model, settings, options
+    def __call__(self, *arguments):
+        self.arguments = arguments
         return self
 
     def __enter__(self):
@@ -467,9 +470,7 @@ def test_a_policys_settings_reach_its_server(fake_server):
         assert texts(sampler.complete([SampleRequest("a")], GREEDY)) == ["bare:a:0"]
         assert fake_server.alive
     assert not fake_server.alive
-    assert fake_server.model == "org/model"
-    assert fake_server.settings == settings
-    assert fake_server.options == {"log_file": Path("log"), "max_lora_rank": 24, "max_loras": 3}
+    assert fake_server.arguments == ("org/model", settings, Path("log"), 24, 3)
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,6 @@ from seal.training.sft import (
     finetune,
     imitation,
     launcher,
-    m_step,
     train,
     visible_gpus,
 )
@@ -101,7 +100,9 @@ def test_a_long_example_loses_its_end():
         assert cut == {name: values[:length] for name, values in whole.items()}
 
 
-def test_flags_reach_the_job():
+def test_imitation_finetunes_the_policy_that_it_is_given_as_the_flags_say(tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr("seal.training.sft.finetune", lambda *given: asked.append(given))
     settings = SftSettings(
         sft_learning_rate=0.5,
         sft_schedule="cosine",
@@ -110,6 +111,7 @@ def test_flags_reach_the_job():
         sft_alpha=9,
         sft_target_modules=["q_proj"],
         sft_batch_size=5,
+        sft_processes=3,
     )
     expected = SftJob(
         model="policy",
@@ -125,7 +127,8 @@ def test_flags_reach_the_job():
         seed=4,
     )
     of_model = ModelSettings(model="base", dtype="float32", trust_remote_code=True)
-    assert m_step("policy", of_model, settings, seed=4) == expected
+    imitation(of_model, settings)("policy", ROWS, tmp_path, 4)
+    assert asked == [(ROWS, expected, tmp_path, 3)]
 
 
 def test_merged_model_has_learned_and_is_not_made_twice(model, tmp_path):
@@ -213,14 +216,6 @@ def test_rows_without_any_weight_train_nothing(model, tmp_path):
 
 def test_a_row_that_was_written_without_weight_has_weight_1():
     assert SftRow(**{"prompt": "a", "completion": "b"}).weight == 1
-
-
-def test_imitation_finetunes_the_policy_it_is_given(model, tmp_path, monkeypatch):
-    asked = []
-    monkeypatch.setattr("seal.training.sft.finetune", lambda *given: asked.append(given))
-    of_model, settings = ModelSettings(model="base"), SftSettings(sft_rank=7, sft_processes=3)
-    imitation(of_model, settings)("policy", ROWS, tmp_path, 5)
-    assert asked == [(ROWS, m_step("policy", of_model, settings, 5), tmp_path, 3)]
 
 
 FULL = {"rank": None, "learning_rate": 1e-3, "schedule": "linear", "warmup_ratio": 0.25}
