@@ -14,10 +14,11 @@ from arc.puzzles.augmenters import (
     Augmenter,
     RandomTranslateXY,
     augmenters_for,
+    permute_colors,
+    shuffle,
     transform_pair,
 )
 from arc.puzzles.grids import fits
-from arc.puzzles.permutations import permute_colors, shuffle
 from arc.puzzles.tasks import Item, Pair
 
 Encoded = TypeVar("Encoded")

@@ -4,9 +4,8 @@ from collections.abc import Sequence
 from random import Random
 from typing import NamedTuple
 
-from arc.puzzles.augmenters import INVERTIBLE, InvertibleAugmenter, transform_pair
+from arc.puzzles.augmenters import INVERTIBLE, Augmenter, shuffle, transform_pair
 from arc.puzzles.grids import Grid
-from arc.puzzles.permutations import shuffle
 from arc.puzzles.tasks import Pair
 
 
@@ -15,7 +14,7 @@ class View(NamedTuple):
 
     demonstrations: tuple[Pair, ...]
     input: Grid
-    inverter: InvertibleAugmenter | None
+    inverter: Augmenter | None
     """Turns a predicted grid back into the task's own; None where nothing was transformed."""
 
 
@@ -45,6 +44,6 @@ def views(
     return list(found.values())
 
 
-def _transform(view: View, augmenter: InvertibleAugmenter) -> View:
+def _transform(view: View, augmenter: Augmenter) -> View:
     transformed = tuple(transform_pair(pair, augmenter) for pair in view.demonstrations)
     return View(transformed, augmenter(view.input), augmenter.inverse)
