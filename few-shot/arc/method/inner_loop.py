@@ -41,11 +41,7 @@ class Trial:
 
 
 def run_trials(
-    run: Run,
-    trials: Sequence[Trial],
-    policy: Policy,
-    settings: InnerLoopSettings,
-    seed: int,
+    run: Run, trials: Sequence[Trial], policy: Policy, settings: InnerLoopSettings, seed: int
 ) -> list[Outcome]:
     """Train and predict all trials; what the run holds already is not done again.
 
@@ -61,25 +57,18 @@ def run_trials(
     def make_job(trial: Trial) -> AdapterJob | None:
         configuration = trial.configuration
         items = items_of(trial.task, configuration.augmentations, trial.repeat)
-        rejection = check_steps(configuration, len(items), settings.max_steps)
-        if rejection is not None:
+        if rejection := check_steps(configuration, len(items), settings.max_steps):
             rejected[trial.id] = rejection
             return None
         return adapter_job(configuration, items, settings, seed, trial.repeat)
 
     def predict(asked: Asked[Trial]) -> None:
         """Append a record for each trial: its try at the task, or why it was not trained."""
-        trained = [(trial, adapter) for trial, adapter in asked if adapter is not None]
-        tasks = [(trial.task, adapter) for trial, adapter in trained]
-        solutions = iter(solve(policy, tasks, settings, seed))
-        solved = {trial.id: next(solutions) for trial, _ in trained}
-        run.append(
-            "predictions",
-            *(
-                record_of(trial.id, trial.task, solved.get(trial.id), rejected.get(trial.id))
-                for trial, _ in asked
-            ),
-        )
+        trained = {trial.id: (trial.task, adapter) for trial, adapter in asked if adapter}
+        solutions = solve(policy, list(trained.values()), settings, seed)
+        found = dict(zip(trained, solutions, strict=True))
+        records = [record_of(t.id, t.task, found.get(t.id), rejected.get(t.id)) for t, _ in asked]
+        run.append("predictions", *records)
 
     run_inner_loops(
         run,
@@ -151,11 +140,10 @@ def train_first_valid(
 
     An adapter that exists is left as it is.
     """
-    parsed = [self_edit.parsed for self_edit in self_edits]
-    chosen = next((i for i, found in enumerate(parsed) if isinstance(found, Configuration)), 0)
-    run.say(f"self-edit: {self_edits[chosen].text}")
-    configuration = parsed[chosen]
-    if isinstance(configuration, Rejection):
+    valid = [each for each in self_edits if isinstance(each.parsed, Configuration)]
+    chosen = (valid or self_edits)[0]
+    run.say(f"self-edit: {chosen.text}")
+    if isinstance(configuration := chosen.parsed, Rejection):
         return configuration
     set_seed = derive_seed(seed, f"{task.id}/training-set")
     items = training_set(task, configuration.augmentations, policy, settings, set_seed)

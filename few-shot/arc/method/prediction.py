@@ -5,7 +5,7 @@ Prompts and decoding are those of training; nothing here knows whether there is 
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from operator import itemgetter
 from pathlib import Path
 
@@ -121,10 +121,11 @@ def solution_of(
         grid = decode_grid(answer, release_bugs)
         if grid is None:
             unreadable.append(answer)
-        elif view.inverter is None:
-            predictions.append(Prediction(grid, None))
         else:
-            predictions.append(Prediction(view.inverter(grid), str(view.inverter)))
+            undo = view.inverter
+            predictions.append(
+                Prediction(undo(grid), str(undo)) if undo else Prediction(grid, None)
+            )
     return Solution(vote(predictions) or (), tuple(predictions), tuple(unreadable))
 
 
@@ -134,7 +135,7 @@ def record_of(
     """A line of predictions.jsonl: a solution, or why there is none."""
     record: Record = {"id": id, "task_id": task.id}
     if rejection is not None:
-        record["rejection"] = {"reason": rejection.reason, "kind": rejection.kind}
+        record["rejection"] = asdict(rejection)
     if solution is not None:
         votes = Counter(solution.predictions)
         record["attempts"] = solution.attempts

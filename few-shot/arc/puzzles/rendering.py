@@ -19,7 +19,7 @@ _INT64 = range(-(2**63), 2**63)
 
 def grid_text(grid: Grid) -> str:
     """The rows in brackets, one a line, with single blanks between cells."""
-    return "[" + "\n ".join(f"[{_cells(row)}]" for row in grid) + "]"
+    return "[" + "\n ".join(f"[{row}]" for row in _rows(grid)) + "]"
 
 
 def demonstrations_text(pairs: Iterable[Pair]) -> str:
@@ -39,18 +39,12 @@ def answer_text(grid: Grid) -> str:
 
 def examples_text(pairs: Iterable[Pair]) -> str:
     """Demonstrations as the prompt for a self-edit shows them: bare digits under headings."""
-    return "".join(
-        f"Input:\n{_bare_rows(pair.input)}\n\nOutput:\n{_bare_rows(pair.output)}\n\n"
-        for pair in pairs
-    )
+    shown = (["Input:", *_rows(input), "", "Output:", *_rows(output)] for input, output in pairs)
+    return "".join("\n".join(lines) + "\n\n" for lines in shown)
 
 
-def _bare_rows(grid: Grid) -> str:
-    return "\n".join(map(_cells, grid))
-
-
-def _cells(row: tuple[int, ...]) -> str:
-    return " ".join(map(str, row))
+def _rows(grid: Grid) -> list[str]:
+    return [" ".join(map(str, row)) for row in grid]
 
 
 def decode_grid(text: str, release_bugs: bool = False) -> Grid | None:

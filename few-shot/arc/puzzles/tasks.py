@@ -48,7 +48,7 @@ class Task:
     id: str
     demonstrations: tuple[Pair, ...]
     test_input: Grid
-    target: Grid | None
+    target: Grid | None = None
     """None where the solution is unknown."""
 
 
@@ -134,26 +134,22 @@ def _entries(path: Path) -> list[tuple[str, Any, str]]:
 def _tasks_of(id: str, content: Any, where: str) -> Iterator[Task]:
     if not _ID.fullmatch(id):
         raise UserError(f"{where}: {id!r} is not an id of letters, digits, dots, dashes; rename it")
-    demonstrations = tuple(
-        Pair(_grid_at(pair, "input", place), _grid_at(pair, "output", place))
-        for pair, place in _pairs(content, "train", where)
-    )
-    for index, (pair, place) in enumerate(_pairs(content, "test", where)):
-        test_input = _grid_at(pair, "input", place)
-        target = _grid_at(pair, "output", place) if "output" in pair else None
-        yield Task(f"{id}-{index}", demonstrations, test_input, target)
+    demonstrations = tuple(Pair(*grids) for grids in _pairs(content, "train", where))
+    for index, grids in enumerate(_pairs(content, "test", where)):
+        yield Task(f"{id}-{index}", demonstrations, *grids)
 
 
-def _pairs(content: Any, key: str, where: str) -> list[tuple[Any, str]]:
-    """The JSON of the pairs under `key`, each with its place."""
+def _pairs(content: Any, key: str, where: str) -> Iterator[list[Grid]]:
+    """Input and output of each pair under `key`; a test may lack the output."""
     pairs = field(content, key, object, where)
     if not isinstance(pairs, list) or not pairs:
         raise UserError(f'{where}: "{key}" must be a list with at least one pair; fill it in')
-    return [(pair, f"{where} {key}[{index}]") for index, pair in enumerate(pairs)]
-
-
-def _grid_at(pair: Any, key: str, where: str) -> Grid:
-    return _grid(field(pair, key, object, where), f"{where} {key}")
+    for index, pair in enumerate(pairs):
+        place = f"{where} {key}[{index}]"
+        grids = [_grid(field(pair, "input", object, place), f"{place} input")]
+        if key == "train" or "output" in pair:
+            grids.append(_grid(field(pair, "output", object, place), f"{place} output"))
+        yield grids
 
 
 def _grid(rows: Any, where: str) -> Grid:

@@ -23,8 +23,6 @@ from arc.puzzles.tasks import Item, Pair
 
 Encoded = TypeVar("Encoded")
 
-_LEAVE_OUT = (1, 2)
-
 
 def training_items(
     demonstrations: Sequence[Pair],
@@ -43,7 +41,7 @@ def training_items(
     rng = Random(seed)
     augmenters = augmenters_for(augmentations)
     items = []
-    for leave_n in _LEAVE_OUT:
+    for leave_n in (1, 2):
         plain = augmented_items(demonstrations, leave_n, augmenters, rng, release_bugs=release_bugs)
         # A self-edit without augmentations keeps the task's colours
         items += permuted_items(plain, permute_n, rng, new_colors=bool(augmenters))
