@@ -15,8 +15,7 @@ from arc.method.prompts import prediction_prompt
 from arc.puzzles.grids import Grid
 from arc.puzzles.rendering import decode_grid
 from arc.puzzles.tasks import Task
-from arc.puzzles.views import View, views
-from arc.puzzles.voting import Prediction, vote
+from arc.puzzles.views import Prediction, View, views, vote
 from arc.settings import PredictionSettings
 from seal.loop.policy import Policy
 from seal.records import Record

@@ -18,8 +18,7 @@ from arc.method.prediction import (
 from arc.method.prompts import prediction_prompt
 from arc.puzzles.grids import Grid
 from arc.puzzles.rendering import answer_text
-from arc.puzzles.views import views
-from arc.puzzles.voting import Prediction
+from arc.puzzles.views import Prediction, views
 from arc.settings import PredictionSettings
 from seal.run import Run
 from seal.sampling import SamplingParameters
