@@ -28,19 +28,20 @@ from seal.training.sft import SftRow
 
 @dataclass(frozen=True)
 class TaskDomain(Domain[Task, SelfEdit, Reward]):
-    """ARC tasks as the outer loop needs them. None are for validation, which is the default."""
+    """ARC tasks as the outer loop needs them; none are for validation, which is the default.
+
+    Every round has the same tasks.
+    """
 
     tasks: Sequence[Task]
     settings: RestEmSettings
 
     def contexts(self, number: int) -> Sequence[Task]:
-        """The same tasks in every round."""
         return self.tasks
 
     def sample(
         self, run: Run, contexts: Sequence[Task], policy: Policy, seed: int
     ) -> list[SelfEdit]:
-        """k self-edits per task."""
         return sample_self_edits(run, contexts, policy, self.settings, seed)
 
     def reward(
@@ -51,7 +52,6 @@ class TaskDomain(Domain[Task, SelfEdit, Reward]):
         policy: Policy,
         seed: int,
     ) -> tuple[list[Reward], dict[str, Any]]:
-        """By an inner loop for every self-edit."""
         return measure_rewards(run, contexts, self_edits, policy, self.settings, seed)
 
     def select(
@@ -62,7 +62,6 @@ class TaskDomain(Domain[Task, SelfEdit, Reward]):
         policy: Policy,
         seed: int,
     ) -> tuple[list[SftRow], dict[str, Any]]:
-        """All that were rewarded, or a control."""
         selected = select_self_edits(self_edits, rewards, self.settings.selection, seed)
         return sft_rows(contexts, selected, self.settings, policy.tokenizer), {
             "n_selected": len(selected),
@@ -72,7 +71,6 @@ class TaskDomain(Domain[Task, SelfEdit, Reward]):
 
     @staticmethod
     def describe_round(results: Mapping[str, Any]) -> str:
-        """Success as fractions."""
         return (
             f"in context {results['in_context_success_rate']:.3f}, with self-edits"
             f" {results['success_rate']:.3f}; {results['n_rewarded']} of {results['n_self_edits']}"
@@ -83,7 +81,6 @@ class TaskDomain(Domain[Task, SelfEdit, Reward]):
     def plot(
         rounds: Sequence[Mapping[str, Any]], validation: Sequence[Mapping[str, Any]], path: Path
     ) -> None:
-        """Success by round."""
         plot_rounds(rounds, path)
 
 

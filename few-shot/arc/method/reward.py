@@ -7,6 +7,7 @@ which tables report: it stays what it is when the reward becomes another.
 from collections import Counter
 from collections.abc import Hashable, Sequence
 from dataclasses import asdict, dataclass
+from statistics import fmean
 from typing import Any
 
 from arc.method.configurations import Configuration
@@ -128,15 +129,11 @@ def summarize(
         "n_inner_loops": len(trained),
         "n_rejected": rejected.total(),
         "rejected": dict(sorted(rejected.items())),
-        "in_context_success_rate": _share([outcome.correct for outcome in in_context]),
-        "success_rate": _share([reward.success for reward in rewards]),
+        "in_context_success_rate": round(fmean(outcome.correct for outcome in in_context), 4),
+        "success_rate": round(fmean(reward.success for reward in rewards), 4),
         "n_rewarded": sum(reward.reward > 0 for reward in rewards),
         "n_tasks_solved": len({reward.task_id for reward in rewards if reward.success}),
         "unreadable_answer_rate": (
             round(1 - sum(outcome.n_decoded for outcome in trained) / views, 4) if views else None
         ),
     }
-
-
-def _share(successes: Sequence[bool]) -> float:
-    return round(sum(successes) / len(successes), 4)

@@ -12,7 +12,6 @@ from arc.puzzles.grids import Grid, as_grid
 from arc.puzzles.tasks import Pair
 
 END_OF_ANSWER = "#"
-_ARROW = " -> "
 _FENCE = "```"
 _INT64 = range(-(2**63), 2**63)
 
@@ -29,7 +28,7 @@ def demonstrations_text(pairs: Iterable[Pair]) -> str:
 
 def query_text(grid: Grid) -> str:
     """An input grid and the arrow; its trailing blank belongs to the format."""
-    return f"{grid_text(grid)}{_ARROW}"
+    return f"{grid_text(grid)} -> "
 
 
 def answer_text(grid: Grid) -> str:
@@ -57,19 +56,16 @@ def decode_grid(text: str, release_bugs: bool = False) -> Grid | None:
     into one equal row for each line, even a row without cells, and wrap to signed 8-bit numbers;
     None remains where they do not divide into the rows.
     """
-    try:
-        rows = [[int(token) for token in line.split()] for line in _answer_lines(text)]
-        return _cut_again(rows) if release_bugs else as_grid(rows)
-    except ValueError:  # also what `int` raises for literals of thousands of digits
-        return None
-
-
-def _answer_lines(text: str) -> list[str]:
     text = text.replace(END_OF_ANSWER, "")
     if _FENCE in text:
         text = text.split(_FENCE)[1]
     # Trimmed before the brackets go: a line that holds only a bracket counts as a row
-    return text.strip().replace("[", "").replace("]", "").split("\n")
+    lines = text.strip().replace("[", "").replace("]", "").split("\n")
+    try:
+        rows = [[int(token) for token in line.split()] for line in lines]
+        return _cut_again(rows) if release_bugs else as_grid(rows)
+    except ValueError:  # also what `int` raises for literals of thousands of digits
+        return None
 
 
 def _cut_again(rows: list[list[int]]) -> Grid:

@@ -29,14 +29,13 @@ def training_items(
     augmentations: Augmentations,
     seed: int,
     *,
-    permute_n: int = 1,
     release_bugs: bool = False,
 ) -> list[Item]:
     """Every item that a task of these demonstrations can be trained on.
 
-    First those that leave one demonstration out, then those that leave out two; each kind is sorted
-    and without duplicates. `permute_n` is how many permuted copies every item gets; for
-    `release_bugs` see RandomTranslateXY. The same arguments give the same list.
+    First those that leave one demonstration out, then those that leave out two, with a permuted
+    copy of each; both kinds are sorted and without duplicates. For `release_bugs` see
+    RandomTranslateXY. The same arguments give the same list.
     """
     rng = Random(seed)
     augmenters = augmenters_for(augmentations)
@@ -44,7 +43,7 @@ def training_items(
     for leave_n in (1, 2):
         plain = augmented_items(demonstrations, leave_n, augmenters, rng, release_bugs=release_bugs)
         # A self-edit without augmentations keeps the task's colours
-        items += permuted_items(plain, permute_n, rng, new_colors=bool(augmenters))
+        items += permuted_items(plain, 1, rng, new_colors=bool(augmenters))
     return items
 
 

@@ -76,16 +76,15 @@ def vote(predictions: Sequence[Prediction]) -> tuple[Grid, Grid] | None:
     """The first and the second attempt, which may be equal; None without predictions."""
     if not predictions:
         return None
-    whole = [prediction.grid for prediction in predictions]
-    of_views = [
-        [prediction.grid for prediction in predictions if prediction.inverter == inverter]
+    by_view = {
+        inverter: [grid for grid, undone_by in predictions if undone_by == inverter]
         for inverter in VOTING_INVERTERS
-    ]
-    groups = [group for group in (whole, *of_views) if group]
-    candidates = [candidate for group in groups for candidate in three_candidates(group)]
+    }
+    groups = [[grid for grid, _ in predictions], *by_view.values()]
+    candidates = [grid for group in groups if group for grid in three_candidates(group)]
     first, second, third = three_candidates(candidates)
     # The third if it is as frequent as the second, and plain views do not prefer the latter
-    plain = of_views[0]
+    plain = by_view[None]
     if plain and candidates.count(second) == candidates.count(third):
         second = second if plain.count(second) > plain.count(third) else third
     return first, second
@@ -102,9 +101,7 @@ def three_candidates(grids: Sequence[Grid]) -> tuple[Grid, Grid, Grid]:
     first = max(distinct, key=counts.__getitem__)
     # Maximum and sort both keep ties in order. So among grids that tie for the lead the first
     # candidate is not ranked last: of two such grids, it is ranked second as well.
-    ranking = sorted(distinct, key=counts.__getitem__)
-    second = ranking[-2] if len(ranking) >= 2 else first
-    third = ranking[-3] if len(ranking) >= 3 else first
+    third, second, _ = [first, first, *sorted(distinct, key=counts.__getitem__)][-3:]
     if second == first:
         second = _majority((first,), grids)
     if third in (first, second):
