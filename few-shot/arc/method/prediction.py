@@ -10,10 +10,9 @@ from operator import itemgetter
 from pathlib import Path
 
 from arc.method.configurations import Rejection
-from arc.method.encoding import longest_answer
 from arc.method.prompts import prediction_prompt
 from arc.puzzles.grids import Grid
-from arc.puzzles.rendering import decode_grid
+from arc.puzzles.rendering import decode_grid, longest_answer
 from arc.puzzles.tasks import Task
 from arc.puzzles.views import Prediction, View, views, vote
 from arc.settings import PredictionSettings

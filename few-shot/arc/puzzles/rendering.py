@@ -8,7 +8,7 @@ The grid format is that of printed numpy arrays: a test-time-trained model reads
 from collections.abc import Iterable
 from itertools import chain
 
-from arc.puzzles.grids import Grid, as_grid
+from arc.puzzles.grids import MAX_SIZE, Grid, as_grid
 from arc.puzzles.tasks import Pair
 
 END_OF_ANSWER = "#"
@@ -34,6 +34,11 @@ def query_text(grid: Grid) -> str:
 def answer_text(grid: Grid) -> str:
     """An output grid and the sign that ends it."""
     return f"{grid_text(grid)}{END_OF_ANSWER}"
+
+
+def longest_answer() -> int:
+    """An upper bound of an answer's tokens: every character of the largest grid, and the end."""
+    return len(answer_text(((0,) * MAX_SIZE,) * MAX_SIZE)) + 1
 
 
 def examples_text(pairs: Iterable[Pair]) -> str:
