@@ -144,11 +144,7 @@ def run_trials(
 
 
 def training_set(
-    task: Task,
-    augmentations: Augmentations,
-    policy: Policy,
-    settings: InnerLoopSettings,
-    seed: int,
+    task: Task, augmentations: Augmentations, policy: Policy, settings: InnerLoopSettings, seed: int
 ) -> list[EncodedItem]:
     """The tokens of a task's training examples, at most `max_items` (golden A4)."""
 

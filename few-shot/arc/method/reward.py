@@ -81,9 +81,7 @@ def inner_loop_trials(tasks: Sequence[Task], self_edits: Sequence[SelfEdit]) -> 
 
 
 def rewards_of(
-    self_edits: Sequence[SelfEdit],
-    outcomes: Sequence[Outcome],
-    of_dummies: Sequence[Outcome] = (),
+    self_edits: Sequence[SelfEdit], outcomes: Sequence[Outcome], of_dummies: Sequence[Outcome] = ()
 ) -> list[Reward]:
     """One reward per self-edit; what could not be trained is no success and says why.
 

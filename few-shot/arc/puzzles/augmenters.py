@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from functools import reduce
 from itertools import chain, compress
 from random import Random
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from arc.puzzles.grids import COLORS, Grid, transpose
 from arc.puzzles.tasks import Item, Pair
@@ -58,8 +58,7 @@ def Transpose() -> Augmenter:
 def Flip(axis: int) -> Augmenter:
     """Rows (axis 0) or columns (axis 1) in reverse order."""
     return Augmenter(
-        f"Flip({axis})",
-        lambda grid: grid[::-1] if axis == 0 else tuple(row[::-1] for row in grid),
+        f"Flip({axis})", lambda grid: grid[::-1] if axis == 0 else tuple(row[::-1] for row in grid)
     )
 
 
@@ -84,14 +83,15 @@ def Reflect(axis: int, reverse: bool) -> Augmenter:
 
 def IncreaseHeight(factor: int) -> Augmenter:
     """Every row `factor` times in succession."""
-    return Augmenter(f"IncreaseHeight({factor})", lambda grid: _stretch(grid, factor))
+    return Augmenter(
+        f"IncreaseHeight({factor})", lambda grid: tuple(row for row in grid for _ in range(factor))
+    )
 
 
 def IncreaseWidth(factor: int) -> Augmenter:
     """Every column `factor` times in succession."""
-    return Augmenter(
-        f"IncreaseWidth({factor})", lambda grid: tuple(_stretch(row, factor) for row in grid)
-    )
+    stretch = Chain((Transpose(), IncreaseHeight(factor), Transpose()))
+    return Augmenter(f"IncreaseWidth({factor})", stretch)
 
 
 def IncreaseResolution(factor: int) -> Augmenter:
@@ -102,7 +102,7 @@ def IncreaseResolution(factor: int) -> Augmenter:
 
 def Repeat(axis: int, times: int) -> Augmenter:
     """`times` copies below each other (axis 0), side by side (axis 1), or both ways (axis 2)."""
-    down, right = (1 if axis == other else times for other in (1, 0))
+    down, right = 1 if axis == 1 else times, 1 if axis == 0 else times
     return Augmenter(
         f"Repeat({axis}, {times})", lambda grid: tuple(row * right for row in grid) * down
     )
@@ -142,11 +142,14 @@ class RandomTranslateXY:
         (golden A2, A4).
         """
         if release_bugs:
-            shifted = [_shift_apart(pair, copy(rng)) for pair in item.pairs]
+            shifted = []
+            for pair in item.pairs:
+                same_state = copy(rng)
+                shifted += [*_shift([pair.input], same_state), *_shift([pair.output], same_state)]
         else:
-            down, right = _draw_shift([grid for pair in item.pairs for grid in pair], rng)
-            shifted = [Pair(*(_shift(grid, down, right) for grid in pair)) for pair in item.pairs]
-        return Item(tuple(shifted[:-1]), shifted[-1])
+            shifted = _shift([grid for pair in item.pairs for grid in pair], rng)
+        *demonstrations, test = map(Pair, shifted[::2], shifted[1::2])
+        return Item(tuple(demonstrations), test)
 
 
 INVERTIBLE = (Transpose(), Flip(0), Flip(1), Rotate(90), Rotate(180))
@@ -214,10 +217,6 @@ def draw_colors(used: Collection[int], rng: Random) -> list[int]:
     return table
 
 
-def _stretch(values: tuple[Any, ...], factor: int) -> tuple[Any, ...]:
-    return tuple(value for value in values for _ in range(factor))
-
-
 def _join(grids: Sequence[Grid], axis: int) -> Grid:
     if len({len(grid[0]) if axis == 0 else len(grid) for grid in grids}) > 1:
         sizes = ", ".join(f"{len(grid)} x {len(grid[0])}" for grid in grids)
@@ -227,17 +226,15 @@ def _join(grids: Sequence[Grid], axis: int) -> Grid:
     return tuple(sum(rows, ()) for rows in zip(*grids, strict=True))
 
 
-def _shift_apart(pair: Pair, rng: Random) -> Pair:
-    return Pair(*(_shift(grid, *_draw_shift([grid], rng)) for grid in pair))
-
-
-def _draw_shift(grids: list[Grid], rng: Random) -> tuple[int, int]:
-    """How far down and to the right, each less than the smallest size in `grids`."""
+def _shift(grids: Sequence[Grid], rng: Random) -> list[Grid]:
+    """All by one draw: down and to the right, each less than the smallest size in `grids`."""
     height, width = min(map(len, grids)), min(len(grid[0]) for grid in grids)
-    return rng.randrange(min(height, _MAX_SHIFT + 1)), rng.randrange(min(width, _MAX_SHIFT + 1))
-
-
-def _shift(grid: Grid, down: int, right: int) -> Grid:
+    down, right = (rng.randrange(min(size, _MAX_SHIFT + 1)) for size in (height, width))
     # A slice from -0 on would be the whole grid, hence from size - shift
-    start, first = len(grid) - down, len(grid[0]) - right
-    return tuple(row[first:] + row[:first] for row in grid[start:] + grid[:start])
+    return [
+        tuple(
+            row[len(row) - right :] + row[: len(row) - right]
+            for row in grid[len(grid) - down :] + grid[: len(grid) - down]
+        )
+        for grid in grids
+    ]

@@ -27,10 +27,7 @@ class Pair(NamedTuple):
 
 
 class Item(NamedTuple):
-    """A training example: demonstrations of a rule, and one pair to predict from them.
-
-    Compares and sorts by value.
-    """
+    """A training example: demonstrations of a rule, and one pair to predict from them."""
 
     demonstrations: tuple[Pair, ...]
     test: Pair
@@ -78,12 +75,10 @@ def load_tasks(path: Path, solutions: Path | None = None) -> list[Task]:
 def select_tasks(
     tasks: Sequence[Task], task_ids: str | None, n_tasks: int | None, seed: int
 ) -> list[Task]:
-    """The tasks that a preset or a file of ids names, or `n_tasks` of them, drawn by the seed.
+    """The tasks that `task_ids` names, or `n_tasks` of them, drawn by the seed; None means all.
 
-    `task_ids` is a preset or a file with an id a line; "#" begins a comment. The id of a task
-    without an index means all its test inputs. Their order counts, and each task appears once. A
-    draw depends on the set of tasks alone. None for either means all.
-
+    `task_ids` is a preset or a file with an id a line, whose order counts; "#" begins a comment. An
+    id without an index means all test inputs of its task. A draw depends on the set of tasks alone.
     Raises UserError for an unknown preset or id, and if there are fewer than `n_tasks`.
     """
     chosen = list(tasks) if task_ids is None else _named(tasks, task_ids)
@@ -173,8 +168,8 @@ def _with_solutions(tasks: list[Task], path: Path) -> list[Task]:
     solved = []
     for name, group in named.items():
         grids, where = content[name], f"{path} task {name}"
-        if not isinstance(grids, list) or len(grids) != len(group):
-            found = len(grids) if isinstance(grids, list) else repr(str(grids)[:40])
+        found = len(grids) if isinstance(grids, list) else repr(str(grids)[:40])
+        if found != len(group):
             raise UserError(
                 f"{where}: found {found}, and the task has {len(group)} test inputs; give a list"
                 " with a grid for each"

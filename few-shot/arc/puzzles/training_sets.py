@@ -68,8 +68,7 @@ def select_items(
 def initial_items(demonstrations: Sequence[Pair], leave_n: int) -> list[Item]:
     """One item for each ordered choice of `leave_n` demonstrations; the first chosen is the test.
 
-    The others that were chosen are left out; the remaining ones keep their order. Equal
-    demonstrations lead to equal items.
+    The others that were chosen are left out; the remaining ones keep their order.
     """
     return [
         Item(

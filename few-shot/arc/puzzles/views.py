@@ -110,10 +110,7 @@ def three_candidates(grids: Sequence[Grid]) -> tuple[Grid, Grid, Grid]:
 
 
 def row_majority(grids: Sequence[Grid]) -> Grid:
-    """The most frequent shape, filled with the most frequent row at each index.
-
-    All grids of that width take part, whatever their height, in the rows that they have.
-    """
+    """The most frequent shape, with the most frequent row at each index in all of that width."""
     height, width = _most_frequent([(len(grid), len(grid[0]) if grid else 0) for grid in grids])
     return tuple(
         _most_frequent([g[row] for g in grids if row < len(g) and len(g[row]) == width])
