@@ -2,8 +2,8 @@
 
 The self-edit decides which examples are made of the demonstrations, which tokens are learned, how
 fast and how long. All else is equal, also the initial weights of the adapters. Examples begin with
-the same tokens as the prompt at test time; what begins and ends a message is said by the model's
-chat template alone.
+the same tokens as the prompt at test time. The model's chat template alone says where a message
+begins and ends.
 """
 
 from collections.abc import Sequence

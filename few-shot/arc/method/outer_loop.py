@@ -63,7 +63,8 @@ class TaskDomain(Domain[Task, SelfEdit, Reward]):
         seed: int,
     ) -> tuple[list[SftRow], dict[str, Any]]:
         selected = select_self_edits(self_edits, rewards, self.settings.selection, seed)
-        return sft_rows(contexts, selected, self.settings, policy.tokenizer), {
+        rows = sft_rows(contexts, selected, self.settings, policy.tokenizer)
+        return rows, {
             "n_selected": len(selected),
             "knobs": knob_shares(self_edit.parsed for self_edit in self_edits),
             "selected_knobs": knob_shares(self_edit.parsed for self_edit in selected),

@@ -83,7 +83,7 @@ def inner_loop_trials(tasks: Sequence[Task], self_edits: Sequence[SelfEdit]) -> 
 def rewards_of(
     self_edits: Sequence[SelfEdit], outcomes: Sequence[Outcome], of_dummies: Sequence[Outcome] = ()
 ) -> list[Reward]:
-    """One reward per self-edit; what could not be trained is no success and says why.
+    """One reward per self-edit; what could not be trained counts as a failure and says why.
 
     `outcomes` are those of `inner_loop_trials`, `of_dummies` those that count for their task's
     rejected self-edits of kind "dummy".

@@ -128,7 +128,7 @@ def test_dummies_may_be_rewarded_as_the_bare_policy_is(solved):
     bare = [outcome("moth-0/in-context", MOTH, solved), outcome("f", FERRY, False)]
     rewards = rewards_of(found, [rejected("moth-0/3", MOTH)], bare)
     assert [reward.reward for reward in rewards] == [0, 0, float(solved), float(solved), 0]
-    # They were not trained all the same
+    # They still were not trained
     assert all(reward.rejected for reward in rewards)
     invalid = rewards_of(found, [rejected("moth-0/3", MOTH, "invalid")], bare)
     assert invalid[3].reward == 0
