@@ -23,9 +23,14 @@ from random import Random
 
 from timing import DEFAULT_DATA
 
-from arc.puzzles.augmenters import Augmentations, RandomTranslateXY, augmenters_for
+from arc.puzzles.augmenters import (
+    Augmentations,
+    RandomTranslateXY,
+    augmenters_for,
+    draw_colors,
+    shuffle,
+)
 from arc.puzzles.grids import Grid, fits
-from arc.puzzles.permutations import draw_colors, shuffle
 from arc.puzzles.tasks import Item, Pair, Task, load_tasks
 from arc.puzzles.training_sets import (
     augmented_items,

@@ -6,9 +6,8 @@ from random import Random
 
 import pytest
 
-from arc.puzzles.augmenters import RandomTranslateXY
+from arc.puzzles.augmenters import RandomTranslateXY, draw_colors
 from arc.puzzles.grids import COLORS
-from arc.puzzles.permutations import draw_colors
 from arc.puzzles.tasks import Item
 from tests.conformance.arc_records import item_of, sha256
 from tests.conformance.golden import golden

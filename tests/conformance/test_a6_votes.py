@@ -4,7 +4,7 @@ Many of its votes depend on the order of a Python set. The records list what cam
 random orders; a rare outcome can be missing there, so single second attempts may be unlisted.
 """
 
-from arc.puzzles.voting import Prediction, vote
+from arc.puzzles.views import Prediction, vote
 from tests.conformance.golden import golden
 
 LISTED = 0.97

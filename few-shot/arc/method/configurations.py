@@ -8,8 +8,8 @@ training, earns no reward and keeps its reason (golden A7).
 import json
 from collections.abc import Hashable
 from dataclasses import dataclass, field
-from math import isfinite
 from pathlib import Path
+from sys import float_info
 from typing import Any, Literal
 
 from arc.puzzles.augmenters import Augmentations
@@ -83,20 +83,17 @@ def parse_self_edit(text: str) -> Configuration | Rejection:
 
 
 def check_steps(
-    configuration: Configuration,
-    n_items: int,
-    max_steps: int = MAX_STEPS,
-    batch_size: int = BATCH_SIZE,
+    configuration: Configuration, n_items: int, max_steps: int = MAX_STEPS
 ) -> Rejection | None:
     """Why this configuration gets no training on a training set of `n_items`; None if it does.
 
-    Too long is floor(n_items * epochs / batch_size) > max_steps (paper, section 4.2; golden A7),
+    Too long is floor(n_items * epochs / BATCH_SIZE) > max_steps (paper, section 4.2; golden A7),
     which can be one step less per epoch than training would take.
     """
     if n_items == 0:
         return Rejection("empty training set", "invalid")
     # Whole steps exceed a whole limit as soon as they reach the next one; no floor, which inf lacks
-    if n_items * configuration.epochs / batch_size >= max_steps + 1:
+    if n_items * configuration.epochs / BATCH_SIZE >= max_steps + 1:
         return Rejection(f"more than {max_steps} steps", "dummy")
     return None
 
@@ -151,22 +148,15 @@ class Acceptance:
     skip_repeated: bool = False
     accepted: list[str] = field(default_factory=list, init=False)
     refused: list[str] = field(default_factory=list, init=False)
-    _keys: set[Hashable] = field(default_factory=set, init=False)
-
-    @property
-    def full(self) -> bool:
-        """Whether no further sample will be taken."""
-        return len(self.accepted) >= self.k
 
     def offer(self, text: str) -> bool:
         """Whether this sample was taken."""
         parsed = parse_self_edit(text)
         unparsed = isinstance(parsed, Rejection) and parsed.kind == "unparsed"
-        key = configuration_key(text)
-        taken = not (self.full or unparsed or (self.skip_repeated and key in self._keys))
+        before = map(configuration_key, self.accepted)
+        repeated = self.skip_repeated and configuration_key(text) in before
+        taken = len(self.accepted) < self.k and not unparsed and not repeated
         (self.accepted if taken else self.refused).append(text)
-        if taken:
-            self._keys.add(key)
         return taken
 
     def filled_up(self) -> list[str]:
@@ -208,7 +198,5 @@ def _fault(strategy: _Scalar, learning_rate: _Scalar, epochs: _Scalar) -> Reject
 def _number_fault(value: _Scalar) -> str | None:
     if not isinstance(value, int | float):
         return "not a number"
-    try:
-        return None if isfinite(value) else "not finite"
-    except OverflowError:  # an integer beyond the largest float
-        return "not finite"
+    # NaN is not either; integers compare exactly, however large
+    return None if abs(value) <= float_info.max else "not finite"

@@ -1,30 +1,89 @@
 """SEAL's inner loop on an ARC task: test-time training as a self-edit asks for it (section 4.2).
 
 The self-edit decides which examples are made of the demonstrations, which tokens are learned, how
-fast and how long. All else is equal, also the initial weights of the adapters.
+fast and how long. All else is equal, also the initial weights of the adapters. Examples begin with
+the same tokens as the prompt at test time. The model's chat template alone says where a message
+begins and ends.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from transformers import PreTrainedTokenizerBase
 
 from arc.method.configurations import BATCH_SIZE, Configuration, Rejection, check_steps
-from arc.method.encoding import EncodedItem, encode_item
 from arc.method.prediction import Outcome, read_outcomes, record_of, solve
+from arc.method.prompts import PREDICTION_FILE, prediction_messages
 from arc.method.self_edits import SelfEdit
 from arc.puzzles.augmenters import Augmentations
+from arc.puzzles.rendering import answer_text
 from arc.puzzles.tasks import Item, Task
 from arc.puzzles.training_sets import select_items, training_items
-from arc.settings import InnerLoopSettings
+from arc.settings import InnerLoopSettings, PromptSettings
+from seal.errors import UserError
 from seal.loop.inner_loops import Asked, run_inner_loops
 from seal.loop.policy import Policy
 from seal.lora import AdapterJob, train_adapters
+from seal.lora.jobs import IGNORED_LABEL, TokenSequence
+from seal.prompt_files import chat_text
 from seal.run import Run
 from seal.seeds import derive_seed
 
 SHARED_SETS = 8
 """Encoded training sets kept: self-edits of a task often train on the same examples."""
+
+
+class EncodedItem(NamedTuple):
+    """Token ids of a training example: `n_prompt` of the prompt, then those of the answer.
+
+    The answer is the output grid and the end of the assistant's turn.
+    """
+
+    input_ids: NDArray[np.int32]
+    n_prompt: int
+
+    def labelled(self, loss_on_all_tokens: bool) -> TokenSequence:
+        """Input ids and labels: of every token, or of the answer's alone."""
+        if loss_on_all_tokens:
+            return self.input_ids, self.input_ids
+        labels = self.input_ids.copy()
+        labels[: self.n_prompt] = IGNORED_LABEL
+        return self.input_ids, labels
+
+
+def encode_item(
+    item: Item, tokenizer: PreTrainedTokenizerBase, settings: PromptSettings
+) -> EncodedItem:
+    """Tokenize prompt and answer apart, as at test time, so that no token spans their border.
+
+    Raises UserError for a chat template that does not simply add the answer and the end-of-text
+    token to the prompt, and for a tokenizer that does not give the answer back.
+    """
+    messages = prediction_messages(item.demonstrations, item.test.input, settings)
+    answer = {"role": "assistant", "content": answer_text(item.test.output)}
+    where = settings.prompt_folder / PREDICTION_FILE
+    prompt = chat_text(messages, tokenizer, where)
+    whole = chat_text([*messages, answer], tokenizer, where, add_generation_prompt=False)
+    turn = answer["content"] + tokenizer.eos_token
+    if not whole.startswith(prompt + turn):
+        raise UserError(
+            f"{tokenizer.name_or_path}: its chat template does not write an answer as its text and"
+            f" {tokenizer.eos_token} behind the prompt; choose another model or fix the template"
+        )
+    prompt_ids, turn_ids = (
+        tokenizer(text, add_special_tokens=False)["input_ids"] for text in (prompt, turn)
+    )
+    if tokenizer.decode(turn_ids, clean_up_tokenization_spaces=False) != turn:
+        raise UserError(
+            f"{tokenizer.name_or_path}: its tokenizer does not give grids back as they were; choose"
+            " another model"
+        )
+    return EncodedItem(np.array(prompt_ids + turn_ids, dtype=np.int32), len(prompt_ids))
 
 
 @dataclass(frozen=True)
@@ -41,11 +100,7 @@ class Trial:
 
 
 def run_trials(
-    run: Run,
-    trials: Sequence[Trial],
-    policy: Policy,
-    settings: InnerLoopSettings,
-    seed: int,
+    run: Run, trials: Sequence[Trial], policy: Policy, settings: InnerLoopSettings, seed: int
 ) -> list[Outcome]:
     """Train and predict all trials; what the run holds already is not done again.
 
@@ -61,25 +116,18 @@ def run_trials(
     def make_job(trial: Trial) -> AdapterJob | None:
         configuration = trial.configuration
         items = items_of(trial.task, configuration.augmentations, trial.repeat)
-        rejection = check_steps(configuration, len(items), settings.max_steps)
-        if rejection is not None:
+        if rejection := check_steps(configuration, len(items), settings.max_steps):
             rejected[trial.id] = rejection
             return None
         return adapter_job(configuration, items, settings, seed, trial.repeat)
 
     def predict(asked: Asked[Trial]) -> None:
         """Append a record for each trial: its try at the task, or why it was not trained."""
-        trained = [(trial, adapter) for trial, adapter in asked if adapter is not None]
-        tasks = [(trial.task, adapter) for trial, adapter in trained]
-        solutions = iter(solve(policy, tasks, settings, seed))
-        solved = {trial.id: next(solutions) for trial, _ in trained}
-        run.append(
-            "predictions",
-            *(
-                record_of(trial.id, trial.task, solved.get(trial.id), rejected.get(trial.id))
-                for trial, _ in asked
-            ),
-        )
+        trained = {trial.id: (trial.task, adapter) for trial, adapter in asked if adapter}
+        solutions = solve(policy, list(trained.values()), settings, seed)
+        found = dict(zip(trained, solutions, strict=True))
+        records = [record_of(t.id, t.task, found.get(t.id), rejected.get(t.id)) for t, _ in asked]
+        run.append("predictions", *records)
 
     run_inner_loops(
         run,
@@ -96,11 +144,7 @@ def run_trials(
 
 
 def training_set(
-    task: Task,
-    augmentations: Augmentations,
-    policy: Policy,
-    settings: InnerLoopSettings,
-    seed: int,
+    task: Task, augmentations: Augmentations, policy: Policy, settings: InnerLoopSettings, seed: int
 ) -> list[EncodedItem]:
     """The tokens of a task's training examples, at most `max_items` (golden A4)."""
 
@@ -151,11 +195,10 @@ def train_first_valid(
 
     An adapter that exists is left as it is.
     """
-    parsed = [self_edit.parsed for self_edit in self_edits]
-    chosen = next((i for i, found in enumerate(parsed) if isinstance(found, Configuration)), 0)
-    run.say(f"self-edit: {self_edits[chosen].text}")
-    configuration = parsed[chosen]
-    if isinstance(configuration, Rejection):
+    valid = [each for each in self_edits if isinstance(each.parsed, Configuration)]
+    chosen = (valid or self_edits)[0]
+    run.say(f"self-edit: {chosen.text}")
+    if isinstance(configuration := chosen.parsed, Rejection):
         return configuration
     set_seed = derive_seed(seed, f"{task.id}/training-set")
     items = training_set(task, configuration.augmentations, policy, settings, set_seed)

@@ -20,26 +20,28 @@ from arc.method.self_edits import SelfEdit, sample_self_edits
 from arc.puzzles.tasks import Task
 from arc.settings import PromptSettings, RestEmSettings, Selection
 from seal.loop.policy import Policy
+from seal.loop.rest_em import Domain
 from seal.run import Run
 from seal.seeds import derive_seed
 from seal.training.sft import SftRow
 
 
 @dataclass(frozen=True)
-class TaskDomain:
-    """ARC tasks as the outer loop needs them: see `seal.loop.rest_em.Domain`."""
+class TaskDomain(Domain[Task, SelfEdit, Reward]):
+    """ARC tasks as the outer loop needs them; none are for validation, which is the default.
+
+    Every round has the same tasks.
+    """
 
     tasks: Sequence[Task]
     settings: RestEmSettings
 
     def contexts(self, number: int) -> Sequence[Task]:
-        """The same tasks in every round."""
         return self.tasks
 
     def sample(
         self, run: Run, contexts: Sequence[Task], policy: Policy, seed: int
     ) -> list[SelfEdit]:
-        """k self-edits per task."""
         return sample_self_edits(run, contexts, policy, self.settings, seed)
 
     def reward(
@@ -50,7 +52,6 @@ class TaskDomain:
         policy: Policy,
         seed: int,
     ) -> tuple[list[Reward], dict[str, Any]]:
-        """By an inner loop for every self-edit."""
         return measure_rewards(run, contexts, self_edits, policy, self.settings, seed)
 
     def select(
@@ -61,17 +62,16 @@ class TaskDomain:
         policy: Policy,
         seed: int,
     ) -> tuple[list[SftRow], dict[str, Any]]:
-        """All that were rewarded, or a control."""
         selected = select_self_edits(self_edits, rewards, self.settings.selection, seed)
         rows = sft_rows(contexts, selected, self.settings, policy.tokenizer)
-        return rows, describe_selection(self_edits, selected)
-
-    def validate(self, run: Run, policy: Policy) -> None:
-        """There are no validation tasks."""
+        return rows, {
+            "n_selected": len(selected),
+            "knobs": knob_shares(self_edit.parsed for self_edit in self_edits),
+            "selected_knobs": knob_shares(self_edit.parsed for self_edit in selected),
+        }
 
     @staticmethod
     def describe_round(results: Mapping[str, Any]) -> str:
-        """Success as fractions."""
         return (
             f"in context {results['in_context_success_rate']:.3f}, with self-edits"
             f" {results['success_rate']:.3f}; {results['n_rewarded']} of {results['n_self_edits']}"
@@ -79,15 +79,9 @@ class TaskDomain:
         )
 
     @staticmethod
-    def describe_validation(results: Sequence[Mapping[str, Any]]) -> str:
-        """Nothing, as there is no validation."""
-        return ""
-
-    @staticmethod
     def plot(
         rounds: Sequence[Mapping[str, Any]], validation: Sequence[Mapping[str, Any]], path: Path
     ) -> None:
-        """Success by round."""
         plot_rounds(rounds, path)
 
 
@@ -101,30 +95,18 @@ def select_self_edits(
     "shuffled" among these. The seed says which.
     """
     chosen = [reward.id for reward in rewards if reward.reward > 0]
-    if selection != "rewarded":
-        valid = [reward for reward in rewards if reward.rejected is None]
-        ids = [reward.id for reward in valid]
-        if selection == "random":
-            ids.sort(key=lambda id: derive_seed(seed, f"{id}/selection"))
-            ids = ids[: len(chosen)]
-        elif selection == "shuffled":
-            earned = [reward.reward for reward in valid]
-            random.Random(derive_seed(seed, "selection")).shuffle(earned)
-            ids = [id for id, reward in zip(ids, earned, strict=True) if reward > 0]
-        chosen = ids
+    valid = [reward.id for reward in rewards if reward.rejected is None]
+    if selection == "all":
+        chosen = valid
+    elif selection == "random":
+        valid.sort(key=lambda id: derive_seed(seed, f"{id}/selection"))
+        chosen = valid[: len(chosen)]
+    elif selection == "shuffled":
+        earned = [reward.reward for reward in rewards if reward.rejected is None]
+        random.Random(derive_seed(seed, "selection")).shuffle(earned)
+        chosen = [id for id, reward in zip(valid, earned, strict=True) if reward > 0]
     kept = set(chosen)
     return [self_edit for self_edit in self_edits if self_edit.id in kept]
-
-
-def describe_selection(
-    self_edits: Sequence[SelfEdit], selected: Sequence[SelfEdit]
-) -> dict[str, Any]:
-    """How many self-edits are imitated, and what they choose, beside what was sampled."""
-    return {
-        "n_selected": len(selected),
-        "knobs": knob_shares(self_edit.parsed for self_edit in self_edits),
-        "selected_knobs": knob_shares(self_edit.parsed for self_edit in selected),
-    }
 
 
 def sft_rows(

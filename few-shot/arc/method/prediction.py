@@ -5,18 +5,16 @@ Prompts and decoding are those of training; nothing here knows whether there is 
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from operator import itemgetter
 from pathlib import Path
 
 from arc.method.configurations import Rejection
-from arc.method.encoding import longest_answer
 from arc.method.prompts import prediction_prompt
 from arc.puzzles.grids import Grid
-from arc.puzzles.rendering import decode_grid
+from arc.puzzles.rendering import decode_grid, longest_answer
 from arc.puzzles.tasks import Task
-from arc.puzzles.views import View, views
-from arc.puzzles.voting import Prediction, vote
+from arc.puzzles.views import Prediction, View, views, vote
 from arc.settings import PredictionSettings
 from seal.loop.policy import Policy
 from seal.records import Record
@@ -121,10 +119,11 @@ def solution_of(
         grid = decode_grid(answer, release_bugs)
         if grid is None:
             unreadable.append(answer)
-        elif view.inverter is None:
-            predictions.append(Prediction(grid, None))
         else:
-            predictions.append(Prediction(view.inverter(grid), str(view.inverter)))
+            undo = view.inverter
+            predictions.append(
+                Prediction(undo(grid), str(undo)) if undo else Prediction(grid, None)
+            )
     return Solution(vote(predictions) or (), tuple(predictions), tuple(unreadable))
 
 
@@ -134,7 +133,7 @@ def record_of(
     """A line of predictions.jsonl: a solution, or why there is none."""
     record: Record = {"id": id, "task_id": task.id}
     if rejection is not None:
-        record["rejection"] = {"reason": rejection.reason, "kind": rejection.kind}
+        record["rejection"] = asdict(rejection)
     if solution is not None:
         votes = Counter(solution.predictions)
         record["attempts"] = solution.attempts

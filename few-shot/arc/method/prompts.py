@@ -10,7 +10,7 @@ from arc.puzzles.grids import Grid
 from arc.puzzles.rendering import demonstrations_text, examples_text, query_text
 from arc.puzzles.tasks import Pair, Task
 from arc.settings import PromptSettings
-from seal.prompt_files import Prompt, chat_ids, fill, load_prompt
+from seal.prompt_files import chat_ids, fill, load_prompt
 
 Messages = list[dict[str, str]]
 SELF_EDIT_FILE, PREDICTION_FILE = "self-edit.txt", "predict.txt"
@@ -49,16 +49,12 @@ def prediction_messages(
 
 def check_prompts(settings: PromptSettings) -> None:
     """Load both prompts, so that a mistake in a file costs no work; raises UserError."""
-    for file in _PLACEHOLDERS:
-        _load(file, settings)
-
-
-def _load(file: str, settings: PromptSettings) -> Prompt:
-    return load_prompt(settings.prompt_folder / file, *_PLACEHOLDERS[file])
+    for file, required in _PLACEHOLDERS.items():
+        load_prompt(settings.prompt_folder / file, *required)
 
 
 def _messages(file: str, settings: PromptSettings, **values: str) -> Messages:
-    prompt = _load(file, settings)
+    prompt = load_prompt(settings.prompt_folder / file, *_PLACEHOLDERS[file])
     # A section's last line break ends the section; all others are part of the message
     sections = (("system", prompt.system), ("user", prompt.prompt))
     return [

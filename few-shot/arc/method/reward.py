@@ -7,6 +7,7 @@ which tables report: it stays what it is when the reward becomes another.
 from collections import Counter
 from collections.abc import Hashable, Sequence
 from dataclasses import asdict, dataclass
+from statistics import fmean
 from typing import Any
 
 from arc.method.configurations import Configuration
@@ -57,11 +58,10 @@ def measure_rewards(
     `self_edits`, and the run's numbers.
     """
     in_context = predict_in_context(run, tasks, policy, settings, seed)
-    trials = inner_loop_trials(tasks, self_edits)
-    outcomes = run_trials(run, trials, policy, settings, seed)
+    outcomes = run_trials(run, inner_loop_trials(tasks, self_edits), policy, settings, seed)
     # What the release trained for no epoch at all earned what the bare policy does by luck
     lucky = in_context if settings.release_bugs else []
-    rewards = rewards_of(self_edits, trials, outcomes, lucky)
+    rewards = rewards_of(self_edits, outcomes, lucky)
     run.append("rewards", *map(asdict, rewards))
     return rewards, summarize(rewards, outcomes, in_context)
 
@@ -74,48 +74,37 @@ def inner_loop_trials(tasks: Sequence[Task], self_edits: Sequence[SelfEdit]) -> 
     by_id = {task.id: task for task in tasks}
     trials: dict[Hashable, Trial] = {}
     for self_edit in self_edits:
-        parsed = self_edit.parsed
-        if isinstance(parsed, Configuration):
-            task = by_id[self_edit.task_id]
-            trial = Trial(self_edit.id, task, parsed, self_edit.repeat)
-            trials.setdefault(_key(trial.task.id, parsed, trial.repeat), trial)
+        if isinstance(parsed := self_edit.parsed, Configuration):
+            trial = Trial(self_edit.id, by_id[self_edit.task_id], parsed, self_edit.repeat)
+            trials.setdefault(self_edit.key, trial)
     return list(trials.values())
 
 
-def _key(task_id: str, configuration: Configuration, repeat: int) -> Hashable:
-    return task_id, configuration, repeat
-
-
 def rewards_of(
-    self_edits: Sequence[SelfEdit],
-    trials: Sequence[Trial],
-    outcomes: Sequence[Outcome],
-    of_dummies: Sequence[Outcome] = (),
+    self_edits: Sequence[SelfEdit], outcomes: Sequence[Outcome], of_dummies: Sequence[Outcome] = ()
 ) -> list[Reward]:
-    """One reward per self-edit; what could not be trained is no success and says why.
+    """One reward per self-edit; what could not be trained counts as a failure and says why.
 
-    `of_dummies` are outcomes that count for rejected self-edits of kind "dummy", those of their
-    task.
+    `outcomes` are those of `inner_loop_trials`, `of_dummies` those that count for their task's
+    rejected self-edits of kind "dummy".
     """
-    of_key = {
-        _key(trial.task.id, trial.configuration, trial.repeat): outcome
-        for trial, outcome in zip(trials, outcomes, strict=True)
-    }
+    by_id = {outcome.id: outcome for outcome in outcomes}
+    # The first self-edit of a key gave the trial its id
+    of_key = {each.key: by_id[each.id] for each in self_edits if each.id in by_id}
     lucky = {outcome.task.id for outcome in of_dummies if outcome.correct}
     rewards = []
     for self_edit in self_edits:
-        task_id, parsed = self_edit.task_id, self_edit.parsed
-        outcome, rejection = None, parsed
-        if isinstance(parsed, Configuration):
-            outcome = of_key[_key(task_id, parsed, self_edit.repeat)]
-            rejection = outcome.rejection
+        outcome = of_key.get(self_edit.key)
+        rejection = outcome.rejection if outcome else self_edit.parsed
         success = (
-            outcome.correct if rejection is None else rejection.kind == "dummy" and task_id in lucky
+            outcome.correct
+            if rejection is None
+            else rejection.kind == "dummy" and self_edit.task_id in lucky
         )
         rewards.append(
             Reward(
                 id=self_edit.id,
-                task_id=task_id,
+                task_id=self_edit.task_id,
                 success=success,
                 reward=reward_of(self_edit, success, outcome),
                 trial_id=outcome.id if outcome else None,
@@ -138,15 +127,11 @@ def summarize(
         "n_inner_loops": len(trained),
         "n_rejected": rejected.total(),
         "rejected": dict(sorted(rejected.items())),
-        "in_context_success_rate": _share([outcome.correct for outcome in in_context]),
-        "success_rate": _share([reward.success for reward in rewards]),
+        "in_context_success_rate": round(fmean(outcome.correct for outcome in in_context), 4),
+        "success_rate": round(fmean(reward.success for reward in rewards), 4),
         "n_rewarded": sum(reward.reward > 0 for reward in rewards),
         "n_tasks_solved": len({reward.task_id for reward in rewards if reward.success}),
         "unreadable_answer_rate": (
             round(1 - sum(outcome.n_decoded for outcome in trained) / views, 4) if views else None
         ),
     }
-
-
-def _share(successes: Sequence[bool]) -> float:
-    return round(sum(successes) / len(successes), 4)

@@ -3,7 +3,7 @@
 An answer that is not JSON is drawn again, as in the release; every other one counts, valid or not.
 """
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -43,6 +43,11 @@ class SelfEdit:
     def parsed(self) -> Configuration | Rejection:
         """What it says, or why nothing can be done with it."""
         return parse_self_edit(self.text)
+
+    @property
+    def key(self) -> Hashable:
+        """Equal where inner loops share all seeds and train on the same, so that they end alike."""
+        return self.task_id, self.parsed, self.repeat
 
 
 def sample_self_edits(

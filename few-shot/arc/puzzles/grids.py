@@ -14,11 +14,7 @@ COLORS = 10
 
 
 def as_grid(rows: object) -> Grid:
-    """A grid from nested lists, as JSON has it.
-
-    Raises ValueError that says what is wrong: no rows, ragged rows, sizes beyond 30, cells other
-    than integers from 0 to 9.
-    """
+    """A grid from nested lists, as JSON has it; raises ValueError that says what is wrong."""
     if not isinstance(rows, list | tuple) or not rows:
         raise ValueError("a grid is a list of rows, and there are none")
     for number, row in enumerate(rows):

@@ -8,18 +8,17 @@ The grid format is that of printed numpy arrays: a test-time-trained model reads
 from collections.abc import Iterable
 from itertools import chain
 
-from arc.puzzles.grids import Grid, as_grid
+from arc.puzzles.grids import MAX_SIZE, Grid, as_grid
 from arc.puzzles.tasks import Pair
 
 END_OF_ANSWER = "#"
-_ARROW = " -> "
 _FENCE = "```"
 _INT64 = range(-(2**63), 2**63)
 
 
 def grid_text(grid: Grid) -> str:
     """The rows in brackets, one a line, with single blanks between cells."""
-    return "[" + "\n ".join(f"[{_cells(row)}]" for row in grid) + "]"
+    return "[" + "\n ".join(f"[{row}]" for row in _rows(grid)) + "]"
 
 
 def demonstrations_text(pairs: Iterable[Pair]) -> str:
@@ -29,7 +28,7 @@ def demonstrations_text(pairs: Iterable[Pair]) -> str:
 
 def query_text(grid: Grid) -> str:
     """An input grid and the arrow; its trailing blank belongs to the format."""
-    return f"{grid_text(grid)}{_ARROW}"
+    return f"{grid_text(grid)} -> "
 
 
 def answer_text(grid: Grid) -> str:
@@ -37,20 +36,19 @@ def answer_text(grid: Grid) -> str:
     return f"{grid_text(grid)}{END_OF_ANSWER}"
 
 
+def longest_answer() -> int:
+    """An upper bound of an answer's tokens: every character of the largest grid, and the end."""
+    return len(answer_text(((0,) * MAX_SIZE,) * MAX_SIZE)) + 1
+
+
 def examples_text(pairs: Iterable[Pair]) -> str:
     """Demonstrations as the prompt for a self-edit shows them: bare digits under headings."""
-    return "".join(
-        f"Input:\n{_bare_rows(pair.input)}\n\nOutput:\n{_bare_rows(pair.output)}\n\n"
-        for pair in pairs
-    )
+    shown = (["Input:", *_rows(input), "", "Output:", *_rows(output)] for input, output in pairs)
+    return "".join("\n".join(lines) + "\n\n" for lines in shown)
 
 
-def _bare_rows(grid: Grid) -> str:
-    return "\n".join(map(_cells, grid))
-
-
-def _cells(row: tuple[int, ...]) -> str:
-    return " ".join(map(str, row))
+def _rows(grid: Grid) -> list[str]:
+    return [" ".join(map(str, row)) for row in grid]
 
 
 def decode_grid(text: str, release_bugs: bool = False) -> Grid | None:
@@ -63,19 +61,16 @@ def decode_grid(text: str, release_bugs: bool = False) -> Grid | None:
     into one equal row for each line, even a row without cells, and wrap to signed 8-bit numbers;
     None remains where they do not divide into the rows.
     """
-    try:
-        rows = [[int(token) for token in line.split()] for line in _answer_lines(text)]
-        return _cut_again(rows) if release_bugs else as_grid(rows)
-    except ValueError:  # also what `int` raises for literals of thousands of digits
-        return None
-
-
-def _answer_lines(text: str) -> list[str]:
     text = text.replace(END_OF_ANSWER, "")
     if _FENCE in text:
         text = text.split(_FENCE)[1]
     # Trimmed before the brackets go: a line that holds only a bracket counts as a row
-    return text.strip().replace("[", "").replace("]", "").split("\n")
+    lines = text.strip().replace("[", "").replace("]", "").split("\n")
+    try:
+        rows = [[int(token) for token in line.split()] for line in lines]
+        return _cut_again(rows) if release_bugs else as_grid(rows)
+    except ValueError:  # also what `int` raises for literals of thousands of digits
+        return None
 
 
 def _cut_again(rows: list[list[int]]) -> Grid:

@@ -27,10 +27,7 @@ class Pair(NamedTuple):
 
 
 class Item(NamedTuple):
-    """A training example: demonstrations of a rule, and one pair to predict from them.
-
-    Compares and sorts by value.
-    """
+    """A training example: demonstrations of a rule, and one pair to predict from them."""
 
     demonstrations: tuple[Pair, ...]
     test: Pair
@@ -48,7 +45,7 @@ class Task:
     id: str
     demonstrations: tuple[Pair, ...]
     test_input: Grid
-    target: Grid | None
+    target: Grid | None = None
     """None where the solution is unknown."""
 
 
@@ -78,12 +75,10 @@ def load_tasks(path: Path, solutions: Path | None = None) -> list[Task]:
 def select_tasks(
     tasks: Sequence[Task], task_ids: str | None, n_tasks: int | None, seed: int
 ) -> list[Task]:
-    """The tasks that a preset or a file of ids names, or `n_tasks` of them, drawn by the seed.
+    """The tasks that `task_ids` names, or `n_tasks` of them, drawn by the seed; None means all.
 
-    `task_ids` is a preset or a file with an id a line; "#" begins a comment. The id of a task
-    without an index means all its test inputs. Their order counts, and each task appears once. A
-    draw depends on the set of tasks alone. None for either means all.
-
+    `task_ids` is a preset or a file with an id a line, whose order counts; "#" begins a comment. An
+    id without an index means all test inputs of its task. A draw depends on the set of tasks alone.
     Raises UserError for an unknown preset or id, and if there are fewer than `n_tasks`.
     """
     chosen = list(tasks) if task_ids is None else _named(tasks, task_ids)
@@ -134,26 +129,22 @@ def _entries(path: Path) -> list[tuple[str, Any, str]]:
 def _tasks_of(id: str, content: Any, where: str) -> Iterator[Task]:
     if not _ID.fullmatch(id):
         raise UserError(f"{where}: {id!r} is not an id of letters, digits, dots, dashes; rename it")
-    demonstrations = tuple(
-        Pair(_grid_at(pair, "input", place), _grid_at(pair, "output", place))
-        for pair, place in _pairs(content, "train", where)
-    )
-    for index, (pair, place) in enumerate(_pairs(content, "test", where)):
-        test_input = _grid_at(pair, "input", place)
-        target = _grid_at(pair, "output", place) if "output" in pair else None
-        yield Task(f"{id}-{index}", demonstrations, test_input, target)
+    demonstrations = tuple(Pair(*grids) for grids in _pairs(content, "train", where))
+    for index, grids in enumerate(_pairs(content, "test", where)):
+        yield Task(f"{id}-{index}", demonstrations, *grids)
 
 
-def _pairs(content: Any, key: str, where: str) -> list[tuple[Any, str]]:
-    """The JSON of the pairs under `key`, each with its place."""
+def _pairs(content: Any, key: str, where: str) -> Iterator[list[Grid]]:
+    """Input and output of each pair under `key`; a test may lack the output."""
     pairs = field(content, key, object, where)
     if not isinstance(pairs, list) or not pairs:
         raise UserError(f'{where}: "{key}" must be a list with at least one pair; fill it in')
-    return [(pair, f"{where} {key}[{index}]") for index, pair in enumerate(pairs)]
-
-
-def _grid_at(pair: Any, key: str, where: str) -> Grid:
-    return _grid(field(pair, key, object, where), f"{where} {key}")
+    for index, pair in enumerate(pairs):
+        place = f"{where} {key}[{index}]"
+        grids = [_grid(field(pair, "input", object, place), f"{place} input")]
+        if key == "train" or "output" in pair:
+            grids.append(_grid(field(pair, "output", object, place), f"{place} output"))
+        yield grids
 
 
 def _grid(rows: Any, where: str) -> Grid:
@@ -177,8 +168,8 @@ def _with_solutions(tasks: list[Task], path: Path) -> list[Task]:
     solved = []
     for name, group in named.items():
         grids, where = content[name], f"{path} task {name}"
-        if not isinstance(grids, list) or len(grids) != len(group):
-            found = len(grids) if isinstance(grids, list) else repr(str(grids)[:40])
+        found = len(grids) if isinstance(grids, list) else repr(str(grids)[:40])
+        if found != len(group):
             raise UserError(
                 f"{where}: found {found}, and the task has {len(group)} test inputs; give a list"
                 " with a grid for each"

@@ -14,15 +14,14 @@ from arc.puzzles.augmenters import (
     Augmenter,
     RandomTranslateXY,
     augmenters_for,
+    permute_colors,
+    shuffle,
     transform_pair,
 )
 from arc.puzzles.grids import fits
-from arc.puzzles.permutations import permute_colors, shuffle
 from arc.puzzles.tasks import Item, Pair
 
 Encoded = TypeVar("Encoded")
-
-_LEAVE_OUT = (1, 2)
 
 
 def training_items(
@@ -30,22 +29,21 @@ def training_items(
     augmentations: Augmentations,
     seed: int,
     *,
-    permute_n: int = 1,
     release_bugs: bool = False,
 ) -> list[Item]:
     """Every item that a task of these demonstrations can be trained on.
 
-    First those that leave one demonstration out, then those that leave out two; each kind is sorted
-    and without duplicates. `permute_n` is how many permuted copies every item gets; for
-    `release_bugs` see RandomTranslateXY. The same arguments give the same list.
+    First those that leave one demonstration out, then those that leave out two, with a permuted
+    copy of each; both kinds are sorted and without duplicates. For `release_bugs` see
+    RandomTranslateXY. The same arguments give the same list.
     """
     rng = Random(seed)
     augmenters = augmenters_for(augmentations)
     items = []
-    for leave_n in _LEAVE_OUT:
+    for leave_n in (1, 2):
         plain = augmented_items(demonstrations, leave_n, augmenters, rng, release_bugs=release_bugs)
         # A self-edit without augmentations keeps the task's colours
-        items += permuted_items(plain, permute_n, rng, new_colors=bool(augmenters))
+        items += permuted_items(plain, 1, rng, new_colors=bool(augmenters))
     return items
 
 
@@ -70,8 +68,7 @@ def select_items(
 def initial_items(demonstrations: Sequence[Pair], leave_n: int) -> list[Item]:
     """One item for each ordered choice of `leave_n` demonstrations; the first chosen is the test.
 
-    The others that were chosen are left out; the remaining ones keep their order. Equal
-    demonstrations lead to equal items.
+    The others that were chosen are left out; the remaining ones keep their order.
     """
     return [
         Item(

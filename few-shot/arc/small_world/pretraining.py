@@ -16,7 +16,7 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from arc.method.configurations import to_json
-from arc.method.encoding import encode_item
+from arc.method.inner_loop import encode_item
 from arc.method.prompts import self_edit_prompt
 from arc.puzzles.grids import COLORS
 from arc.puzzles.tasks import Item

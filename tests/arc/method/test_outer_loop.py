@@ -3,10 +3,11 @@
 from collections import Counter
 from dataclasses import replace
 
-from arc.method.outer_loop import describe_selection, select_self_edits, sft_rows
+from arc.method.outer_loop import TaskDomain, select_self_edits, sft_rows
 from arc.method.prompts import self_edit_prompt
 from arc.method.reward import Reward
 from arc.method.self_edits import SelfEdit
+from arc.settings import RestEmSettings
 from seal.training.sft import SftRow
 from tests.arc.method.test_reward import (
     NO_EPOCH_TEXT,
@@ -15,7 +16,7 @@ from tests.arc.method.test_reward import (
     TOO_LONG_TEXT,
     self_edits_of,
 )
-from tests.arc.policies import FERRY, MOTH, chat_tokenizer
+from tests.arc.policies import FERRY, MOTH, chat_tokenizer, policy_of
 
 
 def rewards_for(self_edits: list[SelfEdit], *earned: float | None) -> list[Reward]:
@@ -76,11 +77,14 @@ def test_random_ones_are_as_many_as_were_rewarded_and_any_that_could_be_trained_
 
 def test_a_selection_is_described_beside_what_was_sampled():
     found = self_edits_of(MOTH, ONE_STEP_TEXT, "x", TOO_LONG_TEXT)
-    described = describe_selection(found, found[:1])
-    assert described["n_selected"] == 1
+    domain = TaskDomain([MOTH], RestEmSettings())
+    policy = policy_of(None)
+    rows, described = domain.select([MOTH], found, rewards_for(found, 1, None, 0), policy, 0)
+    assert len(rows) == described["n_selected"] == 1
     assert described["knobs"]["epochs"] == {"1e-09": 0.5, "1e+09": 0.5}
     assert described["selected_knobs"]["epochs"] == {"1e-09": 1.0}
-    assert describe_selection(found, [])["selected_knobs"] == {}
+    rows, described = domain.select([MOTH], found, rewards_for(found, 0, None, 0), policy, 0)
+    assert (rows, described["n_selected"], described["selected_knobs"]) == ([], 0, {})
 
 
 def test_shuffled_rewards_go_to_any_that_could_be_trained_on():

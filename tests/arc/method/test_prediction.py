@@ -3,7 +3,6 @@
 import pytest
 
 from arc.method.configurations import Rejection
-from arc.method.encoding import longest_answer
 from arc.method.prediction import (
     SHOWN,
     Outcome,
@@ -17,9 +16,8 @@ from arc.method.prediction import (
 )
 from arc.method.prompts import prediction_prompt
 from arc.puzzles.grids import Grid
-from arc.puzzles.rendering import answer_text
-from arc.puzzles.views import views
-from arc.puzzles.voting import Prediction
+from arc.puzzles.rendering import answer_text, longest_answer
+from arc.puzzles.views import Prediction, views
 from arc.settings import PredictionSettings
 from seal.run import Run
 from seal.sampling import SamplingParameters

@@ -96,9 +96,8 @@ def test_repeats_of_the_oracle_are_inner_loops_of_their_own():
 
 def test_all_that_share_an_inner_loop_get_its_reward():
     found = [*self_edits_of(MOTH, *[ONE_STEP_TEXT] * 2), *self_edits_of(FERRY, ONE_STEP_TEXT)]
-    trials = inner_loop_trials([MOTH, FERRY], found)
     outcomes = [outcome("moth-0/0", MOTH, True), outcome("ferry-0/0", FERRY, False)]
-    assert rewards_of(found, trials, outcomes) == [
+    assert rewards_of(found, outcomes) == [
         Reward("moth-0/0", "moth-0", True, 1.0, "moth-0/0", None),
         Reward("moth-0/1", "moth-0", True, 1.0, "moth-0/0", None),
         Reward("ferry-0/0", "ferry-0", False, 0.0, "ferry-0/0", None),
@@ -108,15 +107,13 @@ def test_all_that_share_an_inner_loop_get_its_reward():
 def test_the_reward_is_what_reward_of_says_and_success_stays(monkeypatch):
     monkeypatch.setattr(reward_module, "reward_of", lambda self_edit, success, outcome: 0.25)
     found = self_edits_of(MOTH, ONE_STEP_TEXT)
-    trials = inner_loop_trials([MOTH], found)
-    (reward,) = rewards_of(found, trials, [outcome("moth-0/0", MOTH, True)])
+    (reward,) = rewards_of(found, [outcome("moth-0/0", MOTH, True)])
     assert (reward.success, reward.reward) == (True, 0.25)
 
 
 def test_what_cannot_be_trained_earns_nothing_and_says_why():
     found = self_edits_of(MOTH, "no JSON", "[]", NO_EPOCH_TEXT, TOO_LONG_TEXT)
-    trials = inner_loop_trials([MOTH], found)
-    assert rewards_of(found, trials, [rejected("moth-0/3", MOTH)]) == [
+    assert rewards_of(found, [rejected("moth-0/3", MOTH)]) == [
         Reward("moth-0/0", "moth-0", False, 0.0, None, "not JSON"),
         Reward("moth-0/1", "moth-0", False, 0.0, None, "not a JSON object"),
         Reward("moth-0/2", "moth-0", False, 0.0, None, "num_train_epochs is not above 0"),
@@ -128,13 +125,12 @@ def test_what_cannot_be_trained_earns_nothing_and_says_why():
 def test_dummies_may_be_rewarded_as_the_bare_policy_is(solved):
     found = self_edits_of(MOTH, "no JSON", "[]", NO_EPOCH_TEXT, TOO_LONG_TEXT)
     found += self_edits_of(FERRY, NO_EPOCH_TEXT)
-    trials = inner_loop_trials([MOTH, FERRY], found)
     bare = [outcome("moth-0/in-context", MOTH, solved), outcome("f", FERRY, False)]
-    rewards = rewards_of(found, trials, [rejected("moth-0/3", MOTH)], bare)
+    rewards = rewards_of(found, [rejected("moth-0/3", MOTH)], bare)
     assert [reward.reward for reward in rewards] == [0, 0, float(solved), float(solved), 0]
-    # They were not trained all the same
+    # They still were not trained
     assert all(reward.rejected for reward in rewards)
-    invalid = rewards_of(found, trials, [rejected("moth-0/3", MOTH, "invalid")], bare)
+    invalid = rewards_of(found, [rejected("moth-0/3", MOTH, "invalid")], bare)
     assert invalid[3].reward == 0
 
 

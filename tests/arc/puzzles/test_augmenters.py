@@ -22,8 +22,10 @@ from arc.puzzles.augmenters import (
     Rotate,
     Transpose,
     augmenters_for,
+    draw_colors,
+    permute_colors,
+    shuffle,
 )
-from arc.puzzles.permutations import draw_colors, permute_colors, shuffle
 from arc.puzzles.tasks import Item, Pair
 from tests.arc.item_strategies import items
 from tests.arc.strategies import grids

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from arc.method.configurations import check_steps, parse_self_edit, to_json
-from arc.method.encoding import encode_item
+from arc.method.inner_loop import encode_item
 from arc.method.prompts import self_edit_prompt
 from arc.puzzles.rendering import answer_text
 from arc.puzzles.tasks import Item

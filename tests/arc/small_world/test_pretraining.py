@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file
 
 from arc.method.configurations import Configuration, check_steps, load_oracle, parse_self_edit
-from arc.method.encoding import encode_item
+from arc.method.inner_loop import encode_item
 from arc.puzzles.grids import COLORS
 from arc.puzzles.tasks import Item, load_tasks
 from arc.small_world import pretraining as arc_pretraining

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from arc.method.configurations import to_json
-from arc.method.encoding import encode_item
+from arc.method.inner_loop import encode_item
 from arc.method.prompts import check_prompts, prediction_prompt, self_edit_prompt
 from arc.puzzles.grids import COLORS, Grid
 from arc.puzzles.rendering import answer_text, examples_text, query_text
