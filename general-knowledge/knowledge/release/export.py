@@ -9,17 +9,14 @@ from knowledge.method.round_statistics import accuracy
 from knowledge.method.scores import Scores
 from knowledge.release.records import PREFIXES, Dataset, Examinations, Pretraining, Sequences
 from knowledge.release.results import RELEASED_JUDGE, pool_sequences, scores_of
-from knowledge.release.row_of_file import identify, is_ranking, prompt_kind
+from knowledge.release.row_of_file import is_ranking, prompt_kind
 from knowledge.release.scan import Release
 from knowledge.release.verify import selected_rows
 from seal.records import Record
 
-Exported = tuple[Path, list[Record]]
-"""A path below the output folder, and the lines of that file."""
 
-
-def exported(release: Release) -> Iterator[Exported]:
-    """Every file to write: its path, from that of its source, and its lines."""
+def exported(release: Release) -> Iterator[tuple[Path, list[Record]]]:
+    """Every file to write: its path below the output folder, from its source's, and its lines."""
     for dataset in release.of(Dataset):
         if any(entry.self_edits for entry in dataset.entries):
             yield _path("self_edits", dataset.path), self_edit_records(dataset)
@@ -39,7 +36,7 @@ def _path(kind: str, source: Path, suffix: str = "") -> Path:
 
 def self_edit_records(dataset: Dataset) -> list[Record]:
     """Lines of self_edits.jsonl; the release did not record how a text ended, nor its tokens."""
-    kind = prompt_kind(dataset.path.as_posix()) or "implications"
+    kind = prompt_kind(dataset.path)
     return [
         {
             "id": f"{passage.id}/{kind}/{number}",
@@ -56,7 +53,7 @@ def self_edit_records(dataset: Dataset) -> list[Record]:
 
 def reward_records(file: Examinations) -> list[Record]:
     """Lines of rewards.jsonl, with the accuracies of the inner loops where the file has them."""
-    kind = identify(file).kind
+    kind = prompt_kind(file.path, file.dataset)
     return [
         {
             "id": f"{article.passage_id}/{kind}/{number}",
@@ -90,5 +87,4 @@ def answer_records(scores: Scores) -> list[Record]:
 def continual_record(release: Release) -> Record | None:
     """The pooled matrices of continual self-edits; None without runs."""
     pooled = pool_sequences(release.of(Sequences))
-    fields = vars(pooled[0]) if pooled else {}
-    return {name: np.asarray(value).tolist() for name, value in fields.items()} or None
+    return pooled and {name: np.asarray(value).tolist() for name, value in vars(pooled).items()}

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from knowledge.data.prompts import SELF_EDIT_KINDS, answer_file
 from knowledge.release.records import Dataset, Examinations
-from knowledge.release.row_of_file import identify, prompt_kind
+from knowledge.release.row_of_file import prompt_kind
 from knowledge.release.scan import Release
 from knowledge.settings import PROMPTS
 from seal.errors import UserError
@@ -51,12 +51,13 @@ def prompt_wordings(release: Release) -> dict[str, str]:
 def _filled(release: Release) -> Iterator[tuple[str, str, str, str]]:
     """Kind, prompt, title and passage of every prompt in the release."""
     for dataset in release.of(Dataset):
-        kind = prompt_kind(dataset.path.as_posix()) or "implications"
+        kind = prompt_kind(dataset.path)
         for passage, entry in zip(dataset.passages, dataset.entries, strict=True):
             yield kind, entry.prompt, passage.title, passage.context
     for file in release.of(Examinations):
+        kind = prompt_kind(file.path, file.dataset)
         for article in file.articles:
-            yield identify(file).kind, article.prompt, article.title, article.context
+            yield kind, article.prompt, article.title, article.context
 
 
 def export_prompts(release: Release, folder: Path) -> dict[str, str]:

@@ -6,7 +6,7 @@ Means are over passages for inner loops on one passage, over questions for conti
 
 import random
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import astuple, replace
 
 from knowledge.data.passages import Passage
 from knowledge.experiments.retention import PooledRuns, pool_runs, retention
@@ -21,12 +21,8 @@ _SEEDS = (42, 43)
 _LEAST_OVERLAP = 0.2
 """Share of accepted answers that contain their gold answer: over a half where questions and answers
 belong together, under a hundredth where they do not."""
-_CONTINUAL_ROWS = {
-    "before": "before_any_edit",
-    "after-own-edit": "after_own_edit",
-    "after-all-edits": "after_all_edits",
-}
-"""Rows of the table of continual self-edits to fields of `Retention`."""
+_CONTINUAL_ROWS = ("before", "after-own-edit", "after-all-edits")
+"""Rows of the table of continual self-edits, for the numbers of `Retention` in their order."""
 
 AskedQuestion = tuple[Passage, str, str]
 """A passage, a question about it, and its gold answer."""
@@ -119,21 +115,21 @@ def _overlap(file: Pretraining, questions: Sequence[AskedQuestion]) -> float:
     return mean(found) if found else 0.0
 
 
-def pool_sequences(files: Sequence[Sequences]) -> tuple[PooledRuns, list[Sequences]] | None:
-    """All runs as one, and the runs; the release's own average over its runs is left out.
+def comparable_runs(files: Sequence[Sequences]) -> list[Sequences]:
+    """The runs of the first one's shape and number of sequences.
 
-    Runs that differ from the first in shape or number of sequences are left out too.
+    The release's own average over its runs is left out.
     """
-
-    def shape(run: Sequences) -> tuple[int, int, int]:
-        return run.n_sequences, len(run.mean), len(run.mean[0])
-
     runs = [file for file in files if "overall" not in file.path.name]
-    runs = [run for run in runs if shape(run) == shape(runs[0])]
-    if not runs:
-        return None
-    pooled = pool_runs([r.mean for r in runs], [r.std for r in runs], runs[0].n_sequences)
-    return pooled, runs
+    shapes = [(run.n_sequences, len(run.mean), len(run.mean[0])) for run in runs]
+    return [run for run, shape in zip(runs, shapes, strict=True) if shape == shapes[0]]
+
+
+def pool_sequences(files: Sequence[Sequences]) -> PooledRuns | None:
+    """All `comparable_runs` as one; None without any."""
+    runs = comparable_runs(files)
+    of_all = ([run.mean for run in runs], [run.std for run in runs])
+    return pool_runs(*of_all, runs[0].n_sequences) if runs else None
 
 
 def scores_of_sequences(files: Sequence[Sequences]) -> dict[str, Scores]:
@@ -141,12 +137,12 @@ def scores_of_sequences(files: Sequence[Sequences]) -> dict[str, Scores]:
 
     Without the runs, the release's own average over them states the numbers.
     """
-    pooled = pool_sequences(files)
-    kept = {str(run.path): retention(run.mean) for run in (pooled[1] if pooled else files[:1])}
+    runs = comparable_runs(files)
+    found = {str(run.path): astuple(retention(run.mean)) for run in runs or files[:1]}
     scores = {}
-    for row, field in _CONTINUAL_ROWS.items() if kept else ():
-        of_runs = {run: [getattr(found, field)] for run, found in kept.items()}
-        stated = None if pooled else next(iter(of_runs.values()))[0]
-        clusters = of_runs if pooled else {}
+    for place, row in enumerate(_CONTINUAL_ROWS if found else ()):
+        of_runs = {path: [numbers[place]] for path, numbers in found.items()}
+        stated = None if runs else next(iter(of_runs.values()))[0]
+        clusters = of_runs if runs else {}
         scores[row] = Scores(RELEASED_JUDGE, "runs", clusters, None, stated=stated)
     return scores

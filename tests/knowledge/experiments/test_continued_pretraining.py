@@ -17,9 +17,9 @@ from knowledge.experiments.continued_pretraining import (
 from knowledge.judging.judges import Grade, OfflineJudge
 from knowledge.method.closed_book import Outcome, Trial
 from knowledge.method.self_edits import SelfEdit
-from knowledge.release.parse import parse_released
 from knowledge.release.records import Pretraining
 from knowledge.release.results import questions_asked
+from knowledge.release.scan import parse_released
 from knowledge.settings import PretrainingSettings
 from seal.errors import UserError
 from seal.records import read_json

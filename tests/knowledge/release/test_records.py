@@ -11,7 +11,7 @@ from knowledge.method.self_edits import read_self_edits
 from knowledge.release.export import exported
 from knowledge.release.records import Dataset, Examinations
 from knowledge.release.recover_prompts import export_prompts, prompt_wordings, unfilled
-from knowledge.release.row_of_file import identify
+from knowledge.release.row_of_file import prompt_kind
 from knowledge.release.scan import read_release
 from knowledge.release.verify import check_selection, check_statistics
 from seal.records import write_jsonl
@@ -238,5 +238,5 @@ def test_released_prompts_come_out_as_they_were(tmp_path):
     for file in release.of(Examinations):
         for passage, article in zip(file.passages, file.articles, strict=True):
             if article.prompt:
-                kind = identify(file).kind
+                kind = prompt_kind(file.path, file.dataset)
                 assert self_edit_prompt(passage, kind, tmp_path) == article.prompt
