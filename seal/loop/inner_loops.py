@@ -89,15 +89,7 @@ def _train_group(
 
     def on_done(index: int, result: AdapterResult) -> None:
         trial, _ = group[index]
-        run.metric(
-            "adapter",
-            id=trial.id,
-            seconds=result.seconds,
-            tokens=result.tokens,
-            steps=result.steps,
-            first_loss=result.losses[0],
-            last_loss=result.losses[-1],
-        )
+        note_adapter(run, trial.id, result)
         finished.append((trial, folders[index]))
         if len(finished) == examiner.trials_per_call:
             examiner.submit(tuple(finished))
@@ -108,6 +100,13 @@ def _train_group(
     train_adapters(policy.model, jobs, folders, target_modules, slots, on_done=on_done)
     run.metric("training", adapters=len(jobs), seconds=time.perf_counter() - start)
     examiner.submit(tuple(finished))
+
+
+def note_adapter(run: Run, adapter_id: str, result: AdapterResult) -> None:
+    """Write into metrics.jsonl what an inner loop took and how it learned."""
+    took = {name: getattr(result, name) for name in ("seconds", "tokens", "steps")}
+    losses = {"first_loss": result.losses[0], "last_loss": result.losses[-1]}
+    run.metric("adapter", id=adapter_id, **took, **losses)
 
 
 def seconds_per_adapter(run: Run) -> dict[str, float]:

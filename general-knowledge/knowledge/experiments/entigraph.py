@@ -5,13 +5,16 @@ passage, then writes a text on each pair, and on triples. All texts about a pass
 self-edit, so that anything that trains on self-edits takes it.
 """
 
+import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import combinations
 from pathlib import Path
+from random import Random
+from typing import Any
 
 from knowledge.data.passages import Passage
 from knowledge.data.prompts import self_edit_values
-from knowledge.experiments.entity_lists import choose_groups, parse_entities
 from knowledge.method.self_edits import SelfEdit
 from knowledge.method.writers import Assignment, Writer, report_missing, write_texts
 from knowledge.settings import EntiGraphSettings
@@ -25,6 +28,13 @@ ENTITIES = "entigraph-entities"
 RELATIONS = {2: "entigraph-pair", 3: "entigraph-triple"}
 """Prompt files by how many entities they relate."""
 _PLACES = ("first", "second", "third")
+MAX_ENTITIES = 50
+"""Entities of a list that count, the first ones; a base model may list names without end."""
+_LONGEST = 100  # characters
+_MOST_WORDS = 10  # what has more is a sentence
+_FEWEST_BETWEEN_COMMAS = 3  # "I am sorry, but I cannot" is not a list
+_BULLET = re.compile(r"^\s*(?:[-*•–]+|\(?\d+[.):])\s+")
+_AROUND = " \t\"'“”‘’`*_,;[]{}"
 
 
 def check_entigraph(settings: EntiGraphSettings, prompts: Path) -> None:
@@ -146,7 +156,7 @@ def _join_relations(run: Run, relations: Sequence[Assignment], kind: str) -> lis
             passage_id=passage_id,
             kind=kind,
             text="\n---\n".join(one_line(record["text"]) for record in records),
-            finish_reason="length" if any(map(_is_cut_off, records)) else "stop",
+            finish_reason="length" if "length" in {r["finish_reason"] for r in records} else "stop",
             n_tokens=sum(record["n_tokens"] for record in records),
         )
         for passage_id, records in of_passage.items()
@@ -160,5 +170,69 @@ def one_line(text: str) -> str:
     return re.sub(r"-{3,}", "—", " ".join(text.split()))
 
 
-def _is_cut_off(record: Record) -> bool:
-    return record["finish_reason"] == "length"
+# Entities as a language model lists them
+
+
+def parse_entities(text: str) -> list[str]:
+    """The entities that a model lists in `text`, without repetitions, at most MAX_ENTITIES.
+
+    Taken are the first JSON array of names (also under a key of an object, also within a code
+    fence), else lines with or without bullets, else a single line with commas. A JSON text that was
+    cut off is read by its lines. [] without a list.
+    """
+    names = _names_in_json(text)
+    if not names:
+        lines = [line for line in text.splitlines() if line.strip()]
+        if len(lines) == 1:
+            parts = lines[0].rpartition(":")[2].split(",")
+            lines = parts if len(parts) >= _FEWEST_BETWEEN_COMMAS else []
+        names = [_BULLET.sub("", line) for line in lines if not _is_frame(line)]
+    found: dict[str, str] = {}
+    for name in names:
+        words = name.strip(_AROUND).split()
+        entity = " ".join(words)
+        if 0 < len(words) <= _MOST_WORDS and len(entity) <= _LONGEST:
+            found.setdefault(entity.casefold(), entity)
+    return list(found.values())[:MAX_ENTITIES]
+
+
+def _is_frame(line: str) -> bool:
+    """Whether a line stands around a list: a heading, a code fence, the key of a JSON object."""
+    return line.strip().startswith("```") or line.rstrip(" [{*").endswith(":")
+
+
+def _names_in_json(text: str) -> list[str]:
+    """The names in the first JSON value of `text` that has some; [] without one."""
+    decoder = json.JSONDecoder()
+    for start in re.finditer(r"[\[{]", text):
+        try:
+            value, _ = decoder.raw_decode(text, start.start())
+        except (ValueError, RecursionError):
+            continue
+        if names := list(_names(value)):
+            return names
+    return []
+
+
+def _names(value: Any) -> Iterator[str]:
+    """Names in a list, in an object's first list with names, or in objects with a name each."""
+    if isinstance(value, list):
+        for item in value:
+            named = item.get("name", item.get("entity")) if isinstance(item, dict) else item
+            if isinstance(named, str):
+                yield named
+    elif isinstance(value, dict):
+        lists = [value.get("entities"), *value.values()]
+        yield from next((names for entry in lists if (names := list(_names(entry)))), [])
+
+
+def choose_groups(
+    entities: Sequence[str], size: int, most: int, seed: int
+) -> list[tuple[str, ...]]:
+    """Groups of `size` entities: all, or `most` of them chosen at random; in the entities' order.
+
+    The choice depends on the arguments alone, and a group's order on that of the entities.
+    """
+    groups = list(combinations(entities, size))
+    chosen = sorted(Random(seed).sample(range(len(groups)), min(most, len(groups))))
+    return [groups[index] for index in chosen]

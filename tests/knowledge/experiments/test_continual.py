@@ -9,11 +9,12 @@ import pytest
 import torch
 
 from knowledge.data.passages import load_passages
-from knowledge.experiments.continual import cut_into_sequences, run_sequences
-from knowledge.experiments.continual_table import (
+from knowledge.experiments.continual import (
     accuracy_matrix,
+    cut_into_sequences,
     format_matrix,
     retention_numbers,
+    run_sequences,
     summarize_sequences,
 )
 from knowledge.judging.judges import Grade
@@ -240,7 +241,7 @@ def test_nothing_to_learn_leaves_a_sequence_as_it_is(tmp_path):
                 return done
             blank = SEQUENCES[0].passages[0].title, SEQUENCES[1].passages[1].title
             return [
-                type(c)("", "stop", 1) if any(f"{t}\n" in r.prompt for t in blank) else c
+                type(c)("", "stop", (1,)) if any(f"{t}\n" in r.prompt for t in blank) else c
                 for r, c in zip(requests, done, strict=True)
             ]
 
