@@ -52,6 +52,7 @@ def main(config: Config) -> None:
     """Ask, finetune, ask again; print both rows."""
     # Heavy imports, once the flags are known to be right
     from knowledge.experiments import continued_pretraining as cpt
+    from knowledge.method import single_passage_table as tables
     from knowledge.method.self_edits import read_self_edits
     from seal.training.sft import check_processes, finetune
 
@@ -90,7 +91,7 @@ def main(config: Config) -> None:
     outcomes["finetuned"] = cpt.examine(
         parts["finetuned"], asked, str(model), config, judge, config
     )
-    figures = cpt.summarize_rows(outcomes, judge, config.seed)
+    figures = tables.summarize_rows(outcomes, cpt.LAYOUT, config.seed)
     run.write_results(
         {
             "n_passages": len(passages),
@@ -101,7 +102,7 @@ def main(config: Config) -> None:
             "rows": figures,
         }
     )
-    table = cpt.format_rows(figures)
+    table = tables.format_rows(figures, cpt.LAYOUT)
     write_text(run.path("table.md"), table + "\n")
     run.say(f"accuracy in percent, judge {judge.name}\n{table}\nthe model: {model}")
 

@@ -89,10 +89,10 @@ def format_table(rows: Sequence[Mapping[str, Any]], seconds: Mapping[str, float]
 
     columns = {
         "": lambda row: row["label"],
-        "success": lambda row: percent(row["success_rate"]),
-        "to row above": lambda row: percent(row["difference_to_row_above"], signed=True),
+        "success": "success_rate",
+        "to row above": "difference_to_row_above",
         "pass@k": best,
-        "in context": lambda row: percent(row["in_context_success_rate"]),
+        "in context": "in_context_success_rate",
         "invalid": lambda row: f"{row['n_rejected']}/{row['n_trials']}",
         "s/adapter": lambda row: number(seconds.get(row["label"]), digits=2),
     }

@@ -1,4 +1,4 @@
-"""Compare ways of teaching a passage: one arm per row of the paper's single-passage table."""
+"""Compare ways of teaching passages: a row of a table for each, as in the single-passage table."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from knowledge.judging.judges import Judge
 from knowledge.method.closed_book import Outcome, Trial
 from knowledge.method.inner_loop import run_trials, self_edit_texts
 from knowledge.method.reward import bare_trials, inner_loop_trials
-from knowledge.method.scores import JudgedAnswer, Scores, score_answers
+from knowledge.method.scores import JudgedAnswer, MeanOver, score_answers
 from knowledge.method.self_edits import SelfEdit, sample_self_edits
 from knowledge.settings import RewardSettings, TableSettings
 from seal.errors import UserError
@@ -24,14 +24,28 @@ ROWS = (NO_UPDATE, PASSAGE_ONLY, "self-edits")
 """Labels of the rows in which --model is updated: on nothing, the passage, its own self-edits."""
 
 
-@dataclass(frozen=True)
-class Arm:
-    """A row of the table: what one arm's answers are worth."""
+DIFFERENCE = "difference_to_row_above"
 
-    label: str
-    scores: Scores
-    calibrated: Scores
-    """The same answers by the judge's probabilities."""
+
+@dataclass(frozen=True)
+class Layout:
+    """The numbers in a table's rows, and which of them a reader sees."""
+
+    fields: Mapping[str, tuple[MeanOver, bool]]
+    """Field of results.json to what its mean is over, and whether it averages the judge's
+    probabilities instead of its verdicts. DIFFERENCE says so of what is compared."""
+    columns: Mapping[str, str]
+    """Heading to the field that is shown."""
+
+
+SINGLE_PASSAGE = Layout(
+    {
+        "accuracy": ("passages", False),
+        "calibrated_accuracy": ("passages", True),
+        DIFFERENCE: ("passages", False),
+    },
+    {"accuracy": "accuracy", "to row above": DIFFERENCE, "calibrated": "calibrated_accuracy"},
+)
 
 
 def passage_only_trials(
@@ -70,16 +84,6 @@ def judged_answers(outcomes: Sequence[Outcome]) -> list[JudgedAnswer]:
     ]
 
 
-def arm(label: str, outcomes: Sequence[Outcome]) -> Arm:
-    """Collect the outcomes of one arm; answers that could not be graded count nowhere."""
-    answers = judged_answers(outcomes)
-    scores = (
-        score_answers(answers, "passages", "", calibrated=calibrated, exact=True)
-        for calibrated in (False, True)
-    )
-    return Arm(label, *scores)
-
-
 def in_order(labels: Sequence[str], first: Sequence[str]) -> list[str]:
     """All labels, those of `first` before the others. Raises UserError for one that no row has."""
     if unknown := [label for label in first if label not in labels]:
@@ -89,48 +93,47 @@ def in_order(labels: Sequence[str], first: Sequence[str]) -> list[str]:
     return list(dict.fromkeys([*first, *labels]))
 
 
-def summarize_arm(arm: Arm, previous: Arm | None, seed: int) -> dict[str, Any]:
-    """The numbers of one row, as results.json holds them; fractions, not percent.
+def summarize_rows(
+    outcomes: Mapping[str, Sequence[Outcome]], layout: Layout, seed: int
+) -> list[dict[str, Any]]:
+    """The numbers of each label's answers, as results.json holds them; fractions, not percent.
 
     Intervals are 95%, resampled over passages; the difference to the row above is paired over the
-    passages that both rows have.
+    passages that both rows have. Answers that could not be graded count nowhere.
     """
-    change = arm.scores.minus(previous.scores, seed) if previous else None
-    return {
-        "label": arm.label,
-        "accuracy": record_of(arm.scores.estimate(seed)),
-        "calibrated_accuracy": record_of(arm.calibrated.estimate(seed)),
-        "difference_to_row_above": record_of(change),
-        **count_answers(arm.scores),
-    }
+    rows = []
+    above: list[JudgedAnswer] = []
+    for label, of_label in outcomes.items():
+        answers = judged_answers(of_label)
+        row: dict[str, Any] = {"label": label}
+        for field, (over, calibrated) in layout.fields.items():
+            scores, previous = (
+                score_answers(each, over, "", calibrated=calibrated, exact=True)
+                for each in (answers, above)
+            )
+            differs = field == DIFFERENCE
+            found = scores.minus(previous, seed) if differs else scores.estimate(seed)
+            row[field] = record_of(found)
+        row["n_answers"] = len(answers)
+        row["blank_answer_rate"] = scores.blank_rate
+        row["n_ungraded"] = sum(answer.correct is None for answer in answers)
+        rows.append(row)
+        above = answers
+    return rows
 
 
-def count_answers(scores: Scores) -> dict[str, Any]:
-    """How many answers a row is made of, and which of them are blank or ungraded."""
-    return {
-        "n_answers": len(scores.answers),
-        "blank_answer_rate": scores.blank_rate,
-        "n_ungraded": scores.n_ungraded,
-    }
-
-
-SHOWN_COUNTS = {
-    "blank": lambda row: percent(row["blank_answer_rate"]),
-    "ungraded": lambda row: str(row["n_ungraded"]),
-}
-"""The columns of `count_answers` in a table that is printed."""
-
-
-def format_table(rows: Sequence[Mapping[str, Any]], seconds: Mapping[str, float]) -> str:
+def format_rows(
+    rows: Sequence[Mapping[str, Any]], layout: Layout, seconds: Mapping[str, float] | None = None
+) -> str:
     """The table that a reader sees: percent ± half a 95% interval; `seconds` by label."""
     columns = {
         "": lambda row: row["label"],
-        "accuracy": lambda row: percent(row["accuracy"]),
-        "to row above": lambda row: percent(row["difference_to_row_above"], signed=True),
-        "calibrated": lambda row: percent(row["calibrated_accuracy"]),
-        **SHOWN_COUNTS,
-        "s/adapter": lambda row: number(seconds.get(row["label"]), digits=2),
+        **layout.columns,
+        "blank": lambda row: percent(row["blank_answer_rate"]),
+        "ungraded": lambda row: str(row["n_ungraded"]),
     }
+    if seconds is not None:
+        columns["s/adapter"] = lambda row: number(seconds.get(row["label"]), digits=2)
     return table_of(rows, columns)
 
 
@@ -143,7 +146,7 @@ def fill_row(
     judge: Judge,
     settings: TableSettings,
     seed: int,
-) -> Arm:
+) -> list[Outcome]:
     """Train, ask and grade what the row `label` asks for; its records are in RUN/LABEL.
 
     The policy is updated on nothing, on the passage alone (two of ROWS), on the given self-edits,
@@ -158,4 +161,4 @@ def fill_row(
         if self_edits is None:
             self_edits = sample_self_edits(part, passages, policy, settings, seed)
         trials = inner_loop_trials(passages, self_edits, settings, seed)
-    return arm(label, run_trials(part, trials, policy, judge, settings, label))
+    return run_trials(part, trials, policy, judge, settings, label)
