@@ -64,17 +64,17 @@ def summarize_arm(arm: Arm, previous: Arm | None, seed: int) -> dict[str, Any]:
         return record_of(clustered_bootstrap(values, seed)) if values else None
 
     change = paired_difference(arm.successes, previous.successes, seed) if previous else None
-    trials = min(map(len, arm.successes.values()))
+    trials = list(map(len, arm.successes.values()))
     return {
         "label": arm.label,
         "success_rate": of_tasks(arm.successes),
         "difference_to_row_above": record_of(change),
         "pass_at_k": {
             str(k): of_tasks({t: [pass_at_k(values, k)] for t, values in arm.successes.items()})
-            for k in range(1, trials + 1)
+            for k in range(1, min(trials) + 1)
         },
         "in_context_success_rate": of_tasks(arm.in_context),
-        "n_trials": sum(map(len, arm.successes.values())),
+        "n_trials": sum(trials),
         "n_rejected": arm.rejected,
         "successes_by_task": {task: sum(values) for task, values in arm.successes.items()},
     }
@@ -102,11 +102,10 @@ def format_table(rows: Sequence[Mapping[str, Any]], seconds: Mapping[str, float]
 def format_task_table(arms: Sequence[Arm]) -> str:
     """Successes of every task in every arm, such as 3/5."""
 
-    def shown(values: Sequence[float]) -> str:
-        return f"{sum(values):.0f}/{len(values)}"
-
-    tasks = sorted({task for arm in arms for task in arm.successes})
-    cells = [[task, *(shown(arm.successes[task]) for arm in arms)] for task in tasks]
+    cells = []
+    for task in sorted({task for arm in arms for task in arm.successes}):
+        of_arms = [arm.successes[task] for arm in arms]
+        cells.append([task, *(f"{sum(values):.0f}/{len(values)}" for values in of_arms)])
     return markdown_table(["task", *(arm.label for arm in arms)], cells)
 
 

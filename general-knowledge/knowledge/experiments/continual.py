@@ -9,7 +9,7 @@ So all sequences share one frozen model, and go through their steps side by side
 
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ import numpy as np
 from knowledge.data.passages import Passage
 from knowledge.experiments.retention import (
     Matrix,
+    Retention,
     asked_cells,
     pool_runs,
     retention,
@@ -278,12 +279,8 @@ def retention_numbers(
 ) -> dict[str, dict[str, float] | None]:
     """The experiment's three numbers (`Retention`), each with its interval over sequences."""
     found = {of: asdict(retention(matrix)) for of, matrix in matrices.items()}
-    return {
-        name: record_of(
-            clustered_bootstrap({of: [numbers[name]] for of, numbers in found.items()}, seed)
-        )
-        for name in next(iter(found.values()))
-    }
+    clusters = {f.name: {of: [found[of][f.name]] for of in found} for f in fields(Retention)}
+    return {name: record_of(clustered_bootstrap(own, seed)) for name, own in clusters.items()}
 
 
 def format_matrix(rows: Sequence[Sequence[float]]) -> str:

@@ -81,9 +81,9 @@ def retention(mean: ArrayLike) -> Retention:
     )
 
 
-def rounded_rows(matrix: Matrix, decimals: int = 4) -> list[list[float]]:
-    """A matrix as the release's result files print it.
+def rounded_rows(matrix: Matrix) -> list[list[float]]:
+    """A matrix as the release's result files print it, by numpy's rounding.
 
-    By numpy's rounding: Python's differs from it where a half decides the last digit.
+    Python's differs from it where a half decides the last digit.
     """
-    return np.round(matrix, decimals).tolist()
+    return np.round(matrix, 4).tolist()

@@ -1,9 +1,8 @@
 """Accuracies and spreads of inner-loop runs, as the release's result files state them (golden G4).
 
 A passage has completions (self-edits), a completion has repetitions (inner loops from different
-seeds), a repetition has one verdict per question without and with the adapter. Accuracies are
-fractions; spreads are sample standard deviations, 0 for a single value. Field names are the
-release's, so the files can be laid side by side. Means are over passages, not over questions.
+seeds). Accuracies are fractions; spreads are sample standard deviations, 0 for a single value.
+Field names are the release's. Means are over passages, not over questions.
 """
 
 from collections.abc import Mapping, Sequence

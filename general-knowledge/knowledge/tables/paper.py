@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from pydantic import TypeAdapter
+
 from knowledge.method.scores import MeanOver
 from knowledge.settings import TREE
 from seal.records import read_json
@@ -62,9 +64,4 @@ class PaperTable:
 
 def load_paper_tables(path: Path = PAPER_NUMBERS) -> list[PaperTable]:
     """The tables in their order. Raises UserError for a file that is missing or not JSON."""
-    tables = []
-    for record in read_json(path)["tables"]:
-        rows = tuple(PaperRow(**row) for row in record["rows"])
-        comparisons = tuple(map(tuple, record["comparisons"]))
-        tables.append(PaperTable(**record | {"rows": rows, "comparisons": comparisons}))
-    return tables
+    return TypeAdapter(list[PaperTable]).validate_python(read_json(path)["tables"])
