@@ -16,8 +16,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from knowledge.release.export import continual_record, exported
-from knowledge.release.recover_prompts import export_prompts
+from knowledge.release.export import continual_record, export_prompts, exported
 from knowledge.release.scan import Release, read_release
 from knowledge.release.verify import check_selection, check_statistics
 from seal.arguments import arg, run_program

@@ -8,9 +8,8 @@ from knowledge.data.passages import load_passages
 from knowledge.data.prompts import self_edit_prompt
 from knowledge.judging.answer_files import read_answers
 from knowledge.method.self_edits import read_self_edits
-from knowledge.release.export import exported
+from knowledge.release.export import export_prompts, exported, prompt_wordings, unfilled
 from knowledge.release.records import Dataset, Examinations
-from knowledge.release.recover_prompts import export_prompts, prompt_wordings, unfilled
 from knowledge.release.row_of_file import prompt_kind
 from knowledge.release.scan import read_release
 from knowledge.release.verify import check_selection, check_statistics

@@ -6,9 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from knowledge.release.export import exported
+from knowledge.release.export import exported, prompt_wordings
 from knowledge.release.records import Dataset, Examinations, Pretraining, Sequences, SftFile
-from knowledge.release.recover_prompts import prompt_wordings
 from knowledge.release.row_of_file import is_ranking, rows_filled_by, writer_of
 from knowledge.release.scan import read_release
 from knowledge.release.verify import check_selection, check_statistics
