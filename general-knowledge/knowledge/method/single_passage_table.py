@@ -6,24 +6,21 @@ from typing import Any
 
 from knowledge.data.passages import Passage
 from knowledge.judging.judges import Judge
-from knowledge.method.closed_book import Outcome, Trial
-from knowledge.method.inner_loop import run_trials, self_edit_texts
+from knowledge.method.closed_book import Outcome
+from knowledge.method.inner_loop import run_trials
 from knowledge.method.reward import bare_trials, inner_loop_trials
 from knowledge.method.scores import JudgedAnswer, MeanOver, score_answers
 from knowledge.method.self_edits import SelfEdit, sample_self_edits
-from knowledge.settings import RewardSettings, TableSettings
+from knowledge.settings import TableSettings
 from seal.errors import UserError
 from seal.loop.policy import Policy
 from seal.report.intervals import record_of
 from seal.report.tables import number, percent, table_of
 from seal.run import Run
-from seal.seeds import derive_seed
 
 NO_UPDATE, PASSAGE_ONLY = "no-update", "passage-only"
 ROWS = (NO_UPDATE, PASSAGE_ONLY, "self-edits")
 """Labels of the rows in which --model is updated: on nothing, the passage, its own self-edits."""
-
-
 DIFFERENCE = "difference_to_row_above"
 
 
@@ -48,48 +45,30 @@ SINGLE_PASSAGE = Layout(
 )
 
 
-def passage_only_trials(
-    passages: Sequence[Passage], settings: RewardSettings, seed: int
-) -> list[Trial]:
-    """Inner loops on the bare passage: as with a blank self-edit."""
-    return [
-        Trial(
-            id=f"{passage.id}/passage-only/{repeat}",
-            passage=passage,
-            texts=self_edit_texts(passage, "", settings),
-            seed=derive_seed(seed, f"{passage.id}/passage-only", repeat),
-        )
-        for passage in passages
-        for repeat in range(settings.repeats)
-    ]
+def blank_self_edits(passages: Sequence[Passage]) -> list[SelfEdit]:
+    """What stands for the passages alone."""
+    return [SelfEdit(f"{p.id}/{PASSAGE_ONLY}", p.id, PASSAGE_ONLY, "", "stop", 0) for p in passages]
 
 
 def judged_answers(outcomes: Sequence[Outcome]) -> list[JudgedAnswer]:
     """The answers of examinations with their grades, for `score_answers`."""
-    return [
-        JudgedAnswer(
-            trial.passage.id,
-            trial.passage.title,
-            question.question,
-            question.answer,
-            answer,
-            grade.verdict,
-            trial=trial.id,
-            probability=grade.probability,
-        )
-        for trial, outcome in ((outcome.trial, outcome) for outcome in outcomes)
-        for question, answer, grade in zip(
-            trial.passage.questions, outcome.answers, outcome.grades, strict=True
-        )
-    ]
+    answers = []
+    for outcome in outcomes:
+        trial, passage = outcome.trial.id, outcome.trial.passage
+        for asked, text, grade in zip(
+            passage.questions, outcome.answers, outcome.grades, strict=True
+        ):
+            about = (passage.id, passage.title, asked.question, asked.answer, text)
+            answers.append(JudgedAnswer(*about, grade.verdict, trial, grade.probability))
+    return answers
 
 
 def in_order(labels: Sequence[str], first: Sequence[str]) -> list[str]:
     """All labels, those of `first` before the others. Raises UserError for one that no row has."""
-    if unknown := [label for label in first if label not in labels]:
-        raise UserError(
-            f"--order {unknown[0]}: no row has this label; there are {', '.join(labels)}"
-        )
+    for label in first:
+        if label not in labels:
+            known = ", ".join(labels)
+            raise UserError(f"--order {label}: no row has this label; there are {known}")
     return list(dict.fromkeys([*first, *labels]))
 
 
@@ -102,23 +81,21 @@ def summarize_rows(
     passages that both rows have. Answers that could not be graded count nowhere.
     """
     rows = []
-    above: list[JudgedAnswer] = []
+    answers: list[JudgedAnswer] = []
     for label, of_label in outcomes.items():
-        answers = judged_answers(of_label)
+        above, answers = answers, judged_answers(of_label)
         row: dict[str, Any] = {"label": label}
         for field, (over, calibrated) in layout.fields.items():
-            scores, previous = (
+            scores, others = (
                 score_answers(each, over, "", calibrated=calibrated, exact=True)
                 for each in (answers, above)
             )
             differs = field == DIFFERENCE
-            found = scores.minus(previous, seed) if differs else scores.estimate(seed)
-            row[field] = record_of(found)
+            row[field] = record_of(scores.minus(others, seed) if differs else scores.estimate(seed))
         row["n_answers"] = len(answers)
         row["blank_answer_rate"] = scores.blank_rate
         row["n_ungraded"] = sum(answer.correct is None for answer in answers)
         rows.append(row)
-        above = answers
     return rows
 
 
@@ -155,10 +132,10 @@ def fill_row(
     part = run.part(label)
     if label == NO_UPDATE:
         trials = bare_trials(passages)
-    elif label == PASSAGE_ONLY:
-        trials = passage_only_trials(passages, settings, seed)
     else:
-        if self_edits is None:
+        if label == PASSAGE_ONLY:
+            self_edits = blank_self_edits(passages)
+        elif self_edits is None:
             self_edits = sample_self_edits(part, passages, policy, settings, seed)
         trials = inner_loop_trials(passages, self_edits, settings, seed)
     return run_trials(part, trials, policy, judge, settings, label)

@@ -1,14 +1,10 @@
-"""What a released file is worth: the scores of its answers before the update, or after it.
-
-Means are over passages for inner loops on one passage, over questions for continued pretraining
-(`knowledge.method.scores`).
-"""
+"""What a released file is worth: the scores of its answers before the update, or after it."""
 
 import random
 from collections.abc import Sequence
 from dataclasses import astuple, replace
 
-from knowledge.data.passages import Passage
+from knowledge.data.passages import Passage, Question
 from knowledge.experiments.retention import PooledRuns, pool_runs, retention
 from knowledge.method.scores import JudgedAnswer, Scores, score_answers
 from knowledge.release.records import PREFIXES, Examinations, Pretraining, Sequences, Stage
@@ -24,18 +20,15 @@ belong together, under a hundredth where they do not."""
 _CONTINUAL_ROWS = ("before", "after-own-edit", "after-all-edits")
 """Rows of the table of continual self-edits, for the numbers of `Retention` in their order."""
 
-AskedQuestion = tuple[Passage, str, str]
-"""A passage, a question about it, and its gold answer."""
-
 
 def scores_of(
     file: Examinations | Pretraining, stage: Stage, pools: Sequence[Sequence[Passage]] = ()
 ) -> Scores:
     """The scores of a result file at one stage.
 
-    `pools` are lists of passages that a pretraining file may have been asked about. Such files hold
-    verdicts and answers, but not the questions. These are put back from the list of passages, in
-    its order or shuffled as the release did, with which the answers make sense.
+    `pools` are lists of passages that a pretraining file may have been asked about. Such files do
+    not hold the questions: these come from the list of passages, in its order or shuffled as the
+    release did, with which the answers make sense.
     """
     if isinstance(file, Examinations):
         return _scores_of_examinations(file, stage)
@@ -45,8 +38,8 @@ def scores_of(
         clusters = {f"question {n}": [float(v)] for n, v in enumerate(verdicts, start=1)}
         return Scores(RELEASED_JUDGE, "questions", clusters, None, stated=stated)
     answers = [
-        JudgedAnswer(p.id, p.title, question, gold, text.strip(), verdict, trial=p.id)
-        for (p, question, gold), text, verdict in zip(
+        JudgedAnswer(p.id, p.title, q.question, q.answer, text.strip(), verdict, trial=p.id)
+        for (p, q), text, verdict in zip(
             questions, texts or [""] * len(verdicts), verdicts, strict=False
         )
     ]
@@ -80,20 +73,20 @@ def _scores_of_examinations(file: Examinations, stage: Stage) -> Scores:
         name, stated = "proxy_mean", file.overall["mean_proxy_score"]
     clusters: dict[str, list[float]] = {}
     for article in file.articles:
-        values = [self_edit.stats.get(name) for self_edit in article.self_edits]
-        if known := [value for value in values if value is not None]:
-            clusters.setdefault(article.passage_id, []).extend(known)
+        for self_edit in article.self_edits:
+            if self_edit.stats.get(name) is not None:
+                clusters.setdefault(article.passage_id, []).append(self_edit.stats[name])
     return Scores(RELEASED_JUDGE, "passages", clusters, len(clusters), stated=stated)
 
 
 def questions_asked(
     file: Pretraining, pools: Sequence[Sequence[Passage]]
-) -> list[AskedQuestion] | None:
+) -> list[tuple[Passage, Question]] | None:
     """The questions behind the verdicts of a file; None if no list and order fits its answers."""
     n = max(len(file.baseline_correct), len(file.adapter_correct))
     for pool in pools:
         passages = pool[: file.n_passages] if file.n_passages else pool
-        in_order = [(p, q.question, q.answer) for p in passages for q in p.questions]
+        in_order = [(p, q) for p in passages for q in p.questions]
         if len(passages) < file.n_passages or len(in_order) < n or not n:
             continue
         for seed in dict.fromkeys([None, *_SEEDS, file.seed]):
@@ -105,11 +98,11 @@ def questions_asked(
     return None
 
 
-def _overlap(file: Pretraining, questions: Sequence[AskedQuestion]) -> float:
+def _overlap(file: Pretraining, asked: Sequence[tuple[Passage, Question]]) -> float:
     found = [
-        gold.lower() in text.lower()
+        question.answer.lower() in text.lower()
         for _, verdicts, texts in map(file.of_stage, PREFIXES)
-        for (_, _, gold), text, verdict in zip(questions, texts, verdicts, strict=False)
+        for (_, question), text, verdict in zip(asked, texts, verdicts, strict=False)
         if verdict
     ]
     return mean(found) if found else 0.0

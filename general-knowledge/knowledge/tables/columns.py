@@ -15,23 +15,20 @@ from knowledge.tables.paper import PaperTable
 from seal.errors import UserError
 from seal.records import read_json, read_jsonl
 
-ROWS = {
-    "no-update": "base",
-    "passage-only": "passage",
-    "self-edits": "self-edits",
-    "gpt-4.1": "gpt-4.1",
-    "seal-1": "seal-1",
-    "seal-2": "seal",
-    "seal": "seal",
+ROWS = {"no-update": "base", "passage-only": "passage", "seal-2": "seal"} | {
+    row: row for row in ("self-edits", "gpt-4.1", "seal-1", "seal")
 }
 """Labels of eval_single_passage.py to rows of the single-passage table."""
+
+
+Source = Literal["release", "ours"]
 
 
 @dataclass(frozen=True)
 class Column:
     """What one source says by one judge."""
 
-    source: Literal["release", "ours"]
+    source: Source
     heading: str
     scores: Mapping[RowKey, Scores]
     main: bool
@@ -39,10 +36,7 @@ class Column:
 
 
 def release_column(release: Release) -> tuple[Column, dict[RowKey, Path]]:
-    """Every row that the release's files fill, and the file of each.
-
-    Of several files for one row the first of `Release.files` counts.
-    """
+    """Every row that the release's files fill, and its file: the first of `Release.files`."""
     pools = release.passage_lists()
     scores: dict[RowKey, Scores] = {}
     files: dict[RowKey, Path] = {}
@@ -71,9 +65,7 @@ def regraded_columns(column: Column, judge: Judge, max_ungraded: float) -> list[
     return _columns(column.source, found, main=False)
 
 
-def _columns(
-    source: Literal["release", "ours"], found: Iterable[tuple[RowKey, Scores]], main: bool
-) -> list[Column]:
+def _columns(source: Source, found: Iterable[tuple[RowKey, Scores]], main: bool) -> list[Column]:
     """A column for each judge; one of calibrated probabilities is never main."""
     by_judge: dict[str, dict[RowKey, Scores]] = {}
     for key, scores in found:
@@ -102,7 +94,8 @@ def our_columns(words: Sequence[str], tables: Sequence[PaperTable]) -> list[Colu
             raise UserError(f"--ours {word}: give the run folder before its labels")
     mean_over = {table.id: table.mean_over for table in tables}
     columns = []
-    for folder, rows in [(folder, _existing(folder, rows)) for folder, rows in runs]:
+    for folder, given in runs:
+        rows = _existing(folder, given)
         judge = read_json(folder / "results.json").get("judge", "unknown")
         found = (
             (key, scores)
@@ -142,10 +135,9 @@ def _answers(folder: Path) -> list[JudgedAnswer]:
         if record.get("id") not in grades:
             raise UserError(f"{folder}: {record.get('id')} has no grades; finish the run first")
         graded = grades[record["id"]]
-        about = (record["passage_id"], record["title"])
-        for asked, verdict, probability in zip(
-            record["answers"], graded["verdicts"], graded["probabilities"], strict=True
-        ):
-            texts = (asked["question"], asked["gold"], asked["answer"])
-            answers.append(JudgedAnswer(*about, *texts, verdict, record["id"], probability))
+        found = zip(record["answers"], graded["verdicts"], graded["probabilities"], strict=True)
+        for asked, verdict, probability in found:
+            texts = (record["title"], asked["question"], asked["gold"], asked["answer"])
+            about = (record["passage_id"], *texts)
+            answers.append(JudgedAnswer(*about, verdict, record["id"], probability))
     return answers

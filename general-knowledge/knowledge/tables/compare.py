@@ -67,34 +67,31 @@ def printed_cells(tables: Sequence[PaperTable]) -> list[Cell]:
     return cells
 
 
-def cells_of(column: Column, tables: Sequence[PaperTable], seed: int = 0) -> list[Cell]:
+def cells_of(column: Column, tables: Sequence[PaperTable]) -> list[Cell]:
     """The numbers of a column, with intervals and differences to the rows above."""
     return [
-        _cell(table, row, table.row_above(row), column, seed)
+        _cell(table, row, table.row_above(row), column)
         for table in tables
         for row in table.rows
         if (table.id, row.id) in column.scores
     ]
 
 
-def comparisons_of(column: Column, tables: Sequence[PaperTable], seed: int = 0) -> list[Cell]:
+def comparisons_of(column: Column, tables: Sequence[PaperTable]) -> list[Cell]:
     """Cells with their difference to a row that is not the one above, where that is of interest."""
     cells = []
     for table in tables:
         rows = {row.id: row for row in table.rows if (table.id, row.id) in column.scores}
         for first, second in table.comparisons:
             if first in rows and second in rows:
-                cells.append(_cell(table, rows[first], rows[second], column, seed))
+                cells.append(_cell(table, rows[first], rows[second], column))
     return [cell for cell in cells if cell.difference_to]
 
 
-def _cell(
-    table: PaperTable, row: PaperRow, other: PaperRow | None, column: Column, seed: int
-) -> Cell:
+def _cell(table: PaperTable, row: PaperRow, other: PaperRow | None, column: Column) -> Cell:
     scale, scores = SCALES[row.unit], column.scores[table.id, row.id]
     theirs = column.scores.get((table.id, other.id)) if other else None
-    found = scores.estimate(seed)
-    change = scores.minus(theirs, seed) if theirs else None
+    found, change = scores.estimate(), scores.minus(theirs) if theirs else None
     of_questions = scores.mean_over == "questions" and found
     difference_lower, difference_upper = _bounds(change, scale)
     return Cell(
@@ -248,10 +245,7 @@ def introduction(columns: Sequence[Column]) -> str:
 def format_mismatches(
     tables: Sequence[PaperTable], found: Sequence[Mismatch], misstated: Sequence[str]
 ) -> str:
-    """The rows whose files say otherwise than the paper, and every misprint that is known.
-
-    `misstated` are lines on files that say otherwise than their own records.
-    """
+    """Rows whose files say otherwise than the paper, known misprints, and `misstatements`."""
     lines = [
         f"- {'/'.join(m.row)}: {m.version} prints {m.printed:.1f}, the file gives"
         f" {m.recomputed:.2f}{f' ({m.note})' if m.note else ''}"
@@ -264,18 +258,16 @@ def format_mismatches(
                 printed = ", ".join(f"{v} prints {x:.1f}" for v, x in row.printed.items())
                 lines.append(f"- {table.id}/{row.id}: {printed} ({row.note}); no file here to show")
     lines += [f"- {line}" for line in misstated]
-    return _section("Where the files differ from what is printed", lines or ["nowhere"])
+    return "\n".join(
+        ["## Where the files differ from what is printed", "", *(lines or ["nowhere"])]
+    )
 
 
 def format_missing(missing: Sequence[tuple[RowKey, str]], problems: Mapping[Path, str]) -> str:
     """The rows without a file, by its name in the release, and files that cannot be read."""
     lines = [f"- {'/'.join(row)}: {file}" for row, file in missing]
     lines += [f"- not read: {path}: {reason}" for path, reason in problems.items()]
-    return _section("Files that are not there", lines or ["none"])
-
-
-def _section(heading: str, lines: Sequence[str]) -> str:
-    return "\n".join([f"## {heading}", "", *lines])
+    return "\n".join(["## Files that are not there", "", *(lines or ["none"])])
 
 
 def format_deviations(pooled: PooledRuns) -> str:

@@ -5,11 +5,12 @@ import pytest
 from knowledge.data.passages import Passage, Question
 from knowledge.judging.judges import Grade
 from knowledge.method.closed_book import Outcome, Trial
+from knowledge.method.reward import inner_loop_trials
 from knowledge.method.single_passage_table import (
     SINGLE_PASSAGE,
+    blank_self_edits,
     format_rows,
     in_order,
-    passage_only_trials,
     summarize_rows,
 )
 from knowledge.settings import RewardSettings
@@ -68,7 +69,9 @@ def test_table_shows_percent_and_seconds():
 
 
 def test_passage_only_is_one_sequence():
-    trials = passage_only_trials(PASSAGES, RewardSettings(repeats=2), seed=3)
+    trials = inner_loop_trials(
+        PASSAGES, blank_self_edits(PASSAGES), RewardSettings(repeats=2), seed=3
+    )
     assert len(trials) == 8 and len({trial.seed for trial in trials}) == 8
     assert trials[0].texts == ("Title 0\nContext 0.",)
 
