@@ -1,7 +1,9 @@
 """Tables that read well in a terminal and paste into Markdown."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
+
+Row = TypeVar("Row")
 
 
 def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -17,21 +19,14 @@ def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join([line(header), line(rule), *map(line, rows)])
 
 
-def table_of(
-    rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str | Callable[[Any], str]]
-) -> str:
-    """A Markdown table of records; `columns` are headings with what is shown of a record.
+def table_of(rows: Sequence[Row], columns: Mapping[str, Callable[[Row], str]]) -> str:
+    """A Markdown table of records; `columns` are headings with what is shown of a record."""
+    return markdown_table(list(columns), [[show(row) for show in columns.values()] for row in rows])
 
-    A field's name shows that estimate in percent, with its sign if it is a difference.
-    """
 
-    def shown(row: Mapping[str, Any], column: str | Callable[[Any], str]) -> str:
-        if callable(column):
-            return column(row)
-        return percent(row[column], signed=column.startswith("difference"))
-
-    cells = [[shown(row, column) for column in columns.values()] for row in rows]
-    return markdown_table(list(columns), cells)
+def estimate(field: str, *, signed: bool = False) -> Callable[[Mapping[str, Any]], str]:
+    """A column for `table_of`: the estimate that is a record's `field`, in percent."""
+    return lambda row: percent(row[field], signed=signed)
 
 
 def number(

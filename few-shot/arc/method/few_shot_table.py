@@ -12,7 +12,7 @@ from arc.puzzles.tasks import Task
 from arc.settings import SAMPLED, TableSettings
 from seal.loop.policy import Policy
 from seal.report.intervals import Clusters, clustered_bootstrap, paired_difference, record_of
-from seal.report.tables import markdown_table, number, percent, table_of
+from seal.report.tables import estimate, markdown_table, number, percent, table_of
 from seal.run import Run
 
 
@@ -36,11 +36,11 @@ def in_context_arm(label: str, outcomes: Sequence[Outcome]) -> Arm:
 
 def trained_arm(label: str, rewards: Sequence[Reward], in_context: Sequence[Outcome]) -> Arm:
     """The arm of a policy that was trained on self-edits."""
-    successes: dict[str, list[float]] = {}
-    for reward in rewards:
-        successes.setdefault(reward.task_id, []).append(float(reward.success))
     rejected = sum(reward.rejected is not None for reward in rewards)
-    return Arm(label, successes, rejected, in_context=_successes(in_context))
+    arm = Arm(label, {}, rejected, _successes(in_context))
+    for reward in rewards:
+        arm.successes.setdefault(reward.task_id, []).append(float(reward.success))
+    return arm
 
 
 def _successes(outcomes: Sequence[Outcome]) -> dict[str, list[float]]:
@@ -89,10 +89,10 @@ def format_table(rows: Sequence[Mapping[str, Any]], seconds: Mapping[str, float]
 
     columns = {
         "": lambda row: row["label"],
-        "success": "success_rate",
-        "to row above": "difference_to_row_above",
+        "success": estimate("success_rate"),
+        "to row above": estimate("difference_to_row_above", signed=True),
         "pass@k": best,
-        "in context": "in_context_success_rate",
+        "in context": estimate("in_context_success_rate"),
         "invalid": lambda row: f"{row['n_rejected']}/{row['n_trials']}",
         "s/adapter": lambda row: number(seconds.get(row["label"]), digits=2),
     }

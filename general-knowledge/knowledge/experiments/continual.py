@@ -214,9 +214,9 @@ def _folder_name(sequence_id: str) -> str:
 
 
 def summarize_sequences(run: Run, sequences: Sequence[EditSequence], seed: int) -> dict[str, Any]:
-    """The numbers of results.json; fractions, with 95% intervals over sequences.
+    """The numbers of results.json: fractions, 95% intervals over sequences.
 
-    Raises UserError for a cell of which nothing was graded: a matrix has no gaps.
+    Raises UserError as `accuracy_matrix` does.
     """
     outcomes = {o.trial.id: o for o in read_outcomes(run, all_trials(sequences))}
     matrices, calibrated = (
@@ -255,10 +255,9 @@ def summarize_sequences(run: Run, sequences: Sequence[EditSequence], seed: int) 
 def accuracy_matrix(
     sequence: EditSequence, outcomes: Mapping[str, Outcome], *, calibrated: bool = False
 ) -> Matrix:
-    """A sequence's accuracies [K + 1, K], 0 where nothing was asked (see `retention`).
+    """A sequence's accuracies [K + 1, K], or mean probabilities; 0 where nothing was asked.
 
-    `outcomes` are by their trial's id. `calibrated` averages the judge's probabilities instead of
-    its verdicts. Raises UserError for a cell of which nothing was graded.
+    `outcomes` are by their trial's id. Raises UserError for a cell of which nothing was graded.
     """
     length = len(sequence.passages)
     matrix = np.zeros((length + 1, length))

@@ -18,6 +18,7 @@ from knowledge.method.training_texts import training_texts
 from knowledge.settings import SHUFFLE_SEED, TREE, AnswerSettings, PretrainingSettings
 from seal.errors import UserError
 from seal.loop.policy import open_policy
+from seal.report.tables import estimate
 from seal.run import Run
 from seal.settings import ModelSettings
 from seal.training.sft import SftJob, SftRow
@@ -33,10 +34,10 @@ LAYOUT = Layout(
         "calibrated_over_questions": ("questions", True),
     },
     {
-        "questions": "accuracy_over_questions",
-        "to row above": DIFFERENCE,
-        "passages": "accuracy_over_passages",
-        "calibrated": "calibrated_over_questions",
+        "questions": estimate("accuracy_over_questions"),
+        "to row above": estimate(DIFFERENCE, signed=True),
+        "passages": estimate("accuracy_over_passages"),
+        "calibrated": estimate("calibrated_over_questions"),
     },
 )
 
@@ -47,10 +48,7 @@ _PASSAGES_AT_A_TIME = 40
 def pretraining_rows(
     passages: Sequence[Passage], self_edits: Sequence[SelfEdit], settings: PretrainingSettings
 ) -> list[SftRow]:
-    """What the model is finetuned on: each passage's self-edits, and the passage (golden rule G1).
-
-    Without self-edits, each passage once.
-    """
+    """What is learned: each passage's self-edits, and the passage (golden rule G1)."""
     written: dict[str, list[str]] = {}
     for self_edit in self_edits:
         written.setdefault(self_edit.passage_id, []).append(self_edit.text)

@@ -73,11 +73,10 @@ def write_entigraph(
     seed: int,
     max_missing: float,
 ) -> tuple[list[SelfEdit], dict[str, int]]:
-    """Entities, relations, self-edits: the whole of EntiGraph, as far as it is not done yet.
+    """Write what RUN/entities.jsonl and relations.jsonl lack, and RUN/self_edits.jsonl.
 
-    Writes RUN/entities.jsonl, relations.jsonl and self_edits.jsonl. Returns the self-edits and the
-    run's counts. Raises UserError, with all that came kept, where more than `max_missing` of the
-    lists or of the texts are missing.
+    Returns the self-edits and the run's counts. Raises UserError, with all that came kept, where
+    more than `max_missing` of the lists or of the texts are missing.
     """
     without = write_texts(
         run,
@@ -119,10 +118,7 @@ def _relation_assignments(
     settings: EntiGraphSettings,
     seed: int,
 ) -> list[Assignment]:
-    """A text to be written for every chosen group of entities of every passage that has some.
-
-    The pairs are the same with triples and without.
-    """
+    """A text for every chosen group of entities; pairs are the same with and without triples."""
     return [
         Assignment(
             id=f"{passage.id}/{' + '.join(group)}",
@@ -229,10 +225,7 @@ def _names(value: Any) -> Iterator[str]:
 def choose_groups(
     entities: Sequence[str], size: int, most: int, seed: int
 ) -> list[tuple[str, ...]]:
-    """Groups of `size` entities: all, or `most` of them chosen at random; in the entities' order.
-
-    The choice depends on the arguments alone, and a group's order on that of the entities.
-    """
+    """Groups of `size` entities in their order: all, or `most` drawn as the arguments alone say."""
     groups = list(combinations(entities, size))
     chosen = sorted(Random(seed).sample(range(len(groups)), min(most, len(groups))))
     return [groups[index] for index in chosen]

@@ -42,10 +42,7 @@ class Retention:
 
 
 def sequence_statistics(accuracies: ArrayLike) -> tuple[Matrix, Matrix]:
-    """Mean and sample deviation over the sequences of one run: [n, R, K] to two of [R, K].
-
-    The deviation of a single sequence is 0.
-    """
+    """Mean and sample deviation (of one: 0) over a run's sequences: [n, R, K] to two of [R, K]."""
     values = np.asarray(accuracies, dtype=np.float64)
     mean = values.mean(axis=0)
     return mean, values.std(axis=0, ddof=1) if len(values) > 1 else np.zeros_like(mean)

@@ -1,6 +1,6 @@
 """Compare ways of teaching passages: a row of a table for each, as in the single-passage table."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,7 @@ from knowledge.settings import TableSettings
 from seal.errors import UserError
 from seal.loop.policy import Policy
 from seal.report.intervals import record_of
-from seal.report.tables import number, percent, table_of
+from seal.report.tables import estimate, number, percent, table_of
 from seal.run import Run
 
 NO_UPDATE, PASSAGE_ONLY = "no-update", "passage-only"
@@ -31,8 +31,8 @@ class Layout:
     fields: Mapping[str, tuple[MeanOver, bool]]
     """Field of results.json to what its mean is over, and whether it averages the judge's
     probabilities instead of its verdicts. DIFFERENCE says so of what is compared."""
-    columns: Mapping[str, str]
-    """Heading to the field that is shown."""
+    columns: Mapping[str, Callable[[Mapping[str, Any]], str]]
+    """Heading to what is shown of a row."""
 
 
 SINGLE_PASSAGE = Layout(
@@ -41,7 +41,11 @@ SINGLE_PASSAGE = Layout(
         "calibrated_accuracy": ("passages", True),
         DIFFERENCE: ("passages", False),
     },
-    {"accuracy": "accuracy", "to row above": DIFFERENCE, "calibrated": "calibrated_accuracy"},
+    {
+        "accuracy": estimate("accuracy"),
+        "to row above": estimate(DIFFERENCE, signed=True),
+        "calibrated": estimate("calibrated_accuracy"),
+    },
 )
 
 

@@ -1,7 +1,4 @@
-"""What a file of the authors' release says, as records (`knowledge.release.scan` reads them).
-
-The models below are checked by pydantic: a field has its type exactly, and null counts as missing.
-"""
+"""What a file of the authors' release says, as records (`knowledge.release.scan` reads them)."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -24,6 +21,8 @@ NullIsZero = Annotated[float, BeforeValidator(lambda value: 0.0 if value is None
 
 
 class _Record(BaseModel):
+    """A field has its type exactly, and null counts as missing."""
+
     model_config = ConfigDict(
         strict=True, frozen=True, allow_inf_nan=False, populate_by_name=True, extra="ignore"
     )
@@ -80,10 +79,8 @@ class RatedSelfEdit(_Record):
     @property
     def inner_loops(self) -> list[list[LoopQuestion]]:
         """The questions of each inner loop."""
-        loops: dict[int, list[LoopQuestion]] = {}
-        for question in self.questions:
-            loops.setdefault(question.rep, []).append(question)
-        return list(loops.values())
+        numbers = dict.fromkeys(question.rep for question in self.questions)
+        return [[q for q in self.questions if q.rep == number] for number in numbers]
 
     def verdicts(self, stage: Stage) -> list[list[bool]]:
         """The verdicts of each inner loop."""

@@ -109,10 +109,7 @@ def _overlap(file: Pretraining, asked: Sequence[tuple[Passage, Question]]) -> fl
 
 
 def comparable_runs(files: Sequence[Sequences]) -> list[Sequences]:
-    """The runs of the first one's shape and number of sequences.
-
-    The release's own average over its runs is left out.
-    """
+    """The runs of the first one's shape and size, without the release's average over its runs."""
     runs = [file for file in files if "overall" not in file.path.name]
     shapes = [(run.n_sequences, len(run.mean), len(run.mean[0])) for run in runs]
     return [run for run, shape in zip(runs, shapes, strict=True) if shape == shapes[0]]
@@ -126,10 +123,7 @@ def pool_sequences(files: Sequence[Sequences]) -> PooledRuns | None:
 
 
 def scores_of_sequences(files: Sequence[Sequences]) -> dict[str, Scores]:
-    """The three numbers of continual self-edits by row; resampled over runs.
-
-    Without the runs, the release's own average over them states the numbers.
-    """
+    """The numbers of continual self-edits by row, over runs, or as the release's average states."""
     runs = comparable_runs(files)
     found = {str(run.path): astuple(retention(run.mean)) for run in runs or files[:1]}
     scores = {}

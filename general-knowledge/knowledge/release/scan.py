@@ -57,10 +57,7 @@ class Release:
 
 
 def read_release(folder: Path) -> Release:
-    """Read every file below `folder` that is of the release's knowledge domain.
-
-    Other files are passed over. Raises UserError if `folder` is not a folder.
-    """
+    """Read every file below `folder` that is of a known layout. Raises UserError for no folder."""
     if not folder.is_dir():
         raise UserError(f"{folder} is not a folder; name a clone of the authors' release or a part")
     files: list[Released] = []

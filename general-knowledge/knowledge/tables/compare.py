@@ -5,7 +5,7 @@ import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from knowledge.experiments.retention import PooledRuns, asked_cells
 from knowledge.judging.offline_judge import CONSTANTS
@@ -125,9 +125,8 @@ def _bounds(found: Estimate | None, scale: int) -> tuple[float | None, float | N
     return (_rounded(found.lower, scale), _rounded(found.upper, scale)) if shown else (None, None)
 
 
-@dataclass(frozen=True)
-class Mismatch:
-    """A number of the release that is not the printed one."""
+class Mismatch(NamedTuple):
+    """A number of the release that is further from the printed one than rounding explains."""
 
     row: RowKey
     version: str
@@ -137,7 +136,7 @@ class Mismatch:
 
 
 def mismatches(tables: Sequence[PaperTable], column: Column) -> list[Mismatch]:
-    """Where the recomputed number is further from a printed one than rounding explains."""
+    """The rows of the column that differ from what a version of the paper prints."""
     found = []
     for table in tables:
         for row in table.rows:

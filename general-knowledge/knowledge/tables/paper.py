@@ -1,7 +1,4 @@
-"""The paper's tables: which rows they have, what is printed, and which released file holds a row.
-
-All numbers are data, in paper_figures.json beside the programs; none is in the code.
-"""
+"""The paper's tables, from paper_figures.json: rows, what is printed, the released file of each."""
 
 from dataclasses import dataclass
 from pathlib import Path

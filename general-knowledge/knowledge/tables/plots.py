@@ -58,10 +58,7 @@ def plot_passages(tables: Sequence[PaperTable], columns: Sequence[Column], path:
 
 
 def plot_continual(mean: Matrix, path: Path) -> None:
-    """Heat map of sequential self-edits: accuracy [edits, passage], the three numbers marked.
-
-    `mean` is [K + 1, K] with fractions; cells that were not asked stay empty.
-    """
+    """Heat map of sequential self-edits: `mean` accuracy [K + 1, K], the three numbers marked."""
     n_passages = mean.shape[1]
     figure = Figure(figsize=(7, 6.2), layout="constrained")
     axes = figure.subplots()
@@ -102,10 +99,9 @@ def _plot_groups(
     places: Sequence[str],
     legend: str,
 ) -> Figure:
-    """A line for each group and source: colours are groups, marks are sources.
+    """A line for each group (colour) and source (mark); of the paper's versions the last counts.
 
-    Groups stand apart, so that bars stay readable. Of the paper's versions the last one that prints
-    a row counts.
+    Groups stand apart, so that bars stay readable.
     """
     rows = [(table.id, row) for table in tables for row in table.rows if row.printed]
     printed = {(table, row.id): list(row.printed.values())[-1] for table, row in rows}
