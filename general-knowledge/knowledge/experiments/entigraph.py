@@ -55,12 +55,8 @@ def entity_assignments(passages: Sequence[Passage]) -> list[Assignment]:
     ]
 
 
-def relations_at_most(settings: EntiGraphSettings) -> int:
-    """Texts that are written about a passage with many entities."""
-    return sum(_limits(settings).values())
-
-
-def _limits(settings: EntiGraphSettings) -> dict[int, int]:
+def relations_at_most(settings: EntiGraphSettings) -> dict[int, int]:
+    """Texts about a passage with many entities, by how many entities they relate."""
     limits = {2: settings.max_pairs}
     return limits | ({3: settings.max_triples} if settings.relations == "pairs+triples" else {})
 
@@ -127,7 +123,7 @@ def _relation_assignments(
             values=self_edit_values(passage) | dict(zip(_PLACES, group, strict=False)),
         )
         for passage in passages
-        for size, most in _limits(settings).items()
+        for size, most in relations_at_most(settings).items()
         for group in choose_groups(
             entities.get(passage.id, []), size, most, derive_seed(seed, passage.id, size)
         )

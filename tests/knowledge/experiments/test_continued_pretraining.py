@@ -138,7 +138,7 @@ def test_the_questions_are_the_releases(file):
     asked = questions_asked(released, [pool])
     assert len(asked) == 500
     chosen = questions(with_questions(pool, len(asked)))
-    assert sorted(chosen) == sorted((passage.id, question) for passage, question, _ in asked)
+    assert sorted(chosen) == sorted((passage.id, question.question) for passage, question in asked)
 
 
 # Asking and summing up
