@@ -1,10 +1,10 @@
 """Self-edits one after the other: what does a model keep of its earlier ones? (Paper, section 5.)
 
 For each passage of a sequence the edited policy writes a self-edit and learns it; then it is asked
-about all passages so far. Merging after every step would take a copy of the weights, and a server
-of its own, for every sequence. Here nothing is merged: the adapters of a sequence are kept as one
-adapter of growing rank, with which the next step samples, trains and answers (`seal.lora.chain`).
-So all sequences share one frozen model, and go through their steps side by side.
+about all passages so far. Nothing is merged, which would take a copy of the weights per sequence:
+the adapters of a sequence are kept as one adapter of growing rank, with which the next step
+samples, trains and answers (`seal.lora.chain`). So all sequences go through their steps side by
+side on one frozen model.
 """
 
 import shutil
@@ -150,10 +150,9 @@ class _Group:
         folder = self.folder / f"after-{edits}"
         if not folder.exists():
             before = self._adapters_after(edits - 1)
-            texts = self._texts(edits, before)
             partial = self.folder / "partial"
             shutil.rmtree(partial, ignore_errors=True)
-            self._train(edits, texts, before, partial)
+            self._train(edits, before, partial)
             partial.rename(folder)
             shutil.rmtree(self.folder / f"after-{edits - 1}", ignore_errors=True)
         places = {s.id: folder / _folder_name(s.id) for s in self.sequences}
@@ -175,10 +174,9 @@ class _Group:
             texts[own.passage_id] |= dict.fromkeys(learned)
         return {of: tuple(texts[passage.id]) for of, passage in passages.items()}
 
-    def _train(
-        self, edits: int, texts: Mapping[str, tuple[str, ...]], before: Adapters, folder: Path
-    ) -> None:
+    def _train(self, edits: int, before: Adapters, folder: Path) -> None:
         """Write into `folder` what the adapters `before` and the new ones are together."""
+        texts = self._texts(edits, before)
         learning = [sequence for sequence in self.sequences if texts[sequence.id]]
         jobs = [self._job(s, edits, texts[s.id], before.get(s.id)) for s in learning]
         links = {s.id: folder / "links" / _folder_name(s.id) for s in learning}

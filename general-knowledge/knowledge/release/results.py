@@ -37,11 +37,10 @@ def scores_of(
     if not questions:
         clusters = {f"question {n}": [float(v)] for n, v in enumerate(verdicts, start=1)}
         return Scores(RELEASED_JUDGE, "questions", clusters, None, stated=stated)
+    found = zip(questions, texts or [""] * len(verdicts), verdicts, strict=False)
     answers = [
         JudgedAnswer(p.id, p.title, q.question, q.answer, text.strip(), verdict, trial=p.id)
-        for (p, q), text, verdict in zip(
-            questions, texts or [""] * len(verdicts), verdicts, strict=False
-        )
+        for (p, q), text, verdict in found
     ]
     scores = replace(score_answers(answers, "questions", RELEASED_JUDGE), stated=stated)
     return scores if texts else replace(scores, answers=())

@@ -16,20 +16,11 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from knowledge.data.passages import Passage, group_rows, load_passages
-from knowledge.release.records import (
-    Dataset,
-    Entry,
-    Examinations,
-    Pretraining,
-    Released,
-    ReleasedRow,
-    Sequences,
-    SftFile,
-)
+from knowledge.release import records
 from seal.errors import UserError
 from seal.records import read_json, read_jsonl
 
-Kind = TypeVar("Kind", bound=Released)
+Kind = TypeVar("Kind", bound=records.Released)
 
 _READERS = {".json": read_json, ".jsonl": read_jsonl}
 
@@ -39,7 +30,7 @@ class Release:
     """What was found; paths are relative to `folder`."""
 
     folder: Path
-    files: tuple[Released, ...]
+    files: tuple[records.Released, ...]
     problems: Mapping[Path, str]
     """Files that could not be read, with the reason; they are left out."""
 
@@ -50,7 +41,7 @@ class Release:
     def passage_lists(self) -> list[Sequence[Passage]]:
         """The different lists of passages, in the order of their files."""
         lists: dict[tuple[str, ...], Sequence[Passage]] = {}
-        for file in [*self.of(Dataset), *self.of(Examinations)]:
+        for file in [*self.of(records.Dataset), *self.of(records.Examinations)]:
             passages = file.passages
             lists.setdefault(tuple(passage.id for passage in passages), passages)
         return list(lists.values())
@@ -60,7 +51,7 @@ def read_release(folder: Path) -> Release:
     """Read every file below `folder` that is of a known layout. Raises UserError for no folder."""
     if not folder.is_dir():
         raise UserError(f"{folder} is not a folder; name a clone of the authors' release or a part")
-    files: list[Released] = []
+    files: list[records.Released] = []
     problems: dict[Path, str] = {}
     for path in sorted(folder.rglob("*")):
         relative = path.relative_to(folder)
@@ -76,7 +67,7 @@ def read_release(folder: Path) -> Release:
     return Release(folder, tuple(sorted(files, key=_newer_first)), problems)
 
 
-def _newer_first(file: Released) -> tuple[bool, str]:
+def _newer_first(file: records.Released) -> tuple[bool, str]:
     return bool({"v1", "old"} & {part.lower() for part in file.path.parts}), str(file.path)
 
 
@@ -87,7 +78,7 @@ def _reason(error: Exception) -> str:
     return f"{'.'.join(map(str, first['loc']))}: {first['msg']}".removeprefix(": ")
 
 
-def parse_released(path: Path, folder: Path, content: Any) -> Released | None:
+def parse_released(path: Path, folder: Path, content: Any) -> records.Released | None:
     """The record of what `content`, read from `folder`/`path`, says; None for anything else.
 
     Raises ValidationError or UserError for a file that differs from others of its layout.
@@ -96,25 +87,24 @@ def parse_released(path: Path, folder: Path, content: Any) -> Released | None:
         case [{"title": _, "context": _, "questions": _}, *_] | {"data": [{"paragraphs": _}, *_]}:
             passages = load_passages(folder / path)
             entries = content if isinstance(content, list) else [{} for _ in passages]
-            return Dataset(path, passages, list(map(Entry.model_validate, entries)))
+            return records.Dataset(path, passages, list(map(records.Entry.model_validate, entries)))
         case [{"prompt": _, "completion": _}, *_]:
-            return SftFile(path, list(map(ReleasedRow.model_validate, content)))
+            return records.SftFile(path, list(map(records.ReleasedRow.model_validate, content)))
         case {"overall": _, "articles": list()}:
-            return _examinations(Examinations.model_validate(content | {"path": path}))
+            return _examinations(records.Examinations.model_validate(content | {"path": path}))
         case {"overall": overall, "per_article": _} | {"overall": overall, "server_reply": _}:
             # per_article is keyed by the title: of several passages with one title it has the last
             # alone. Only the server's reply has every question
-            parts = (content.get("server_reply") or {}, overall, content)
-            return _pretraining({"path": path, "version": "v1"}, *parts)
+            asked = content.get("server_reply") or {}
+            return _pretraining(asked, overall, content, path=path, version="v1")
         case {"metrics": metrics, "per_question": asked}:
-            parts = (asked, metrics, content)
-            return _pretraining({"path": path, "version": "v2"}, *parts)
+            return _pretraining(asked, metrics, content, path=path, version="v2")
         case {"mean_over_sequences": _, "std_over_sequences": _, "n_sequences": _}:
-            return Sequences.model_validate(content | {"path": path})
+            return records.Sequences.model_validate(content | {"path": path})
     return None
 
 
-def _examinations(file: Examinations) -> Examinations:
+def _examinations(file: records.Examinations) -> records.Examinations:
     """With the ids that `load_passages` gives to passages; they depend on title and context."""
     if not file.articles:
         return file
@@ -128,10 +118,10 @@ def _examinations(file: Examinations) -> Examinations:
     return file.model_copy(update={"articles": articles})
 
 
-def _pretraining(about: Mapping[str, Any], asked: Any, stated: Any, content: Any) -> Pretraining:
+def _pretraining(asked: Any, stated: Any, content: Any, **about: Any) -> records.Pretraining:
     fields: dict[str, Any] = {}
-    for part in (content.get("args") or {}, asked, stated, content, about):
+    for part in (content.get("args") or {}, asked, stated, content):
         if not isinstance(part, Mapping):
             raise UserError(f"{repr(part)[:40]} is not an object")
         fields |= part
-    return Pretraining.model_validate(fields)
+    return records.Pretraining.model_validate(fields | about)
