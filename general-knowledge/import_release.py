@@ -68,8 +68,8 @@ def describe(report: dict[str, Any]) -> str:
     """The report for the screen."""
     kinds = Counter(report["found"].values())
     found = ", ".join(f"{n} {kind}" for kind, n in sorted(kinds.items()))
-    lines = [f"found: {found or 'nothing of the release'}"]
-    lines += [f"written: {sum(report['written'].values())} records"]
+    written = f"written: {sum(report['written'].values())} records"
+    lines = [f"found: {found or 'nothing of the release'}", written]
     lines += [f"missing for {row}: {file}" for row, file in report["missing"].items()]
     lines += [f"not read: {path}: {reason}" for path, reason in report["unreadable"].items()]
     for check in report["selection"]:

@@ -54,10 +54,9 @@ def pass_at_k(successes: Sequence[float], k: int) -> float:
 
 
 def summarize_arm(arm: Arm, previous: Arm | None, seed: int) -> dict[str, Any]:
-    """The numbers of one row, as results.json holds them; fractions, not percent.
+    """The numbers of one row, as results.json holds them: fractions, 95% intervals over tasks.
 
-    Intervals are 95%, resampled over tasks, since trials of one task are not independent; the
-    difference to the row above is paired over tasks. Raises ValueError for a row of other tasks.
+    Raises ValueError for a row above of other tasks: the difference is paired.
     """
 
     def of_tasks(values: Clusters | None) -> dict[str, float] | None:
@@ -125,8 +124,7 @@ def fill_row(
 ) -> Arm:
     """Sample, train and predict what the row `label` asks for; its records are in RUN/LABEL.
 
-    `source` says where the self-edits come from: the policy (SAMPLED), or as `given_self_edits`
-    has it; None: the policy is not updated.
+    `source` of the self-edits: SAMPLED, as `given_self_edits` has it, or None for no update.
     """
     part = run.part(label)
     if source is None:

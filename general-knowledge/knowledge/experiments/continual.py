@@ -96,10 +96,9 @@ def run_sequences(
     settings: SequentialSettings,
     seed: int,
 ) -> None:
-    """All steps of all sequences, `settings.slots` sequences side by side.
+    """All steps of all sequences, `settings.slots` side by side; a killed run goes on in its step.
 
-    Appends RUN/self_edits.jsonl, answers.jsonl and grades.jsonl. Nothing that the run holds is done
-    again: a killed one goes on with the step it was killed in.
+    Appends RUN/self_edits.jsonl, answers.jsonl and grades.jsonl.
     """
     with run.progress(len(sequences) * (len(sequences[0].passages) + 1), "steps") as bar:
         for start in range(0, len(sequences), settings.slots):
@@ -111,10 +110,7 @@ def run_sequences(
 
 @dataclass(frozen=True)
 class _Group:
-    """Sequences that go through their steps side by side.
-
-    A step is computed for all of them even if some have its results: see `Run.pending_groups`.
-    """
+    """Sequences side by side: a step is computed for all or none (see `Run.pending_groups`)."""
 
     run: Run
     sequences: Sequence[EditSequence]

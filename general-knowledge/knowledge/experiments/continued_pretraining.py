@@ -95,10 +95,9 @@ def pretraining_job(
 
 
 def with_questions(passages: Sequence[Passage], n: int) -> list[Passage]:
-    """The passages with the questions that are graded: `n` of all, or all for n = 0.
+    """The passages that have graded questions: `n` of all (golden G6), or all for n = 0.
 
-    The release puts the questions of all passages in a row, shuffles it with seed 42 and takes the
-    first `n` (golden G6). A passage of which none is taken is left out.
+    As in the release, they are the first `n` of all passages' questions, shuffled with seed 42.
     """
     places = [(i, j) for i, passage in enumerate(passages) for j in range(len(passage.questions))]
     if n:

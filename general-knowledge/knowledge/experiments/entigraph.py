@@ -133,9 +133,8 @@ def _relation_assignments(
 def _join_relations(run: Run, relations: Sequence[Assignment], kind: str) -> list[SelfEdit]:
     """One self-edit per passage of the texts in RUN/relations.jsonl, into RUN/self_edits.jsonl.
 
-    The file is written again at every start: texts that were missing may have come. Each text is a
-    line of its own between separators, and so one training sequence, whether lines are split or not
-    (golden rule G1).
+    The file is written again at every start: texts that were missing may have come. Each text is
+    one line between separators, so one training sequence, with split lines too (golden rule G1).
     """
     written = {record["id"]: record for record in run.records("relations")}
     of_passage: dict[str, list[Record]] = {}

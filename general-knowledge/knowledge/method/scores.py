@@ -103,10 +103,9 @@ def score_answers(
     calibrated: bool = False,
     exact: bool = False,
 ) -> Scores:
-    """The scores of answers; ungraded ones are in no mean.
+    """The scores of answers, or of the judge's probabilities; ungraded ones are in no mean.
 
-    `calibrated` averages a judge's probabilities instead of its verdicts. Each inner loop's
-    accuracy is rounded to 4 decimals, as in the release, unless `exact`.
+    An inner loop's accuracy is rounded to 4 decimals, as in the release, unless `exact`.
     """
     trials: dict[str, dict[str, list[float]]] = {}
     for answer in answers:

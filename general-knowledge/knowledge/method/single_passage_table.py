@@ -79,10 +79,9 @@ def in_order(labels: Sequence[str], first: Sequence[str]) -> list[str]:
 def summarize_rows(
     outcomes: Mapping[str, Sequence[Outcome]], layout: Layout, seed: int
 ) -> list[dict[str, Any]]:
-    """The numbers of each label's answers, as results.json holds them; fractions, not percent.
+    """The numbers of each label's answers, as results.json holds them: fractions, 95% intervals.
 
-    Intervals are 95%, resampled over passages; the difference to the row above is paired over the
-    passages that both rows have. Answers that could not be graded count nowhere.
+    A difference is paired over the passages that both rows have; ungraded answers count nowhere.
     """
     rows = []
     answers: list[JudgedAnswer] = []
@@ -130,8 +129,7 @@ def fill_row(
 ) -> list[Outcome]:
     """Train, ask and grade what the row `label` asks for; its records are in RUN/LABEL.
 
-    The policy is updated on nothing, on the passage alone (two of ROWS), on the given self-edits,
-    or on its own (None).
+    `self_edits`: None for the policy's own; NO_UPDATE and PASSAGE_ONLY need none.
     """
     part = run.part(label)
     if label == NO_UPDATE:

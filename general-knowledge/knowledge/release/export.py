@@ -96,25 +96,20 @@ def continual_record(release: Release) -> Record | None:
     return pooled and {name: np.asarray(value).tolist() for name, value in vars(pooled).items()}
 
 
-# Prompt files: the release's wording, recovered from its filled-in prompts. It is the authors' (MIT
-# licence) and not part of this project; it is written into the user's copy, from the user's clone,
-# so that both wordings can be compared
+# Prompt files. The wording is the authors' (MIT licence) and not part of this project: it is
+# recovered from filled-in prompts in the user's clone, and written into the user's copy
 
 
 def unfilled(prompt: str, title: str, passage: str) -> str | None:
-    """A prompt with {title} and {passage} back in it; None if the passage is not in it.
-
-    A title is put back where it stands alone on a line, else where it first occurs: an instruction
-    may hold the same word.
-    """
+    """A prompt with {title} and {passage} back in it; None if the passage is not in it."""
     text = passage if passage in prompt else passage.strip()
     if not text or text not in prompt:
         return None
     wording = prompt.replace(text, "\0", 1)
+    # A title stands alone on a line, or comes first: an instruction may hold the same word
     by_line = re.sub(rf"^{re.escape(title)}$", "{title}", wording, flags=re.MULTILINE)
-    if by_line == wording:
-        by_line = wording.replace(title, "{title}", 1)
-    return by_line.replace("\0", "{passage}")
+    titled = wording.replace(title, "{title}", 1) if by_line == wording else by_line
+    return titled.replace("\0", "{passage}")
 
 
 def prompt_wordings(release: Release) -> dict[str, str]:

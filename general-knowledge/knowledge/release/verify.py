@@ -55,8 +55,7 @@ def selected_rows(file: Examinations, k_best: int = 1) -> list[ReleasedRow]:
 def check_selection(release: Release) -> list[SelectionCheck]:
     """Every finetuning file against the rewards of the self-edits that it was selected from.
 
-    These are the first of the rankings that offer its rows and reproduce most of them: a round's
-    self-edits may have been rated twice, by inner loops and by proxy scores.
+    These are the first of the rankings that offer its rows and reproduce most of them.
     """
     rankings = [file for file in release.of(Examinations) if is_ranking(file)]
     return [_check_sft_file(file, rankings) for file in release.of(SftFile)]
@@ -64,6 +63,7 @@ def check_selection(release: Release) -> list[SelectionCheck]:
 
 def _check_sft_file(file: SftFile, rankings: Sequence[Examinations]) -> SelectionCheck:
     k_best = max(Counter(row.prompt for row in file.rows).values())
+    # A round's self-edits may have been rated twice, by inner loops and by proxy scores
     by_proxy = "proxy" in file.path.name
     checks = []
     for ranking in rankings:

@@ -80,8 +80,7 @@ def our_columns(words: Sequence[str], tables: Sequence[PaperTable]) -> list[Colu
     """Columns of each run, by its judge and calibrated: `RUN_DIR LABEL=TABLE/ROW ... RUN_DIR ...`.
 
     TABLE/ is single-passage/ if left out; a run without labels has those of `ROWS` for which it has
-    a folder. Raises UserError for a folder or row that does not exist or is not finished, and for
-    files that are malformed or of different trials.
+    a folder. Raises UserError for a folder or row that is missing, unfinished or malformed.
     """
     runs: list[tuple[Path, dict[str, RowKey]]] = []
     for word in words:

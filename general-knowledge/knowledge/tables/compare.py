@@ -69,12 +69,11 @@ def printed_cells(tables: Sequence[PaperTable]) -> list[Cell]:
 
 def cells_of(column: Column, tables: Sequence[PaperTable]) -> list[Cell]:
     """The numbers of a column, with intervals and differences to the rows above."""
-    return [
-        _cell(table, row, table.row_above(row), column)
-        for table in tables
-        for row in table.rows
-        if (table.id, row.id) in column.scores
-    ]
+    return [_cell(t, row, t.row_above(row), column) for t, row in _rows_of(column, tables)]
+
+
+def _rows_of(column: Column, tables: Sequence[PaperTable]) -> list[tuple[PaperTable, PaperRow]]:
+    return [(t, row) for t in tables for row in t.rows if (t.id, row.id) in column.scores]
 
 
 def comparisons_of(column: Column, tables: Sequence[PaperTable]) -> list[Cell]:
@@ -138,13 +137,11 @@ class Mismatch(NamedTuple):
 def mismatches(tables: Sequence[PaperTable], column: Column) -> list[Mismatch]:
     """The rows of the column that differ from what a version of the paper prints."""
     found = []
-    for table in tables:
-        for row in table.rows:
-            scores = column.scores.get((table.id, row.id))
-            value = _rounded(scores.mean, SCALES[row.unit]) if scores else None
-            for version, printed in row.printed.items():
-                if value is not None and abs(value - printed) > EQUAL_WITHIN:
-                    found.append(Mismatch((table.id, row.id), version, printed, value, row.note))
+    for table, row in _rows_of(column, tables):
+        value = _rounded(column.scores[table.id, row.id].mean, SCALES[row.unit])
+        for version, printed in row.printed.items():
+            if value is not None and abs(value - printed) > EQUAL_WITHIN:
+                found.append(Mismatch((table.id, row.id), version, printed, value, row.note))
     return found
 
 

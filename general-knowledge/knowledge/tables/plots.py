@@ -99,10 +99,7 @@ def _plot_groups(
     places: Sequence[str],
     legend: str,
 ) -> Figure:
-    """A line for each group (colour) and source (mark); of the paper's versions the last counts.
-
-    Groups stand apart, so that bars stay readable.
-    """
+    """A line for each group (colour) and source (mark); of the paper's versions the last counts."""
     rows = [(table.id, row) for table in tables for row in table.rows if row.printed]
     printed = {(table, row.id): list(row.printed.values())[-1] for table, row in rows}
     figure = Figure(figsize=(9, 4.5), layout="constrained")
@@ -110,6 +107,7 @@ def _plot_groups(
     axes.grid(alpha=0.3)
     for number, points in enumerate(groups.values()):
         color = f"C{number}"
+        # Groups stand apart, so that bars stay readable
         shift = _APART * (number - (len(groups) - 1) / 2)
         paper = [(x + shift, printed[key]) for x, key in points if key in printed]
         style = _PRINTED | {"color": color, "linestyle": ":" if columns else "-"}
