@@ -10,7 +10,6 @@ Run     python general-knowledge/eval_single_passage.py --run_dir runs/table-1 \
             --passages rajpurkar/squad:validation --policies seal=runs/rest-em/round-2/sft/model
 """
 
-from itertools import pairwise
 from pathlib import Path
 
 from knowledge.data.passages import load_passages
@@ -60,20 +59,18 @@ def main(config: Config) -> None:
     judge = open_judge(config)
     check_prompts(config)
     run = Run.open(config.run_dir, config)
-    arms, log = {}, run.path("vllm.log")
+    outcomes, log = {}, run.path("vllm.log")
     for model in dict.fromkeys(models.values()):
         with open_policy(model, config, log, config.lora_rank, config.slots) as policy:
             for label in [label for label in models if models[label] == model]:
                 given = files.get(label)
-                arms[label] = tables.fill_row(
+                outcomes[label] = tables.fill_row(
                     run, label, passages, given, policy, judge, config, config.seed
                 )
-    ordered = [arms[label] for label in labels]
-    rows = [
-        tables.summarize_arm(row, above, config.seed) for above, row in pairwise([None, *ordered])
-    ]
+    ordered = {label: outcomes[label] for label in labels}
+    rows = tables.summarize_rows(ordered, tables.SINGLE_PASSAGE, config.seed)
     run.write_results({"n_passages": len(passages), "judge": judge.name, "rows": rows})
-    table = tables.format_table(rows, seconds_per_adapter(run))
+    table = tables.format_rows(rows, tables.SINGLE_PASSAGE, seconds_per_adapter(run))
     write_text(run.path("table.md"), table + "\n")
     run.say(f"accuracy in percent, {len(passages)} passages, judge {judge.name}\n{table}")
 

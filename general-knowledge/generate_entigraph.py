@@ -30,7 +30,7 @@ def main(config: Config) -> None:
 
     passages = load_round(config)
     entigraph.check_entigraph(config, config.prompt_folder)
-    most = entigraph.relations_at_most(config)
+    most = sum(entigraph.relations_at_most(config).values())
     # A relation is asked for with the passage, as its entities are
     characters = (1 + most) * count_characters(entigraph.entity_assignments(passages), config)
     estimate = estimate_writing(len(passages) * (1 + most), characters, config)

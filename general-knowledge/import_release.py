@@ -16,8 +16,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from knowledge.release.export import continual_record, exported
-from knowledge.release.recover_prompts import export_prompts
+from knowledge.release.export import continual_record, export_prompts, exported
 from knowledge.release.scan import Release, read_release
 from knowledge.release.verify import check_selection, check_statistics
 from seal.arguments import Settings, arg, run_program
@@ -39,8 +38,7 @@ def main(config: Config) -> None:
     for path, records in exported(release):
         write_jsonl(config.output / path, records)
         lines[str(path)] = len(records)
-    continual = continual_record(release)
-    if continual:
+    if continual := continual_record(release):
         write_json(config.output / "continual.json", continual)
     report = report_on(release) | {"written": lines}
     if config.prompts:
@@ -51,7 +49,8 @@ def main(config: Config) -> None:
 
 def report_on(release: Release) -> dict[str, Any]:
     """What is there, what is not, and whether the release's own arithmetic is reproduced."""
-    from knowledge.tables.compare import missing_rows, release_column
+    from knowledge.tables.columns import release_column
+    from knowledge.tables.compare import missing_rows
     from knowledge.tables.paper import load_paper_tables
 
     missing = missing_rows(load_paper_tables(), release_column(release)[0])
@@ -67,10 +66,9 @@ def report_on(release: Release) -> dict[str, Any]:
 def describe(report: dict[str, Any]) -> str:
     """The report for the screen."""
     kinds = Counter(report["found"].values())
-    found = (
-        ", ".join(f"{n} {kind}" for kind, n in sorted(kinds.items())) or "nothing of the release"
-    )
-    lines = [f"found: {found}", f"written: {sum(report['written'].values())} records"]
+    found = ", ".join(f"{n} {kind}" for kind, n in sorted(kinds.items()))
+    written = f"written: {sum(report['written'].values())} records"
+    lines = [f"found: {found or 'nothing of the release'}", written]
     lines += [f"missing for {row}: {file}" for row, file in report["missing"].items()]
     lines += [f"not read: {path}: {reason}" for path, reason in report["unreadable"].items()]
     for check in report["selection"]:
@@ -80,8 +78,8 @@ def describe(report: dict[str, Any]) -> str:
     agreeing = [check for check in report["statistics"] if not check["differing"]]
     lines.append(f"overall figures: {len(agreeing)} of {len(report['statistics'])} files agree")
     lines += [f"{c['file']}: {c['differing']}" for c in report["statistics"] if c["differing"]]
-    for kind, problem in report.get("prompts", {}).items():
-        lines.append(f"prompt {kind}: {problem or 'written'}")
+    prompts = report.get("prompts", {})
+    lines += [f"prompt {kind}: {problem or 'written'}" for kind, problem in prompts.items()]
     return "\n".join(lines)
 
 

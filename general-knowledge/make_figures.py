@@ -27,22 +27,19 @@ def main(config: Config) -> None:
     """Draw what the sources have; the paper's figures are always there."""
     from knowledge.release.results import pool_sequences
     from knowledge.release.scan import read_release
-    from knowledge.tables.compare import our_columns, release_column
-    from knowledge.tables.our_runs import parse_runs
+    from knowledge.tables.columns import our_columns, release_column
     from knowledge.tables.paper import load_paper_tables
     from knowledge.tables.plots import plot_continual, plot_passages, plot_prompts
 
-    tables = {table.id: table for table in load_paper_tables()}
-    runs = parse_runs(config.ours, list(tables.values()))
+    tables = load_paper_tables()
+    ours = [column for column in our_columns(config.ours, tables) if column.main]
     release = read_release(config.release) if config.release else None
-    columns = [release_column(release)[0]] if release else []
-    for run in runs:
-        columns += [column for column in our_columns(run, list(tables.values())) if column.main]
-    plot_prompts(tables["prompts"], columns, config.output / "rest-em.png")
-    plot_passages(list(tables.values()), columns, config.output / "passages.png")
+    columns = [release_column(release)[0], *ours] if release else ours
+    plot_prompts(tables, columns, config.output / "rest-em.png")
+    plot_passages(tables, columns, config.output / "passages.png")
     pooled = pool_sequences(release.of(Sequences)) if release else None
     if pooled:
-        plot_continual(pooled[0].mean, config.output / "continual.png")
+        plot_continual(pooled.mean, config.output / "continual.png")
     drawn = sorted(path.name for path in config.output.glob("*.png"))
     print(f"{config.output}: {', '.join(drawn)}{'' if pooled else '; no runs for continual.png'}")
 

@@ -40,45 +40,43 @@ def main(config: Config) -> None:
     from knowledge.release.records import Sequences
     from knowledge.release.results import pool_sequences
     from knowledge.release.scan import read_release
-    from knowledge.tables import compare, text
-    from knowledge.tables.our_runs import parse_runs
+    from knowledge.tables import compare
+    from knowledge.tables.columns import our_columns, regraded_columns, release_column
     from knowledge.tables.paper import load_paper_tables
 
     tables = load_paper_tables()
-    runs = parse_runs(config.ours, tables)
+    ours = our_columns(config.ours, tables)
     release = read_release(config.release) if config.release else None
     columns, remarks = [], []
     if release:
-        column, files = compare.release_column(release)
+        column, files = release_column(release)
         columns.append(column)
+        misstated = compare.misstatements(column, files)
         remarks = [
-            text.format_mismatches(
-                tables, compare.mismatches(tables, column), compare.misstatements(column, files)
-            ),
-            text.format_missing(compare.missing_rows(tables, column), release.problems),
+            compare.format_mismatches(tables, compare.mismatches(tables, column), misstated),
+            compare.format_missing(compare.missing_rows(tables, column), release.problems),
         ]
         if config.judge:
-            columns += compare.regraded_columns(column, open_judge(config), config.max_ungraded)
-    for run in runs:
-        columns += compare.our_columns(run, tables)
-    cells = compare.printed_cells(tables)
-    comparisons = []
+            columns += regraded_columns(column, open_judge(config), config.max_ungraded)
+    columns += ours
+    cells, comparisons = compare.printed_cells(tables), []
     for column in columns:
         cells += compare.cells_of(column, tables)
         comparisons += compare.comparisons_of(column, tables) if column.main else []
-    texts = [text.format_table(table, columns, cells, comparisons) for table in tables]
+    texts = [compare.format_table(table, columns, cells, comparisons) for table in tables]
     pooled = pool_sequences(release.of(Sequences)) if release else None
     if pooled:
-        remarks.insert(0, text.format_deviations(pooled[0]))
-    page = "\n\n".join([text.introduction(columns), *texts, *remarks])
+        remarks.insert(0, compare.format_deviations(pooled))
+    page = "\n\n".join([compare.introduction(columns), *texts, *remarks])
     write_text(config.markdown or config.output / "tables.md", page + "\n")
     write_json(config.json or config.output / "tables.json", list(map(asdict, cells)))
     csv = config.csv or config.output / "csv"
     for table in tables:
         rows = [asdict(cell) for cell in cells if cell.table == table.id]
-        write_text(csv / f"{table.id}.csv", text.to_csv(rows))
+        write_text(csv / f"{table.id}.csv", compare.to_csv(rows))
     if pooled:
-        write_text(csv / "continual-matrix.csv", text.to_csv(text.matrix_rows(pooled[0])))
+        matrix = compare.to_csv(compare.matrix_rows(pooled))
+        write_text(csv / "continual-matrix.csv", matrix)
     print(page)
 
 

@@ -37,8 +37,7 @@ class Config(RunSettings, ModelSettings, PassageSettings, SequentialSettings, gr
 
 def main(config: Config) -> None:
     """Go through all sequences; print the mean matrix and its three means."""
-    from knowledge.experiments.continual import cut_into_sequences, run_sequences
-    from knowledge.experiments.continual_table import format_matrix, summarize_sequences
+    from knowledge.experiments import continual
     from seal.loop.policy import open_policy
 
     passages = evaluation_passages(
@@ -46,7 +45,9 @@ def main(config: Config) -> None:
         config.runs * config.sequences * config.n_passages,
         config.shuffle_seed,
     )
-    sequences = cut_into_sequences(passages, config.runs, config.sequences, config.n_passages)
+    sequences = continual.cut_into_sequences(
+        passages, config.runs, config.sequences, config.n_passages
+    )
     check_model(config.model)
     check_prompts(config)
     judge = open_judge(config)
@@ -55,9 +56,9 @@ def main(config: Config) -> None:
     # The steps of a sequence add up to one adapter
     rank = config.lora_rank * config.n_passages
     with open_policy(config.model, config, run.path("vllm.log"), rank, config.slots) as policy:
-        run_sequences(run, sequences, policy, judge, config, config.seed)
-    results = {"judge": judge.name, **summarize_sequences(run, sequences, config.seed)}
-    table = format_matrix(results["mean"])
+        continual.run_sequences(run, sequences, policy, judge, config, config.seed)
+    results = {"judge": judge.name, **continual.summarize_sequences(run, sequences, config.seed)}
+    table = continual.format_matrix(results["mean"])
     write_text(run.path("matrix.md"), table + "\n")
     run.write_results(results)
     figures = ", ".join(

@@ -46,6 +46,7 @@ class Config(RunSettings, ModelSettings, PassageSettings, PretrainingSettings, g
 def main(config: Config) -> None:
     """Ask, finetune, ask again; print both rows."""
     from knowledge.experiments import continued_pretraining as cpt
+    from knowledge.method import single_passage_table as tables
     from knowledge.method.self_edits import read_self_edits
     from seal.training.sft import check_processes, finetune
 
@@ -74,7 +75,8 @@ def main(config: Config) -> None:
     model = finetune(rows, job, part.folder, config.processes, fsdp)
     run.metric("finetuning", seconds=time.perf_counter() - start, sequences=len(rows))
     after = cpt.examine(part, asked, str(model), config, judge, config)
-    numbers = cpt.summarize_rows({"no-update": before, "finetuned": after}, judge, config.seed)
+    outcomes = {"no-update": before, "finetuned": after}
+    numbers = tables.summarize_rows(outcomes, cpt.LAYOUT, config.seed)
     run.write_results(
         {
             "n_passages": len(passages),
@@ -85,7 +87,7 @@ def main(config: Config) -> None:
             "rows": numbers,
         }
     )
-    table = cpt.format_rows(numbers)
+    table = tables.format_rows(numbers, cpt.LAYOUT)
     write_text(run.path("table.md"), table + "\n")
     run.say(f"accuracy in percent, judge {judge.name}\n{table}\nthe model: {model}")
 

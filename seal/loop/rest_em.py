@@ -67,7 +67,7 @@ class Domain(Protocol[Context, SelfEdit, Reward]):
         """The rows to learn from, and numbers about them, `n_selected` among these."""
 
     def validate(self, run: Run, policy: Policy) -> Numbers | None:
-        """What the policy reaches on contexts of no round; None, the default, without such contexts."""
+        """What the policy reaches on contexts of no round; None, the default, if there are none."""
 
     def describe_round(self, results: Mapping[str, Any]) -> str:
         """A round's numbers in one line."""

@@ -1,7 +1,7 @@
 """Tables that read well in a terminal and paste into Markdown."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 Row = TypeVar("Row")
 
@@ -22,6 +22,11 @@ def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 def table_of(rows: Sequence[Row], columns: Mapping[str, Callable[[Row], str]]) -> str:
     """A Markdown table of records; `columns` are headings with what is shown of a record."""
     return markdown_table(list(columns), [[show(row) for show in columns.values()] for row in rows])
+
+
+def estimate(field: str, *, signed: bool = False) -> Callable[[Mapping[str, Any]], str]:
+    """A column for `table_of`: the estimate that is a record's `field`, in percent."""
+    return lambda row: percent(row[field], signed=signed)
 
 
 def number(

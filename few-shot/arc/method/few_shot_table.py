@@ -12,7 +12,7 @@ from arc.puzzles.tasks import Task
 from arc.settings import SAMPLED, TableSettings
 from seal.loop.policy import Policy
 from seal.report.intervals import Clusters, clustered_bootstrap, paired_difference, record_of
-from seal.report.tables import markdown_table, number, percent, table_of
+from seal.report.tables import estimate, markdown_table, number, percent, table_of
 from seal.run import Run
 
 
@@ -36,11 +36,11 @@ def in_context_arm(label: str, outcomes: Sequence[Outcome]) -> Arm:
 
 def trained_arm(label: str, rewards: Sequence[Reward], in_context: Sequence[Outcome]) -> Arm:
     """The arm of a policy that was trained on self-edits."""
-    successes: dict[str, list[float]] = {}
-    for reward in rewards:
-        successes.setdefault(reward.task_id, []).append(float(reward.success))
     rejected = sum(reward.rejected is not None for reward in rewards)
-    return Arm(label, successes, rejected, in_context=_successes(in_context))
+    arm = Arm(label, {}, rejected, _successes(in_context))
+    for reward in rewards:
+        arm.successes.setdefault(reward.task_id, []).append(float(reward.success))
+    return arm
 
 
 def _successes(outcomes: Sequence[Outcome]) -> dict[str, list[float]]:
@@ -54,27 +54,26 @@ def pass_at_k(successes: Sequence[float], k: int) -> float:
 
 
 def summarize_arm(arm: Arm, previous: Arm | None, seed: int) -> dict[str, Any]:
-    """The numbers of one row, as results.json holds them; fractions, not percent.
+    """The numbers of one row, as results.json holds them: fractions, 95% intervals over tasks.
 
-    Intervals are 95%, resampled over tasks, since trials of one task are not independent; the
-    difference to the row above is paired over tasks. Raises ValueError for a row of other tasks.
+    Raises ValueError for a row above of other tasks: the difference is paired.
     """
 
     def of_tasks(values: Clusters | None) -> dict[str, float] | None:
         return record_of(clustered_bootstrap(values, seed)) if values else None
 
     change = paired_difference(arm.successes, previous.successes, seed) if previous else None
-    trials = min(map(len, arm.successes.values()))
+    trials = list(map(len, arm.successes.values()))
     return {
         "label": arm.label,
         "success_rate": of_tasks(arm.successes),
         "difference_to_row_above": record_of(change),
         "pass_at_k": {
             str(k): of_tasks({t: [pass_at_k(values, k)] for t, values in arm.successes.items()})
-            for k in range(1, trials + 1)
+            for k in range(1, min(trials) + 1)
         },
         "in_context_success_rate": of_tasks(arm.in_context),
-        "n_trials": sum(map(len, arm.successes.values())),
+        "n_trials": sum(trials),
         "n_rejected": arm.rejected,
         "successes_by_task": {task: sum(values) for task, values in arm.successes.items()},
     }
@@ -89,10 +88,10 @@ def format_table(rows: Sequence[Mapping[str, Any]], seconds: Mapping[str, float]
 
     columns = {
         "": lambda row: row["label"],
-        "success": lambda row: percent(row["success_rate"]),
-        "to row above": lambda row: percent(row["difference_to_row_above"], signed=True),
+        "success": estimate("success_rate"),
+        "to row above": estimate("difference_to_row_above", signed=True),
         "pass@k": best,
-        "in context": lambda row: percent(row["in_context_success_rate"]),
+        "in context": estimate("in_context_success_rate"),
         "invalid": lambda row: f"{row['n_rejected']}/{row['n_trials']}",
         "s/adapter": lambda row: number(seconds.get(row["label"]), digits=2),
     }
@@ -102,11 +101,10 @@ def format_table(rows: Sequence[Mapping[str, Any]], seconds: Mapping[str, float]
 def format_task_table(arms: Sequence[Arm]) -> str:
     """Successes of every task in every arm, such as 3/5."""
 
-    def shown(values: Sequence[float]) -> str:
-        return f"{sum(values):.0f}/{len(values)}"
-
-    tasks = sorted({task for arm in arms for task in arm.successes})
-    cells = [[task, *(shown(arm.successes[task]) for arm in arms)] for task in tasks]
+    cells = []
+    for task in sorted({task for arm in arms for task in arm.successes}):
+        of_arms = [arm.successes[task] for arm in arms]
+        cells.append([task, *(f"{sum(values):.0f}/{len(values)}" for values in of_arms)])
     return markdown_table(["task", *(arm.label for arm in arms)], cells)
 
 
@@ -126,8 +124,7 @@ def fill_row(
 ) -> Arm:
     """Sample, train and predict what the row `label` asks for; its records are in RUN/LABEL.
 
-    `source` says where the self-edits come from: the policy (SAMPLED), or as `given_self_edits`
-    has it; None: the policy is not updated.
+    `source` of the self-edits: SAMPLED, as `given_self_edits` has it, or None for no update.
     """
     part = run.part(label)
     if source is None:

@@ -1,27 +1,42 @@
 """Self-edits one after the other: what does a model keep of its earlier ones? (Paper, section 5.)
 
 For each passage of a sequence the edited policy writes a self-edit and learns it; then it is asked
-about all passages so far. Merging after every step would take a copy of the weights, and a server
-of its own, for every sequence. Here nothing is merged: the adapters of a sequence are kept as one
-adapter of growing rank, with which the next step samples, trains and answers (`seal.lora.files`).
-So all sequences share one frozen model, and go through their steps side by side.
+about all passages so far. Nothing is merged, which would take a copy of the weights per sequence:
+the adapters of a sequence are kept as one adapter of growing rank, with which the next step
+samples, trains and answers (`seal.lora.files`). So all sequences go through their steps side by
+side on one frozen model.
 """
 
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from knowledge.data.passages import Passage
+from knowledge.experiments.retention import (
+    Matrix,
+    Retention,
+    asked_cells,
+    pool_runs,
+    retention,
+    rounded_rows,
+    sequence_statistics,
+)
 from knowledge.judging.judges import Judge
-from knowledge.method.closed_book import Examiner, Trial, grade_missing
+from knowledge.method.closed_book import Examiner, Outcome, Trial, grade_missing, read_outcomes
 from knowledge.method.inner_loop import adapter_job, self_edit_texts
 from knowledge.method.self_edits import write_self_edits
 from knowledge.method.writers import PolicyWriter
 from knowledge.settings import SequentialSettings
+from seal.errors import UserError
 from seal.loop.policy import Policy
-from seal.lora import AdapterJob, AdapterResult, train_adapters
+from seal.lora import AdapterJob, train_adapters
 from seal.lora.files import read_adapter, write_concatenated
+from seal.report.intervals import clustered_bootstrap, mean, record_of
+from seal.report.tables import markdown_table, percent
 from seal.run import Run
 from seal.seeds import derive_seed
 
@@ -79,15 +94,13 @@ def run_sequences(
     settings: SequentialSettings,
     seed: int,
 ) -> None:
-    """All steps of all sequences, `settings.slots` sequences side by side.
+    """All steps of all sequences, `settings.slots` side by side; a killed run goes on in its step.
 
-    Appends RUN/self_edits.jsonl, answers.jsonl and grades.jsonl. Nothing that the run holds is done
-    again: a killed one goes on with the step it was killed in.
+    Appends RUN/self_edits.jsonl, answers.jsonl and grades.jsonl.
     """
-    size = settings.slots
     with run.progress(len(sequences) * (len(sequences[0].passages) + 1), "steps") as bar:
-        for start in range(0, len(sequences), size):
-            group = sequences[start : start + size]
+        for start in range(0, len(sequences), settings.slots):
+            group = sequences[start : start + settings.slots]
             _Group(run, group, policy, judge, settings, seed).work_off(bar.update)
     shutil.rmtree(run.path("adapters"), ignore_errors=True)
     grade_missing(run, all_trials(sequences), judge, settings)
@@ -95,10 +108,7 @@ def run_sequences(
 
 @dataclass(frozen=True)
 class _Group:
-    """Sequences that go through their steps side by side.
-
-    A step is computed for all of them even if some have its results: see `Run.pending_groups`.
-    """
+    """Sequences side by side: a step is computed for all or none (see `Run.pending_groups`)."""
 
     run: Run
     sequences: Sequence[EditSequence]
@@ -134,10 +144,9 @@ class _Group:
         folder = self.folder / f"after-{edits}"
         if not folder.exists():
             before = self._adapters_after(edits - 1)
-            texts = self._texts(edits, before)
             partial = self.folder / "partial"
             shutil.rmtree(partial, ignore_errors=True)
-            self._train(edits, texts, before, partial)
+            self._train(edits, before, partial)
             partial.rename(folder)
             shutil.rmtree(self.folder / f"after-{edits - 1}", ignore_errors=True)
         places = {s.id: folder / _folder_name(s.id) for s in self.sequences}
@@ -149,42 +158,36 @@ class _Group:
         adapters = {passages[of].id: adapter for of, adapter in before.items()}
         group_size = len(passages) * self.settings.k
         writer = PolicyWriter(self.policy, self.settings, adapters, group_size)
-        self_edits, _ = write_self_edits(
-            self.run, list(passages.values()), writer, self.settings, self.seed
-        )
-        texts: dict[str, list[str]] = {of: [] for of in passages}
-        of_passage = {passage.id: of for of, passage in passages.items()}
-        for self_edit in self_edits:
-            of = of_passage[self_edit.passage_id]
-            texts[of] += self_edit_texts(passages[of], self_edit.text, self.settings)
+        asked = list(passages.values())
+        self_edits, _ = write_self_edits(self.run, asked, writer, self.settings, self.seed)
         # Once each, though the passage comes with every self-edit
-        return {of: tuple(dict.fromkeys(of_sequence)) for of, of_sequence in texts.items()}
+        texts: dict[str, dict[str, None]] = {passage.id: {} for passage in asked}
+        about = {passage.id: passage for passage in asked}
+        for own in self_edits:
+            learned = self_edit_texts(about[own.passage_id], own.text, self.settings)
+            texts[own.passage_id] |= dict.fromkeys(learned)
+        return {of: tuple(texts[passage.id]) for of, passage in passages.items()}
 
-    def _train(
-        self, edits: int, texts: Mapping[str, tuple[str, ...]], before: Adapters, folder: Path
-    ) -> None:
+    def _train(self, edits: int, before: Adapters, folder: Path) -> None:
         """Write into `folder` what the adapters `before` and the new ones are together."""
+        texts = self._texts(edits, before)
         learning = [sequence for sequence in self.sequences if texts[sequence.id]]
         jobs = [self._job(s, edits, texts[s.id], before.get(s.id)) for s in learning]
         links = {s.id: folder / "links" / _folder_name(s.id) for s in learning}
-
-        def on_done(index: int, result: AdapterResult) -> None:
-            self.run.metric("adapter", id=f"{learning[index].id}/{edits}", **result.numbers)
-
         train_adapters(
             self.policy.model,
             jobs,
             list(links.values()),
             self.settings.target_modules,
             self.settings.slots,
-            on_done=on_done,
+            on_done=lambda i, took: self.run.metric(
+                "adapter", id=f"{learning[i].id}/{edits}", **took.numbers
+            ),
         )
-        for sequence in self.sequences:
+        for name in (sequence.id for sequence in self.sequences):
             # With nothing to learn, no passage and a blank self-edit, a sequence stays as it is
-            parts = [each[sequence.id] for each in (before, links) if sequence.id in each]
-            if parts:
-                name = self.policy.name
-                write_concatenated(folder / _folder_name(sequence.id), parts, base_model=name)
+            if parts := [each[name] for each in (before, links) if name in each]:
+                write_concatenated(folder / _folder_name(name), parts, self.policy.name)
         shutil.rmtree(folder / "links", ignore_errors=True)
 
     def _job(
@@ -199,3 +202,83 @@ class _Group:
 
 def _folder_name(sequence_id: str) -> str:
     return sequence_id.replace("/", "-")
+
+
+# What they found
+
+
+def summarize_sequences(run: Run, sequences: Sequence[EditSequence], seed: int) -> dict[str, Any]:
+    """The numbers of results.json: fractions, 95% intervals over sequences.
+
+    Raises UserError as `accuracy_matrix` does.
+    """
+    outcomes = {o.trial.id: o for o in read_outcomes(run, all_trials(sequences))}
+    matrices, calibrated = (
+        {s.id: accuracy_matrix(s, outcomes, calibrated=by_probability) for s in sequences}
+        for by_probability in (False, True)
+    )
+    of_runs = [
+        sequence_statistics([matrices[s.id] for s in sequences if s.run == number])
+        for number in sorted({sequence.run for sequence in sequences})
+    ]
+    per_run = len(sequences) // len(of_runs)
+    pooled = pool_runs(*zip(*of_runs, strict=True), per_run)
+    answers = [answer for outcome in outcomes.values() for answer in outcome.answers]
+    return {
+        "n_sequences": len(sequences),
+        "n_passages": len(sequences[0].passages),
+        "retention": retention_numbers(matrices, seed),
+        "calibrated_retention": retention_numbers(calibrated, seed),
+        "mean": rounded_rows(pooled.mean),
+        "pooled_std": rounded_rows(pooled.pooled_std),
+        "average_of_stds": rounded_rows(pooled.average_of_stds),
+        "runs": [
+            {
+                "mean_over_sequences": rounded_rows(of_run),
+                "std_over_sequences": rounded_rows(std),
+                "n_sequences": per_run,
+            }
+            for of_run, std in of_runs
+        ],
+        "n_answers": len(answers),
+        "blank_answer_rate": mean([not answer.strip() for answer in answers]),
+        "n_ungraded": sum(outcome.n_ungraded for outcome in outcomes.values()),
+    }
+
+
+def accuracy_matrix(
+    sequence: EditSequence, outcomes: Mapping[str, Outcome], *, calibrated: bool = False
+) -> Matrix:
+    """A sequence's accuracies [K + 1, K], or mean probabilities; 0 where nothing was asked.
+
+    `outcomes` are by their trial's id. Raises UserError for a cell of which nothing was graded.
+    """
+    length = len(sequence.passages)
+    matrix = np.zeros((length + 1, length))
+    for edits, column in asked_cells(length):
+        trial_id = sequence.trial_id(edits, sequence.passages[column])
+        grades = [g for g in outcomes[trial_id].grades if g.verdict is not None]
+        if not grades:
+            raise UserError(
+                f"{trial_id}: none of its answers could be graded; delete its line from"
+                " grades.jsonl and run the same command again"
+            )
+        matrix[edits, column] = mean([g.probability if calibrated else g.verdict for g in grades])
+    return matrix
+
+
+def retention_numbers(
+    matrices: Mapping[str, Matrix], seed: int
+) -> dict[str, dict[str, float] | None]:
+    """The experiment's three numbers (`Retention`), each with its interval over sequences."""
+    found = {of: asdict(retention(matrix)) for of, matrix in matrices.items()}
+    clusters = {f.name: {of: [found[of][f.name]] for of in found} for f in fields(Retention)}
+    return {name: record_of(clustered_bootstrap(own, seed)) for name, own in clusters.items()}
+
+
+def format_matrix(rows: Sequence[Sequence[float]]) -> str:
+    """A matrix of accuracies [K + 1, K] as a table in percent; what was not asked is left blank."""
+    cells = [[str(edits), *("" for _ in row)] for edits, row in enumerate(rows)]
+    for edits, column in asked_cells(len(rows[0])):
+        cells[edits][column + 1] = percent(rows[edits][column])
+    return markdown_table(["edits", *(f"passage {n}" for n in range(1, len(rows)))], cells)

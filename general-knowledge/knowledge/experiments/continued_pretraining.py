@@ -8,26 +8,38 @@ weight and adds the passage once: 1,200 sequences. The defaults here are v2's.
 import random
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 from knowledge.data.passages import Passage, Question
 from knowledge.judging.judges import Judge
 from knowledge.method.closed_book import Examiner, Outcome, Trial, grade_missing, read_outcomes
-from knowledge.method.scores import Scores, score_answers
 from knowledge.method.self_edits import SelfEdit
-from knowledge.method.single_passage_table import SHOWN_COUNTS, count_answers, judged_answers
+from knowledge.method.single_passage_table import DIFFERENCE, Layout
 from knowledge.method.training_texts import training_texts
 from knowledge.settings import SHUFFLE_SEED, TREE, AnswerSettings, PretrainingSettings
 from seal.errors import UserError
 from seal.loop.policy import open_policy
-from seal.report.intervals import record_of
-from seal.report.tables import percent, table_of
+from seal.report.tables import estimate
 from seal.run import Run
 from seal.settings import ModelSettings
 from seal.training.sft import SftJob, SftRow
 
 FSDP_CONFIG = TREE / "fsdp.yaml"
 """How several GPUs share the weights that full finetuning trains."""
+
+LAYOUT = Layout(
+    {
+        "accuracy_over_questions": ("questions", False),  # the paper's number
+        DIFFERENCE: ("questions", False),
+        "accuracy_over_passages": ("passages", False),
+        "calibrated_over_questions": ("questions", True),
+    },
+    {
+        "questions": estimate("accuracy_over_questions"),
+        "to row above": estimate(DIFFERENCE, signed=True),
+        "passages": estimate("accuracy_over_passages"),
+        "calibrated": estimate("calibrated_over_questions"),
+    },
+)
 
 _PASSAGES_AT_A_TIME = 40
 """Asked in one call of the sampler: what a kill can cost, against a busy server."""
@@ -36,10 +48,7 @@ _PASSAGES_AT_A_TIME = 40
 def pretraining_rows(
     passages: Sequence[Passage], self_edits: Sequence[SelfEdit], settings: PretrainingSettings
 ) -> list[SftRow]:
-    """What the model is finetuned on: each passage's self-edits, and the passage (golden rule G1).
-
-    Without self-edits, each passage once.
-    """
+    """What is learned: each passage's self-edits, and the passage (golden rule G1)."""
     written: dict[str, list[str]] = {}
     for self_edit in self_edits:
         written.setdefault(self_edit.passage_id, []).append(self_edit.text)
@@ -86,10 +95,9 @@ def pretraining_job(
 
 
 def with_questions(passages: Sequence[Passage], n: int) -> list[Passage]:
-    """The passages with the questions that are graded: `n` of all, or all for n = 0.
+    """The passages that have graded questions: `n` of all (golden G6), or all for n = 0.
 
-    The release puts the questions of all passages in a row, shuffles it with seed 42 and takes the
-    first `n` (golden G6). A passage of which none is taken is left out.
+    As in the release, they are the first `n` of all passages' questions, shuffled with seed 42.
     """
     places = [(i, j) for i, passage in enumerate(passages) for j in range(len(passage.questions))]
     if n:
@@ -123,48 +131,3 @@ def examine(
                     bar.update(len(group))
     grade_missing(run, trials, judge, settings)
     return read_outcomes(run, trials)
-
-
-def summarize_rows(
-    outcomes: dict[str, list[Outcome]], judge: Judge, seed: int
-) -> list[dict[str, Any]]:
-    """The numbers of each label's answers; fractions, with 95% intervals over passages.
-
-    The paper's number is the mean over questions. Each row has its difference to the one before.
-    """
-    rows: list[dict[str, Any]] = []
-    above: Scores | None = None
-    for label, of_label in outcomes.items():
-        answers = judged_answers(of_label)
-        over_questions, calibrated = (
-            score_answers(answers, "questions", judge.name, calibrated=by_probability)
-            for by_probability in (False, True)
-        )
-        over_passages = score_answers(answers, "passages", judge.name, exact=True)
-        rows.append(
-            {
-                "label": label,
-                "accuracy_over_questions": record_of(over_questions.estimate(seed)),
-                "difference_to_row_above": record_of(
-                    over_questions.minus(above, seed) if above else None
-                ),
-                "accuracy_over_passages": record_of(over_passages.estimate(seed)),
-                "calibrated_over_questions": record_of(calibrated.estimate(seed)),
-                **count_answers(over_questions),
-            }
-        )
-        above = over_questions
-    return rows
-
-
-def format_rows(rows: Sequence[dict[str, Any]]) -> str:
-    """The rows as a table: percent ± half a 95% interval."""
-    columns = {
-        "": lambda row: row["label"],
-        "questions": lambda row: percent(row["accuracy_over_questions"]),
-        "to row above": lambda row: percent(row["difference_to_row_above"], signed=True),
-        "passages": lambda row: percent(row["accuracy_over_passages"]),
-        "calibrated": lambda row: percent(row["calibrated_over_questions"]),
-        **SHOWN_COUNTS,
-    }
-    return table_of(rows, columns)

@@ -5,13 +5,16 @@ passage, then writes a text on each pair, and on triples. All texts about a pass
 self-edit, so that anything that trains on self-edits takes it.
 """
 
+import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import combinations
 from pathlib import Path
+from random import Random
+from typing import Any
 
 from knowledge.data.passages import Passage
 from knowledge.data.prompts import self_edit_values
-from knowledge.experiments.entity_lists import choose_groups, parse_entities
 from knowledge.method.self_edits import SelfEdit
 from knowledge.method.writers import Assignment, Writer, report_missing, write_texts
 from knowledge.settings import EntiGraphSettings
@@ -25,6 +28,13 @@ ENTITIES = "entigraph-entities"
 RELATIONS = {2: "entigraph-pair", 3: "entigraph-triple"}
 """Prompt files by how many entities they relate."""
 _PLACES = ("first", "second", "third")
+MAX_ENTITIES = 50
+"""Entities of a list that count, the first ones; a base model may list names without end."""
+_LONGEST = 100  # characters
+_MOST_WORDS = 10  # what has more is a sentence
+_FEWEST_BETWEEN_COMMAS = 3  # "I am sorry, but I cannot" is not a list
+_BULLET = re.compile(r"^\s*(?:[-*•–]+|\(?\d+[.):])\s+")
+_AROUND = " \t\"'“”‘’`*_,;[]{}"
 
 
 def check_entigraph(settings: EntiGraphSettings, prompts: Path) -> None:
@@ -45,12 +55,8 @@ def entity_assignments(passages: Sequence[Passage]) -> list[Assignment]:
     ]
 
 
-def relations_at_most(settings: EntiGraphSettings) -> int:
-    """Texts that are written about a passage with many entities."""
-    return sum(_limits(settings).values())
-
-
-def _limits(settings: EntiGraphSettings) -> dict[int, int]:
+def relations_at_most(settings: EntiGraphSettings) -> dict[int, int]:
+    """Texts about a passage with many entities, by how many entities they relate."""
     limits = {2: settings.max_pairs}
     return limits | ({3: settings.max_triples} if settings.relations == "pairs+triples" else {})
 
@@ -63,11 +69,10 @@ def write_entigraph(
     seed: int,
     max_missing: float,
 ) -> tuple[list[SelfEdit], dict[str, int]]:
-    """Entities, relations, self-edits: the whole of EntiGraph, as far as it is not done yet.
+    """Write what RUN/entities.jsonl and relations.jsonl lack, and RUN/self_edits.jsonl.
 
-    Writes RUN/entities.jsonl, relations.jsonl and self_edits.jsonl. Returns the self-edits and the
-    run's counts. Raises UserError, with all that came kept, where more than `max_missing` of the
-    lists or of the texts are missing.
+    Returns the self-edits and the run's counts. Raises UserError, with all that came kept, where
+    more than `max_missing` of the lists or of the texts are missing.
     """
     without = write_texts(
         run,
@@ -109,10 +114,7 @@ def _relation_assignments(
     settings: EntiGraphSettings,
     seed: int,
 ) -> list[Assignment]:
-    """A text to be written for every chosen group of entities of every passage that has some.
-
-    The pairs are the same with triples and without.
-    """
+    """A text for every chosen group of entities; pairs are the same with and without triples."""
     return [
         Assignment(
             id=f"{passage.id}/{' + '.join(group)}",
@@ -121,7 +123,7 @@ def _relation_assignments(
             values=self_edit_values(passage) | dict(zip(_PLACES, group, strict=False)),
         )
         for passage in passages
-        for size, most in _limits(settings).items()
+        for size, most in relations_at_most(settings).items()
         for group in choose_groups(
             entities.get(passage.id, []), size, most, derive_seed(seed, passage.id, size)
         )
@@ -131,9 +133,8 @@ def _relation_assignments(
 def _join_relations(run: Run, relations: Sequence[Assignment], kind: str) -> list[SelfEdit]:
     """One self-edit per passage of the texts in RUN/relations.jsonl, into RUN/self_edits.jsonl.
 
-    The file is written again at every start: texts that were missing may have come. Each text is a
-    line of its own between separators, and so one training sequence, whether lines are split or not
-    (golden rule G1).
+    The file is written again at every start: texts that were missing may have come. Each text is
+    one line between separators, so one training sequence, with split lines too (golden rule G1).
     """
     written = {record["id"]: record for record in run.records("relations")}
     of_passage: dict[str, list[Record]] = {}
@@ -146,7 +147,7 @@ def _join_relations(run: Run, relations: Sequence[Assignment], kind: str) -> lis
             passage_id=passage_id,
             kind=kind,
             text="\n---\n".join(one_line(record["text"]) for record in records),
-            finish_reason="length" if any(map(_is_cut_off, records)) else "stop",
+            finish_reason="length" if "length" in {r["finish_reason"] for r in records} else "stop",
             n_tokens=sum(record["n_tokens"] for record in records),
         )
         for passage_id, records in of_passage.items()
@@ -160,5 +161,66 @@ def one_line(text: str) -> str:
     return re.sub(r"-{3,}", "—", " ".join(text.split()))
 
 
-def _is_cut_off(record: Record) -> bool:
-    return record["finish_reason"] == "length"
+# Entities as a language model lists them
+
+
+def parse_entities(text: str) -> list[str]:
+    """The entities that a model lists in `text`, without repetitions, at most MAX_ENTITIES.
+
+    Taken are the first JSON array of names (also under a key of an object, also within a code
+    fence), else lines with or without bullets, else a single line with commas. A JSON text that was
+    cut off is read by its lines. [] without a list.
+    """
+    names = _names_in_json(text)
+    if not names:
+        lines = [line for line in text.splitlines() if line.strip()]
+        if len(lines) == 1:
+            parts = lines[0].rpartition(":")[2].split(",")
+            lines = parts if len(parts) >= _FEWEST_BETWEEN_COMMAS else []
+        names = [_BULLET.sub("", line) for line in lines if not _is_frame(line)]
+    found: dict[str, str] = {}
+    for name in names:
+        words = name.strip(_AROUND).split()
+        entity = " ".join(words)
+        if 0 < len(words) <= _MOST_WORDS and len(entity) <= _LONGEST:
+            found.setdefault(entity.casefold(), entity)
+    return list(found.values())[:MAX_ENTITIES]
+
+
+def _is_frame(line: str) -> bool:
+    """Whether a line stands around a list: a heading, a code fence, the key of a JSON object."""
+    return line.strip().startswith("```") or line.rstrip(" [{*").endswith(":")
+
+
+def _names_in_json(text: str) -> list[str]:
+    """The names in the first JSON value of `text` that has some; [] without one."""
+    decoder = json.JSONDecoder()
+    for start in re.finditer(r"[\[{]", text):
+        try:
+            value, _ = decoder.raw_decode(text, start.start())
+        except (ValueError, RecursionError):
+            continue
+        if names := list(_names(value)):
+            return names
+    return []
+
+
+def _names(value: Any) -> Iterator[str]:
+    """Names in a list, in an object's first list with names, or in objects with a name each."""
+    if isinstance(value, list):
+        for item in value:
+            named = item.get("name", item.get("entity")) if isinstance(item, dict) else item
+            if isinstance(named, str):
+                yield named
+    elif isinstance(value, dict):
+        lists = [value.get("entities"), *value.values()]
+        yield from next((names for entry in lists if (names := list(_names(entry)))), [])
+
+
+def choose_groups(
+    entities: Sequence[str], size: int, most: int, seed: int
+) -> list[tuple[str, ...]]:
+    """Groups of `size` entities in their order: all, or `most` drawn as the arguments alone say."""
+    groups = list(combinations(entities, size))
+    chosen = sorted(Random(seed).sample(range(len(groups)), min(most, len(groups))))
+    return [groups[index] for index in chosen]

@@ -42,10 +42,7 @@ class Retention:
 
 
 def sequence_statistics(accuracies: ArrayLike) -> tuple[Matrix, Matrix]:
-    """Mean and sample deviation over the sequences of one run: [n, R, K] to two of [R, K].
-
-    The deviation of a single sequence is 0.
-    """
+    """Mean and sample deviation (of one: 0) over a run's sequences: [n, R, K] to two of [R, K]."""
     values = np.asarray(accuracies, dtype=np.float64)
     mean = values.mean(axis=0)
     return mean, values.std(axis=0, ddof=1) if len(values) > 1 else np.zeros_like(mean)
@@ -54,8 +51,7 @@ def sequence_statistics(accuracies: ArrayLike) -> tuple[Matrix, Matrix]:
 def pool_runs(means: ArrayLike, stds: ArrayLike, n_per_run: int) -> PooledRuns:
     """Combine runs of `n_per_run` sequences from their means and deviations, each [runs, R, K].
 
-    The squared deviations of all sequences are those within their runs plus those of the runs'
-    means. Raises ValueError if the shapes differ.
+    Raises ValueError if the shapes differ.
     """
     run_means = np.asarray(means, dtype=np.float64)
     run_stds = np.asarray(stds, dtype=np.float64)
@@ -63,6 +59,7 @@ def pool_runs(means: ArrayLike, stds: ArrayLike, n_per_run: int) -> PooledRuns:
         raise ValueError(f"means {run_means.shape} and stds {run_stds.shape} must be [runs, R, K]")
     n_sequences = len(run_means) * n_per_run
     mean = run_means.mean(axis=0)
+    # The squared deviations are those within the runs plus those of the runs' means
     within = (n_per_run - 1) * (run_stds**2).sum(axis=0)
     between = n_per_run * ((run_means - mean) ** 2).sum(axis=0)
     pooled_std = np.sqrt((within + between) / max(1, n_sequences - 1))
@@ -81,9 +78,6 @@ def retention(mean: ArrayLike) -> Retention:
     )
 
 
-def rounded_rows(matrix: Matrix, decimals: int = 4) -> list[list[float]]:
-    """A matrix as the release's result files print it.
-
-    By numpy's rounding: Python's differs from it where a half decides the last digit.
-    """
-    return np.round(matrix, decimals).tolist()
+def rounded_rows(matrix: Matrix) -> list[list[float]]:
+    """A matrix as the release's files print it, by numpy's rounding: Python's differs at halves."""
+    return np.round(matrix, 4).tolist()

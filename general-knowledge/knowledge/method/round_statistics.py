@@ -1,9 +1,8 @@
 """Accuracies and spreads of inner-loop runs, as the release's result files state them (golden G4).
 
 A passage has completions (self-edits), a completion has repetitions (inner loops from different
-seeds), a repetition has one verdict per question without and with the adapter. Accuracies are
-fractions; spreads are sample standard deviations, 0 for a single value. Field names are the
-release's, so the files can be laid side by side. Means are over passages, not over questions.
+seeds). Accuracies are fractions; spreads are sample standard deviations, 0 for a single value.
+Field names are the release's. Means are over passages, not over questions.
 """
 
 from collections.abc import Mapping, Sequence
@@ -34,21 +33,17 @@ class CompletionSummary:
 
 
 def accuracy(verdicts: Sequence[bool]) -> float:
-    """Share of correct answers, rounded to 4 decimals. Raises ValueError for no verdicts.
-
-    The release rounds here already, before any averaging; one of its 43 published summaries would
-    differ in the last digit otherwise.
-    """
+    """Share of correct answers, rounded to 4 decimals. Raises ValueError for no verdicts."""
+    # As the release rounds here already, before any averaging; one of its 43 published summaries
+    # would differ in the last digit otherwise
     return round(mean(verdicts), DECIMALS)
 
 
 def summarize_completion(repetitions: Sequence[Repetition]) -> CompletionSummary:
-    """Mean over the repetitions of a self-edit, and how far they scatter.
-
-    The gain of a repetition is rounded, but taken between accuracies that are not.
-    """
+    """Mean over the repetitions of a self-edit, and how far they scatter."""
     baseline = [accuracy(repetition.baseline) for repetition in repetitions]
     adapter = [accuracy(repetition.adapter) for repetition in repetitions]
+    # A gain is rounded, but taken between accuracies that are not
     gains = [round(mean(r.adapter) - mean(r.baseline), DECIMALS) for r in repetitions]
     return CompletionSummary(
         mean(baseline), sample_std(baseline), mean(adapter), sample_std(adapter), mean(gains)

@@ -1,8 +1,7 @@
 """Judged answers as scores: the mean, its interval, and the difference of two rows of a table.
 
-Means are those of the paper: over passages (golden rule G4) for inner loops on one passage, over
-questions for continued pretraining. Intervals always resample passages, as questions of one passage
-share a text and are not independent.
+The paper's means are over passages (golden rule G4) for inner loops on one passage, over questions
+for continued pretraining. Intervals resample passages: questions of one passage share a text.
 """
 
 from collections import Counter
@@ -57,11 +56,6 @@ class Scores:
         return sum(map(len, self.clusters.values())) if self.mean_over == "questions" else None
 
     @property
-    def n_ungraded(self) -> int:
-        """Answers without a verdict."""
-        return sum(answer.correct is None for answer in self.answers)
-
-    @property
     def blank_rate(self) -> float | None:
         """Share of the answers that are blank; None without answers."""
         blank = [not answer.answer.strip() for answer in self.answers]
@@ -70,9 +64,7 @@ class Scores:
     @property
     def mean(self) -> float | None:
         """The number in the table: a fraction, or points."""
-        if not self.clusters:
-            return self.stated
-        return mean([mean(of_cluster) for of_cluster in self._weighted().values()])
+        return mean([*map(mean, self._weighted().values())]) if self.clusters else self.stated
 
     def estimate(self, seed: int = 0) -> Estimate | None:
         """The mean with its interval; None where only a mean is known, or nothing."""
@@ -97,11 +89,10 @@ class Scores:
         """
         if self.mean_over != "questions":
             return self.clusters
-        sums = {cluster: sum(values) for cluster, values in self.clusters.items()}
-        counts = {cluster: len(values) for cluster, values in self.clusters.items()}
-        ratio = sum(sums.values()) / sum(counts.values())
-        mean_count = sum(counts.values()) / len(counts)
-        return {c: [ratio + (sums[c] - ratio * counts[c]) / mean_count] for c in counts}
+        sums = {cluster: (sum(values), len(values)) for cluster, values in self.clusters.items()}
+        total, count = map(sum, zip(*sums.values(), strict=True))
+        ratio, mean_count = total / count, count / len(sums)
+        return {c: [ratio + (value - ratio * n) / mean_count] for c, (value, n) in sums.items()}
 
 
 def score_answers(
@@ -112,10 +103,9 @@ def score_answers(
     calibrated: bool = False,
     exact: bool = False,
 ) -> Scores:
-    """The scores of answers; ungraded ones are in no mean.
+    """The scores of answers, or of the judge's probabilities; ungraded ones are in no mean.
 
-    `calibrated` averages a judge's probabilities instead of its verdicts. Each inner loop's
-    accuracy is rounded to 4 decimals, as in the release, unless `exact`.
+    An inner loop's accuracy is rounded to 4 decimals, as in the release, unless `exact`.
     """
     trials: dict[str, dict[str, list[float]]] = {}
     for answer in answers:

@@ -1,7 +1,4 @@
-"""What a file of the authors' release says, as records (`knowledge.release.parse` reads them).
-
-The models below are checked by pydantic: a field has its type exactly, and null counts as missing.
-"""
+"""What a file of the authors' release says, as records (`knowledge.release.scan` reads them)."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -24,6 +21,8 @@ NullIsZero = Annotated[float, BeforeValidator(lambda value: 0.0 if value is None
 
 
 class _Record(BaseModel):
+    """A field has its type exactly, and null counts as missing."""
+
     model_config = ConfigDict(
         strict=True, frozen=True, allow_inf_nan=False, populate_by_name=True, extra="ignore"
     )
@@ -31,9 +30,8 @@ class _Record(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _without_nulls(cls, value: Any) -> Any:
-        if not isinstance(value, Mapping):
-            return value
-        return {name: part for name, part in value.items() if part is not None}
+        is_object = isinstance(value, Mapping)
+        return {k: v for k, v in value.items() if v is not None} if is_object else value
 
 
 class Entry(_Record):
@@ -81,10 +79,8 @@ class RatedSelfEdit(_Record):
     @property
     def inner_loops(self) -> list[list[LoopQuestion]]:
         """The questions of each inner loop."""
-        loops: dict[int, list[LoopQuestion]] = {}
-        for question in self.questions:
-            loops.setdefault(question.rep, []).append(question)
-        return list(loops.values())
+        numbers = dict.fromkeys(question.rep for question in self.questions)
+        return [[q for q in self.questions if q.rep == number] for number in numbers]
 
     def verdicts(self, stage: Stage) -> list[list[bool]]:
         """The verdicts of each inner loop."""
@@ -119,9 +115,8 @@ class Examinations(_Record):
         passages = []
         for article in self.articles:
             first = [loop for s in article.self_edits[:1] for loop in s.inner_loops[:1]]
-            asked = [Question(asked.question, asked.answer) for loop in first for asked in loop]
-            about = (article.passage_id, article.title, article.context)
-            passages.append(Passage(*about, tuple(asked)))
+            asked = tuple(Question(q.question, q.answer) for loop in first for q in loop)
+            passages.append(Passage(article.passage_id, article.title, article.context, asked))
         return passages
 
 
@@ -149,8 +144,7 @@ class Pretraining(_Record):
     def of_stage(self, stage: Stage) -> tuple[float | None, list[bool], list[str]]:
         """The accuracy that is stated, the verdicts and the answers."""
         names = (f"{PREFIXES[stage]}_{name}" for name in ("accuracy", "correct", "texts"))
-        stated, verdicts, texts = (getattr(self, name) for name in names)
-        return stated, verdicts, texts
+        return tuple(getattr(self, name) for name in names)
 
     @model_validator(mode="after")
     def _check_lengths(self) -> "Pretraining":
@@ -171,9 +165,8 @@ class Sequences(_Record):
     @model_validator(mode="after")
     def _check_shapes(self) -> "Sequences":
         size = len(self.mean) - 1
-        if size < 1 or {tuple(map(len, m)) for m in (self.mean, self.std)} != {
-            (size,) * (size + 1)
-        }:
+        shapes = {tuple(map(len, matrix)) for matrix in (self.mean, self.std)}
+        if size < 1 or shapes != {(size,) * (size + 1)}:
             raise ValueError("mean and std must be matrices of one row more than columns")
         return self
 

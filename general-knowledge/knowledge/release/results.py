@@ -1,14 +1,10 @@
-"""What a released file is worth: the scores of its answers before the update, or after it.
-
-Means are over passages for inner loops on one passage, over questions for continued pretraining
-(`knowledge.method.scores`).
-"""
+"""What a released file is worth: the scores of its answers before the update, or after it."""
 
 import random
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import astuple, replace
 
-from knowledge.data.passages import Passage
+from knowledge.data.passages import Passage, Question
 from knowledge.experiments.retention import PooledRuns, pool_runs, retention
 from knowledge.method.scores import JudgedAnswer, Scores, score_answers
 from knowledge.release.records import PREFIXES, Examinations, Pretraining, Sequences, Stage
@@ -21,15 +17,8 @@ _SEEDS = (42, 43)
 _LEAST_OVERLAP = 0.2
 """Share of accepted answers that contain their gold answer: over a half where questions and answers
 belong together, under a hundredth where they do not."""
-_CONTINUAL_ROWS = {
-    "before": "before_any_edit",
-    "after-own-edit": "after_own_edit",
-    "after-all-edits": "after_all_edits",
-}
-"""Rows of the table of continual self-edits to fields of `Retention`."""
-
-AskedQuestion = tuple[Passage, str, str]
-"""A passage, a question about it, and its gold answer."""
+_CONTINUAL_ROWS = ("before", "after-own-edit", "after-all-edits")
+"""Rows of the table of continual self-edits, for the numbers of `Retention` in their order."""
 
 
 def scores_of(
@@ -37,9 +26,9 @@ def scores_of(
 ) -> Scores:
     """The scores of a result file at one stage.
 
-    `pools` are lists of passages that a pretraining file may have been asked about. Such files hold
-    verdicts and answers, but not the questions. These are put back from the list of passages, in
-    its order or shuffled as the release did, with which the answers make sense.
+    `pools` are lists of passages that a pretraining file may have been asked about. Such files do
+    not hold the questions: these come from the list of passages, in its order or shuffled as the
+    release did, with which the answers make sense.
     """
     if isinstance(file, Examinations):
         return _scores_of_examinations(file, stage)
@@ -48,11 +37,10 @@ def scores_of(
     if not questions:
         clusters = {f"question {n}": [float(v)] for n, v in enumerate(verdicts, start=1)}
         return Scores(RELEASED_JUDGE, "questions", clusters, None, stated=stated)
+    found = zip(questions, texts or [""] * len(verdicts), verdicts, strict=False)
     answers = [
-        JudgedAnswer(p.id, p.title, question, gold, text.strip(), verdict, trial=p.id)
-        for (p, question, gold), text, verdict in zip(
-            questions, texts or [""] * len(verdicts), verdicts, strict=False
-        )
+        JudgedAnswer(p.id, p.title, q.question, q.answer, text.strip(), verdict, trial=p.id)
+        for (p, q), text, verdict in found
     ]
     scores = replace(score_answers(answers, "questions", RELEASED_JUDGE), stated=stated)
     return scores if texts else replace(scores, answers=())
@@ -84,20 +72,20 @@ def _scores_of_examinations(file: Examinations, stage: Stage) -> Scores:
         name, stated = "proxy_mean", file.overall["mean_proxy_score"]
     clusters: dict[str, list[float]] = {}
     for article in file.articles:
-        values = [self_edit.stats.get(name) for self_edit in article.self_edits]
-        if known := [value for value in values if value is not None]:
-            clusters.setdefault(article.passage_id, []).extend(known)
+        for self_edit in article.self_edits:
+            if self_edit.stats.get(name) is not None:
+                clusters.setdefault(article.passage_id, []).append(self_edit.stats[name])
     return Scores(RELEASED_JUDGE, "passages", clusters, len(clusters), stated=stated)
 
 
 def questions_asked(
     file: Pretraining, pools: Sequence[Sequence[Passage]]
-) -> list[AskedQuestion] | None:
+) -> list[tuple[Passage, Question]] | None:
     """The questions behind the verdicts of a file; None if no list and order fits its answers."""
     n = max(len(file.baseline_correct), len(file.adapter_correct))
     for pool in pools:
         passages = pool[: file.n_passages] if file.n_passages else pool
-        in_order = [(p, q.question, q.answer) for p in passages for q in p.questions]
+        in_order = [(p, q) for p in passages for q in p.questions]
         if len(passages) < file.n_passages or len(in_order) < n or not n:
             continue
         for seed in dict.fromkeys([None, *_SEEDS, file.seed]):
@@ -109,44 +97,38 @@ def questions_asked(
     return None
 
 
-def _overlap(file: Pretraining, questions: Sequence[AskedQuestion]) -> float:
+def _overlap(file: Pretraining, asked: Sequence[tuple[Passage, Question]]) -> float:
     found = [
-        gold.lower() in text.lower()
+        question.answer.lower() in text.lower()
         for _, verdicts, texts in map(file.of_stage, PREFIXES)
-        for (_, _, gold), text, verdict in zip(questions, texts, verdicts, strict=False)
+        for (_, question), text, verdict in zip(asked, texts, verdicts, strict=False)
         if verdict
     ]
     return mean(found) if found else 0.0
 
 
-def pool_sequences(files: Sequence[Sequences]) -> tuple[PooledRuns, list[Sequences]] | None:
-    """All runs as one, and the runs; the release's own average over its runs is left out.
-
-    Runs that differ from the first in shape or number of sequences are left out too.
-    """
-
-    def shape(run: Sequences) -> tuple[int, int, int]:
-        return run.n_sequences, len(run.mean), len(run.mean[0])
-
+def comparable_runs(files: Sequence[Sequences]) -> list[Sequences]:
+    """The runs of the first one's shape and size, without the release's average over its runs."""
     runs = [file for file in files if "overall" not in file.path.name]
-    runs = [run for run in runs if shape(run) == shape(runs[0])]
-    if not runs:
-        return None
-    pooled = pool_runs([r.mean for r in runs], [r.std for r in runs], runs[0].n_sequences)
-    return pooled, runs
+    shapes = [(run.n_sequences, len(run.mean), len(run.mean[0])) for run in runs]
+    return [run for run, shape in zip(runs, shapes, strict=True) if shape == shapes[0]]
+
+
+def pool_sequences(files: Sequence[Sequences]) -> PooledRuns | None:
+    """All `comparable_runs` as one; None without any."""
+    runs = comparable_runs(files)
+    of_all = ([run.mean for run in runs], [run.std for run in runs])
+    return pool_runs(*of_all, runs[0].n_sequences) if runs else None
 
 
 def scores_of_sequences(files: Sequence[Sequences]) -> dict[str, Scores]:
-    """The three numbers of continual self-edits by row; resampled over runs.
-
-    Without the runs, the release's own average over them states the numbers.
-    """
-    pooled = pool_sequences(files)
-    kept = {str(run.path): retention(run.mean) for run in (pooled[1] if pooled else files[:1])}
+    """The numbers of continual self-edits by row, over runs, or as the release's average states."""
+    runs = comparable_runs(files)
+    found = {str(run.path): astuple(retention(run.mean)) for run in runs or files[:1]}
     scores = {}
-    for row, field in _CONTINUAL_ROWS.items() if kept else ():
-        of_runs = {run: [getattr(found, field)] for run, found in kept.items()}
-        stated = None if pooled else next(iter(of_runs.values()))[0]
-        clusters = of_runs if pooled else {}
+    for place, row in enumerate(_CONTINUAL_ROWS if found else ()):
+        of_runs = {path: [numbers[place]] for path, numbers in found.items()}
+        stated = None if runs else next(iter(of_runs.values()))[0]
+        clusters = of_runs if runs else {}
         scores[row] = Scores(RELEASED_JUDGE, "runs", clusters, None, stated=stated)
     return scores

@@ -53,33 +53,29 @@ def selected_rows(file: Examinations, k_best: int = 1) -> list[ReleasedRow]:
 
 
 def check_selection(release: Release) -> list[SelectionCheck]:
-    """Every finetuning file against the rewards of the self-edits that it was selected from."""
+    """Every finetuning file against the rewards of the self-edits that it was selected from.
+
+    These are the first of the rankings that offer its rows and reproduce most of them.
+    """
     rankings = [file for file in release.of(Examinations) if is_ranking(file)]
     return [_check_sft_file(file, rankings) for file in release.of(SftFile)]
 
 
 def _check_sft_file(file: SftFile, rankings: Sequence[Examinations]) -> SelectionCheck:
-    """The first of the rankings that offer these rows and reproduce most of them.
-
-    A round's self-edits may have been rated twice, by inner loops and by proxy scores.
-    """
     k_best = max(Counter(row.prompt for row in file.rows).values())
+    # A round's self-edits may have been rated twice, by inner loops and by proxy scores
     by_proxy = "proxy" in file.path.name
     checks = []
     for ranking in rankings:
-        if ("mean_proxy_score" in ranking.overall) == by_proxy and _offers(ranking, file):
+        offered = {(a.prompt, s.text.strip()) for a in ranking.articles for s in a.self_edits}
+        complete = offered.issuperset((row.prompt, row.completion) for row in file.rows)
+        if complete and ("mean_proxy_score" in ranking.overall) == by_proxy:
             rows = selected_rows(ranking, k_best)
             n_equal = sum(ours == theirs for ours, theirs in zip(rows, file.rows, strict=False))
             n_rows = max(len(rows), len(file.rows))
             checks.append(SelectionCheck(file.path, ranking.path, n_rows, n_equal))
     none = SelectionCheck(file.path, None, len(file.rows), 0)
     return max(checks, key=lambda check: check.n_equal, default=none)
-
-
-def _offers(ranking: Examinations, file: SftFile) -> bool:
-    """Whether every row is a self-edit of the ranking, under its prompt."""
-    offered = {(a.prompt, s.text.strip()) for a in ranking.articles for s in a.self_edits}
-    return offered.issuperset((row.prompt, row.completion) for row in file.rows)
 
 
 def check_statistics(release: Release) -> list[StatisticsCheck]:

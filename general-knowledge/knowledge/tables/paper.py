@@ -1,11 +1,10 @@
-"""The paper's tables: which rows they have, what is printed, and which released file holds a row.
-
-All numbers are data, in paper_figures.json beside the programs; none is in the code.
-"""
+"""The paper's tables, from paper_figures.json: rows, what is printed, the released file of each."""
 
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
+
+from pydantic import TypeAdapter
 
 from knowledge.method.scores import MeanOver
 from knowledge.settings import TREE
@@ -62,9 +61,4 @@ class PaperTable:
 
 def load_paper_tables(path: Path = PAPER_NUMBERS) -> list[PaperTable]:
     """The tables in their order. Raises UserError for a file that is missing or not JSON."""
-    tables = []
-    for record in read_json(path)["tables"]:
-        rows = tuple(PaperRow(**row) for row in record["rows"])
-        comparisons = tuple(map(tuple, record["comparisons"]))
-        tables.append(PaperTable(**record | {"rows": rows, "comparisons": comparisons}))
-    return tables
+    return TypeAdapter(list[PaperTable]).validate_python(read_json(path)["tables"])

@@ -10,11 +10,12 @@ import torch
 
 from knowledge.data.passages import load_passages
 from knowledge.data.prompts import self_edit_prompt
-from knowledge.experiments.continual import cut_into_sequences, run_sequences
-from knowledge.experiments.continual_table import (
+from knowledge.experiments.continual import (
     accuracy_matrix,
+    cut_into_sequences,
     format_matrix,
     retention_numbers,
+    run_sequences,
     summarize_sequences,
 )
 from knowledge.judging.judges import Grade

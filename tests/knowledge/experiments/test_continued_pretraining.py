@@ -7,19 +7,19 @@ import pytest
 from knowledge.data.passages import Passage, Question, load_passages
 from knowledge.data.splits import evaluation_passages
 from knowledge.experiments.continued_pretraining import (
+    LAYOUT,
     examine,
-    format_rows,
     pretraining_job,
     pretraining_rows,
-    summarize_rows,
     with_questions,
 )
 from knowledge.judging.judges import Grade, OfflineJudge
 from knowledge.method.closed_book import Outcome, Trial
 from knowledge.method.self_edits import SelfEdit
-from knowledge.release.parse import parse_released
+from knowledge.method.single_passage_table import format_rows, summarize_rows
 from knowledge.release.records import Pretraining
 from knowledge.release.results import questions_asked
+from knowledge.release.scan import parse_released
 from knowledge.settings import PretrainingSettings
 from seal.errors import UserError
 from seal.records import read_json
@@ -138,7 +138,7 @@ def test_the_questions_are_the_releases(file):
     asked = questions_asked(released, [pool])
     assert len(asked) == 500
     chosen = questions(with_questions(pool, len(asked)))
-    assert sorted(chosen) == sorted((passage.id, question) for passage, question, _ in asked)
+    assert sorted(chosen) == sorted((passage.id, question.question) for passage, question in asked)
 
 
 # Asking and summing up
@@ -173,7 +173,7 @@ def outcomes(verdicts: list[list[bool | None]], answer: str = "x") -> list[Outco
 def test_rows_are_over_questions_and_over_passages():
     before = outcomes([[False, False], [True], [False, None]], answer=" ")
     after = outcomes([[True, False], [True], [None]])
-    rows = summarize_rows({"no-update": before, "finetuned": after}, OfflineJudge(), seed=0)
+    rows = summarize_rows({"no-update": before, "finetuned": after}, LAYOUT, seed=0)
     first, second = rows
     assert first["accuracy_over_questions"]["mean"] == pytest.approx(1 / 4)
     assert first["accuracy_over_passages"]["mean"] == pytest.approx(1 / 3)
@@ -184,12 +184,13 @@ def test_rows_are_over_questions_and_over_passages():
     assert second["accuracy_over_questions"]["n"] == 2  # clusters are passages
     # Over the passages that both have: 2 of 3 against 1 of 3
     assert second["difference_to_row_above"]["mean"] == pytest.approx(1 / 3)
-    shown = format_rows(rows)
+    shown = format_rows(rows, LAYOUT)
     assert "| no-update | 25.0" in shown and "+33.3" in shown
 
 
 def test_nothing_graded_has_no_accuracy():
-    (row,) = summarize_rows({"one": outcomes([[None], [None], [None]])}, OfflineJudge(), seed=0)
+    (row,) = summarize_rows({"one": outcomes([[None], [None], [None]])}, LAYOUT, seed=0)
     assert row["accuracy_over_questions"] is None and row["accuracy_over_passages"] is None
-    cells = [cell.strip() for cell in format_rows([row]).splitlines()[-1].split("|")[1:-1]]
+    last = format_rows([row], LAYOUT).splitlines()[-1]
+    cells = [cell.strip() for cell in last.split("|")[1:-1]]
     assert cells == ["one", "-", "-", "-", "-", "0.0", "3"]

@@ -5,12 +5,13 @@ import pytest
 from knowledge.data.passages import Passage, Question
 from knowledge.judging.judges import Grade
 from knowledge.method.closed_book import Outcome, Trial
+from knowledge.method.reward import inner_loop_trials
 from knowledge.method.single_passage_table import (
-    arm,
-    format_table,
+    SINGLE_PASSAGE,
+    blank_self_edits,
+    format_rows,
     in_order,
-    passage_only_trials,
-    summarize_arm,
+    summarize_rows,
 )
 from knowledge.settings import RewardSettings
 from seal.errors import UserError
@@ -30,12 +31,13 @@ def outcomes(verdicts: list[tuple[bool | None, ...]], answers=("x", "y")) -> lis
     ]
 
 
+def rows_of(**of_labels: list[Outcome]) -> list[dict]:
+    return summarize_rows(of_labels, SINGLE_PASSAGE, seed=0)
+
+
 def test_numbers_of_a_row():
-    row = summarize_arm(
-        arm("one", outcomes([(True, False), (True, True), (None, False), (None, None)], ("", " "))),
-        None,
-        seed=0,
-    )
+    verdicts = [(True, False), (True, True), (None, False), (None, None)]
+    [row] = rows_of(one=outcomes(verdicts, ("", " ")))
     assert row["accuracy"]["mean"] == pytest.approx((0.5 + 1 + 0) / 3)
     assert row["accuracy"]["n"] == 3
     assert row["calibrated_accuracy"]["mean"] == pytest.approx((0.55 + 0.9 + 0.2) / 3)
@@ -45,29 +47,31 @@ def test_numbers_of_a_row():
 
 
 def test_difference_is_paired_over_common_passages():
-    above = arm("above", outcomes([(False, False), (True, False), (False, True), (None, None)]))
-    below = arm("below", outcomes([(True, False), (True, True), (True, True), (True, True)]))
-    difference = summarize_arm(below, above, seed=0)["difference_to_row_above"]
+    above = outcomes([(False, False), (True, False), (False, True), (None, None)])
+    below = outcomes([(True, False), (True, True), (True, True), (True, True)])
+    difference = rows_of(above=above, below=below)[1]["difference_to_row_above"]
     # Every common passage gained exactly a half, so the paired interval has no width
     assert difference["mean"] == difference["lower"] == difference["upper"] == 0.5
     assert difference["n"] == 3
 
 
 def test_nothing_graded_has_no_accuracy():
-    nothing = [(None, None)] * 4
-    row = summarize_arm(arm("none", outcomes(nothing)), arm("also", outcomes(nothing)), seed=0)
+    nothing = outcomes([(None, None)] * 4)
+    row = rows_of(also=nothing, none=nothing)[1]
     assert row["accuracy"] is None and row["difference_to_row_above"] is None
-    assert "| none |" in format_table([row], {})
+    assert "| none |" in format_rows([row], SINGLE_PASSAGE, {})
 
 
 def test_table_shows_percent_and_seconds():
-    row = summarize_arm(arm("one", outcomes([(True, False)] * 4)), None, seed=0)
-    table = format_table([row], {"one": 1.234})
+    rows = rows_of(one=outcomes([(True, False)] * 4))
+    table = format_rows(rows, SINGLE_PASSAGE, {"one": 1.234})
     assert "50.0 ± 0.0" in table and "1.23" in table
 
 
 def test_passage_only_is_one_sequence():
-    trials = passage_only_trials(PASSAGES, RewardSettings(repeats=2), seed=3)
+    trials = inner_loop_trials(
+        PASSAGES, blank_self_edits(PASSAGES), RewardSettings(repeats=2), seed=3
+    )
     assert len(trials) == 8 and len({trial.seed for trial in trials}) == 8
     assert trials[0].texts == ("Title 0\nContext 0.",)
 

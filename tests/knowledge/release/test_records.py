@@ -8,10 +8,9 @@ from knowledge.data.passages import load_passages
 from knowledge.data.prompts import self_edit_prompt
 from knowledge.judging.answer_files import read_answers
 from knowledge.method.self_edits import read_self_edits
-from knowledge.release.export import exported
+from knowledge.release.export import export_prompts, exported, prompt_wordings, unfilled
 from knowledge.release.records import Dataset, Examinations
-from knowledge.release.recover_prompts import export_prompts, prompt_wordings, unfilled
-from knowledge.release.row_of_file import identify
+from knowledge.release.row_of_file import prompt_kind
 from knowledge.release.scan import read_release
 from knowledge.release.verify import check_selection, check_statistics
 from knowledge.settings import SelfEditSettings
@@ -240,5 +239,6 @@ def test_released_prompts_come_out_as_they_were(tmp_path):
     for file in release.of(Examinations):
         for passage, article in zip(file.passages, file.articles, strict=True):
             if article.prompt:
-                settings = SelfEditSettings(prompt_kind=identify(file).kind, prompts=tmp_path)
+                kind = prompt_kind(file.path, file.dataset)
+                settings = SelfEditSettings(prompt_kind=kind, prompts=tmp_path)
                 assert self_edit_prompt(passage, settings) == article.prompt

@@ -11,6 +11,7 @@ from knowledge.judging.judges import Grade
 from knowledge.method.scores import judged_again
 from knowledge.release.records import Dataset, Examinations, Pretraining, Sequences
 from knowledge.release.results import (
+    comparable_runs,
     pool_sequences,
     questions_asked,
     scores_of,
@@ -136,7 +137,7 @@ def test_sequences(tmp_path):
     assert rows["after-own-edit"].mean == pytest.approx(numbers.after_own_edit)
     assert rows["after-all-edits"].mean == pytest.approx(numbers.after_all_edits)
     assert rows["before"].estimate().n == 4
-    assert pool_sequences(release.of(Sequences))[0].n_sequences == 32
+    assert pool_sequences(release.of(Sequences)).n_sequences == 32
 
 
 def test_the_overall_file_alone_and_runs_of_another_shape(tmp_path):
@@ -145,7 +146,7 @@ def test_the_overall_file_alone_and_runs_of_another_shape(tmp_path):
     assert scores_of_sequences(overall.of(Sequences))["before"].estimate() is None
     assert scores_of_sequences([]) == {}
     mixed = read(tmp_path / "b", run0=sequences(3), run1=sequences(4), run2=sequences(3, n=2))
-    assert len(pool_sequences(mixed.of(Sequences))[1]) == 1
+    assert len(comparable_runs(mixed.of(Sequences))) == 1
 
 
 class HalfJudge:

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from knowledge.release.export import exported
+from knowledge.release.export import exported, prompt_wordings
 from knowledge.release.records import Dataset, Examinations, Pretraining, Sequences, SftFile
-from knowledge.release.recover_prompts import prompt_wordings
-from knowledge.release.row_of_file import identify, is_ranking, rows_filled_by
+from knowledge.release.row_of_file import is_ranking, rows_filled_by, writer_of
 from knowledge.release.scan import read_release
 from knowledge.release.verify import check_selection, check_statistics
-from knowledge.tables.compare import mismatches, misstatements, release_column
+from knowledge.tables.columns import release_column
+from knowledge.tables.compare import mismatches, misstatements
 from knowledge.tables.paper import load_paper_tables
 from seal.errors import UserError
 from tests.knowledge.release_folder import (
@@ -220,7 +220,7 @@ def test_the_release_is_read_whole():
     assert not release.problems
     assert release.of(Dataset) and release.of(Examinations) and release.of(Sequences)
     for file in release.of(Examinations):
-        assert identify(file).writer is not None, file.path
+        assert writer_of(file) is not None, file.path
 
 
 JUNK = [None, -1, 1.5, float("nan"), "text", [], {}, [[1]], True]

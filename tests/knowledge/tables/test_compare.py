@@ -12,30 +12,24 @@ from knowledge.experiments.retention import PooledRuns
 from knowledge.judging.judges import Grade
 from knowledge.method.scores import Scores
 from knowledge.release.scan import read_release
+from knowledge.tables.columns import Column, our_columns, regraded_columns, release_column
 from knowledge.tables.compare import (
     EQUAL_WITHIN,
-    Column,
     cells_of,
     comparisons_of,
-    mismatches,
-    missing_rows,
-    misstatements,
-    our_columns,
-    printed_cells,
-    regraded_columns,
-    release_column,
-)
-from knowledge.tables.our_runs import parse_runs, read_scores
-from knowledge.tables.paper import load_paper_tables
-from knowledge.tables.text import (
     format_deviations,
     format_mismatches,
     format_missing,
     format_table,
     introduction,
     matrix_rows,
+    mismatches,
+    missing_rows,
+    misstatements,
+    printed_cells,
     to_csv,
 )
+from knowledge.tables.paper import load_paper_tables
 from seal.errors import UserError
 from seal.records import write_json, write_jsonl
 from tests.knowledge.release_folder import (
@@ -231,8 +225,7 @@ def write_row(folder, label, verdicts, probabilities=None):
 def test_a_run_fills_the_rows_of_its_labels(tmp_path):
     write_row(tmp_path, "no-update", [[True, False], [False, None]])
     write_row(tmp_path, "seal-2", [[True, True], [True, False]], probabilities=0.5)
-    [run] = parse_runs([str(tmp_path)], TABLES)
-    columns = our_columns(run, TABLES)
+    columns = our_columns([str(tmp_path)], TABLES)
     assert [c.heading for c in columns] == ["ours, offline", "ours, offline, calibrated"]
     assert columns[0].scores["single-passage", "base"].mean == 0.25
     assert columns[0].scores["single-passage", "base"].blank_rate == 0.5
@@ -256,11 +249,11 @@ def test_labels_name_tables_and_rows(tmp_path):
     write_row(tmp_path / "a", "x", [[True, False], [True, True]])
     write_row(tmp_path / "b", "y", [[True]])
     words = [str(tmp_path / "a"), "x=prompts/rewrite/1", str(tmp_path / "b"), "y=cpt-200-v2/seal"]
-    first, second = parse_runs(words, TABLES)
-    assert first.rows == {"x": ("prompts", "rewrite/1")}
-    [scores] = read_scores(second, TABLES)["cpt-200-v2", "seal"]
-    assert scores.mean_over == "questions"
-    assert parse_runs([words[0], "x=seal-1"], TABLES)[0].rows == {"x": ("single-passage", "seal-1")}
+    first, second = our_columns(words, TABLES)
+    assert list(first.scores) == [("prompts", "rewrite/1")]
+    assert second.scores["cpt-200-v2", "seal"].mean_over == "questions"
+    [column] = our_columns([words[0], "x=seal-1"], TABLES)
+    assert list(column.scores) == [("single-passage", "seal-1")]
 
 
 @pytest.mark.parametrize(
@@ -278,15 +271,14 @@ def test_mistakes_in_runs_are_told(tmp_path, words, told):
     write_row(tmp_path, "x", [[True]])
     places = {"RUN": str(tmp_path), "RUN/x": str(tmp_path / "x"), "NONE": str(tmp_path / "none")}
     with pytest.raises(UserError, match=told):
-        parse_runs([places.get(word, word) for word in words], TABLES)
+        our_columns([places.get(word, word) for word in words], TABLES)
 
 
 def test_an_unfinished_row_is_refused(tmp_path):
     write_row(tmp_path, "seal", [[True], [True]])
     write_jsonl(tmp_path / "seal" / "grades.jsonl", [])
-    [run] = parse_runs([str(tmp_path)], TABLES)
     with pytest.raises(UserError, match="no grades"):
-        read_scores(run, TABLES)
+        our_columns([str(tmp_path)], TABLES)
 
 
 # The release's own files
