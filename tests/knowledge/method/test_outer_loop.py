@@ -73,20 +73,10 @@ def test_selection_keeps_the_best_of_each_passage_and_never_an_ungraded_one():
     assert describe_selection([], rewards)["selected_mean_reward"] is None
 
 
-def test_a_random_selection_ignores_rewards_but_leaves_out_the_ungraded():
+@pytest.mark.parametrize("selection", ["random", "shuffled"])
+def test_a_control_ignores_rewards_but_leaves_out_the_ungraded(selection):
     rewards = rewards_of(SELF_EDITS, OUTCOMES, BARE)
-    control = OuterLoopSettings(selection="random")
-    drawn = {
-        tuple(kept.id for kept in select_self_edits(SELF_EDITS, rewards, control, seed))
-        for seed in range(20)
-    }
-    ferry = "ferry/implications/1"
-    assert drawn == {("moth/implications/0", ferry), ("moth/implications/1", ferry)}
-
-
-def test_shuffled_rewards_are_those_of_the_round():
-    rewards = rewards_of(SELF_EDITS, OUTCOMES, BARE)
-    control = OuterLoopSettings(selection="shuffled")
+    control = OuterLoopSettings(selection=selection)
     drawn = {
         tuple(kept.id for kept in select_self_edits(SELF_EDITS, rewards, control, seed))
         for seed in range(20)
