@@ -1,14 +1,13 @@
-"""What self-edits choose: how often each choice of each knob is made, before RL and after.
+"""How often self-edits make each choice of each knob, before RL and after.
 
-A self-edit has seven knobs: four switches of augmentations, which tokens are learned, how fast and
-how long.
+There are seven knobs: four switches of augmentations, the tokens learned, how fast and how long.
 """
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
 from arc.method.configurations import Configuration, Rejection, parse_self_edit
-from seal.report.tables import markdown_table
+from seal.report.tables import markdown_table, percent
 from seal.run import Run
 
 KnobShares = dict[str, dict[str, float]]
@@ -39,7 +38,7 @@ def knob_shares(parsed: Iterable[Configuration | Rejection]) -> KnobShares:
 
 
 def read_knobs(run: Run) -> KnobShares:
-    """The distribution over RUN/self_edits.jsonl."""
+    """`knob_shares` of RUN/self_edits.jsonl."""
     return knob_shares(parse_self_edit(record["text"]) for record in run.records("self_edits"))
 
 
@@ -53,19 +52,23 @@ def _order(counted: tuple[str, int]) -> tuple[float, str]:
 
 
 def format_knobs(columns: Mapping[str, KnobShares]) -> str:
-    """A table of all choices in any column, in percent; `columns` are shares by label."""
+    """A table of all choices in any column, in percent; `columns` are shares by label.
+
+    A dash, not a zero, stands where a column has no valid self-edit.
+    """
     made: KnobShares = {}
     for shares in columns.values():
         for knob, of_knob in shares.items():
             made.setdefault(knob, {}).update(of_knob)
     cells = [
-        [knob, choice, *(_percent(shares, knob, choice) for shares in columns.values())]
+        [
+            *(knob, choice),
+            *(
+                percent(of[knob].get(choice, 0) if of else None, digits=0)
+                for of in columns.values()
+            ),
+        ]
         for knob, of_knob in made.items()
         for choice, _ in sorted(of_knob.items(), key=_order)
     ]
     return markdown_table(["knob", "choice", *columns], cells)
-
-
-def _percent(shares: KnobShares, knob: str, choice: str) -> str:
-    """A dash, not a zero, where a column has no valid self-edit."""
-    return f"{100 * shares[knob].get(choice, 0):.0f}" if shares else "-"
