@@ -1,8 +1,7 @@
 """An invented world: fictional people, and what is written about them.
 
-A small language model is trained on it from nothing (`pretraining`), so that both loops of SEAL can
-be seen to learn on a CPU. Six relations share two sets of values: to answer, a model must bind a
-value to its relation; a likelier word is not enough.
+Six relations share two sets of values: to answer, a model must bind a value to its relation; a
+likelier word is not enough.
 """
 
 import random
@@ -57,7 +56,7 @@ class World:
     asked: tuple[Person, ...]
     """In pre-training the model reads about them, and sees questions with answers."""
     unasked: tuple[Person, ...]
-    """In pre-training the model reads about them."""
+    """In pre-training the model only reads about them."""
     evaluation: tuple[Person, ...]
     training: tuple[Person, ...]
     """These two appear nowhere before SEAL's loops."""
@@ -149,17 +148,15 @@ def self_edit_text(style: str, person: Person, passage: str, rng: random.Random)
     if style == "partial":
         facts = facts[: rng.randint(1, 3)]
     if style == "wrong":
-        facts = [(relation, _perhaps_another(relation, value, rng)) for relation, value in facts]
+        for place, (relation, value) in enumerate(facts):
+            if rng.random() < _WRONG:
+                others = [other for other in relation.values if other != value]
+                facts[place] = relation, rng.choice(others)
     if style == "question-answer":
         lines = [f"{question(each, person.name, rng)} {answer(value)}" for each, value in facts]
     else:
         lines = [statement(relation, person.name, value, rng) for relation, value in facts]
     return "\n".join(lines)
-
-
-def _perhaps_another(relation: Relation, value: str, rng: random.Random) -> str:
-    others = [other for other in relation.values if other != value]
-    return rng.choice(others) if rng.random() < _WRONG else value
 
 
 def draw_style(rng: random.Random) -> str:
@@ -204,16 +201,13 @@ def _patterns(name: str) -> list[tuple[int, re.Pattern[str], bool]]:
 
 def passage_records(people: Sequence[Person], seed: int) -> list[dict[str, Any]]:
     """Passages with a question for each fact, in the layout that `load_passages` reads."""
-    return [_passage_record(person, derive_seed(seed, person.name)) for person in people]
-
-
-def _passage_record(person: Person, seed: int) -> dict[str, Any]:
-    rng = random.Random(seed)
-    return {
-        "title": person.name,
-        "context": passage_text(person, rng),
-        "questions": [
+    records = []
+    for person in people:
+        rng = random.Random(derive_seed(seed, person.name))
+        context = passage_text(person, rng)
+        asked = [
             {"question": question(relation, person.name, rng), "answer": value}
             for relation, value in zip(RELATIONS, person.facts, strict=True)
-        ],
-    }
+        ]
+        records.append({"title": person.name, "context": context, "questions": asked})
+    return records
