@@ -90,7 +90,13 @@ def pretrain(run: Run, curriculum: Curriculum, measure_every: int, **size: Any) 
     model = curriculum.new_model(**size)
     optimizers = curriculum.optimizers(model)
     checkpoint, steps = run.path("checkpoint.pt"), curriculum.steps
-    done = _restore(checkpoint, model, optimizers)
+    done = 0
+    if checkpoint.exists():
+        state = torch.load(checkpoint, weights_only=True)
+        model.load_state_dict(state["model"])
+        for optimizer, own in zip(optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(own)
+        done = state["steps"]
     schedules = [
         LambdaLR(optimizer, lambda step: learning_rate_factor(step, steps), last_epoch=done - 1)
         for optimizer in optimizers
@@ -111,7 +117,10 @@ def pretrain(run: Run, curriculum: Curriculum, measure_every: int, **size: Any) 
                 run.metric("skill", step=step + 1, losses=losses, tokens=tokens, **skill)
                 shown = " ".join(f"{loss:.2f}" for loss in losses)
                 run.say(f"step {step + 1}: {curriculum.describe(skill)}; losses {shown}")
-                _save(checkpoint, model, optimizers, step + 1)
+                own = [optimizer.state_dict() for optimizer in optimizers]
+                state = {"model": model.state_dict(), "optimizers": own, "steps": step + 1}
+                torch.save(state, partial := checkpoint.with_suffix(".tmp"))
+                partial.replace(checkpoint)
     skill = skill or curriculum.measure(model)
 
     def write(folder: Path) -> None:
@@ -146,15 +155,12 @@ def training_facts(model: PreTrainedModel, curriculum: Curriculum) -> dict[str, 
     counted = range(0, curriculum.steps, math.ceil(curriculum.steps / _STEPS_COUNTED))
     batches = [batch for step in counted for _, batch in curriculum.batches(step)]
     tokens = sum(len(ids) for batch in batches for ids, _ in batch)
-    return {
-        "weights": _two_digits(sum(weights.numel() for weights in model.parameters())),
-        "steps": str(curriculum.steps),
-        "tokens": _two_digits(tokens * curriculum.steps / len(counted)),
+    facts = {
+        "weights": sum(weights.numel() for weights in model.parameters()),
+        "tokens": tokens * curriculum.steps / len(counted),
     }
-
-
-def _two_digits(number: float) -> str:
-    return f"{float(f'{number:.2g}'):,.0f}"
+    rounded = {name: f"{float(f'{fact:.2g}'):,.0f}" for name, fact in facts.items()}
+    return {**rounded, "steps": str(curriculum.steps)}
 
 
 def format_card(model: PreTrainedModel, curriculum: Curriculum, skill: Skill) -> str:
@@ -203,26 +209,3 @@ def _padded(rows: Sequence[Sequence[int]], value: int) -> torch.Tensor:
     """The rows as one tensor [rows, longest]."""
     tensors = [torch.tensor(row) for row in rows]
     return pad_sequence(tensors, batch_first=True, padding_value=value)
-
-
-def _restore(
-    path: Path, model: PreTrainedModel, optimizers: Sequence[torch.optim.Optimizer]
-) -> int:
-    """Load a checkpoint if there is one; the number of steps that are done."""
-    if not path.exists():
-        return 0
-    state = torch.load(path, weights_only=True)
-    model.load_state_dict(state["model"])
-    for optimizer, own in zip(optimizers, state["optimizers"], strict=True):
-        optimizer.load_state_dict(own)
-    return state["steps"]
-
-
-def _save(
-    path: Path, model: PreTrainedModel, optimizers: Sequence[torch.optim.Optimizer], steps: int
-) -> None:
-    """Replace the checkpoint; it appears whole."""
-    partial = path.with_suffix(".tmp")
-    own = [optimizer.state_dict() for optimizer in optimizers]
-    torch.save({"model": model.state_dict(), "optimizers": own, "steps": steps}, partial)
-    partial.replace(path)

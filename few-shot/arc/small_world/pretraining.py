@@ -1,4 +1,4 @@
-"""Pre-train a small model on invented grid tasks, from nothing, so that SEAL can be seen to learn.
+"""What a small model is pre-trained on, so that SEAL can be seen to learn: invented grid tasks.
 
 Most sequences begin with the name of their rule, which is never shown later. So the model learns to
 carry out rules rather than to find them; it must learn a task's rule at test time. It also learns
@@ -116,7 +116,6 @@ class Lessons(Curriculum):
         ]
 
     def batches(self, step: int) -> Iterator[WeightedBatch]:
-        """Puzzles and, in the second half, self-edits."""
         seed = derive_seed(self.seed, "step", step)
         rng = np.random.default_rng(seed)
         yield 1.0, self._puzzles(rng)
@@ -158,12 +157,10 @@ class Lessons(Curriculum):
 
     @staticmethod
     def describe(skill: Skill) -> str:
-        """How many puzzles are solved."""
         shares = f"rule named {skill['named']:.2f}, unnamed {skill['unnamed']:.2f}"
         return f"new puzzles solved: {shares}"
 
     def card_values(self, skill: Skill) -> dict[str, Any]:
-        """How much was measured, and the shares of solved puzzles."""
         shares = {
             "solved, given the name of the rule": skill["named"],
             "solved, from the demonstrations alone": skill["unnamed"],

@@ -8,7 +8,7 @@ the place, from one cell to the next. Decoding turns marks back into that text.
 import json
 import re
 from collections.abc import Iterable, Sequence
-from itertools import pairwise, product
+from itertools import pairwise, product, starmap
 
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
@@ -16,6 +16,7 @@ from transformers import PreTrainedTokenizerFast
 from arc.method.configurations import Configuration, to_json
 from arc.puzzles.augmenters import Augmentations
 from arc.puzzles.grids import COLORS
+from seal.models.untrained import wrap_tokenizer
 
 END_OF_TURN = "<|end_of_turn|>"
 ROLE_TOKENS = tuple(f"<|{role}|>" for role in ("system", "user", "assistant"))
@@ -53,8 +54,7 @@ def grid_tokenizer(
     canvas survives encoding and decoding, but has no places from the first cell beyond on.
     """
     phrases = [*_json_phrases(), *map(json.dumps, (*learning_rates, *epochs)), *words]
-    places = product(range(CANVAS), range(CANVAS), range(COLORS))
-    cells = [cell_token(*place) for place in places]
+    cells = starmap(cell_token, product(range(CANVAS), range(CANVAS), range(COLORS)))
     beyond = [f"{mark}{color}" for mark in (_NEXT_ROW, _NEXT_CELL) for color in range(COLORS)]
     spelled = [END_OF_TURN, UNKNOWN, *ROLE_TOKENS, ARROW, END, *phrases, *cells, *beyond]
     vocabulary = {token: number for number, token in enumerate(dict.fromkeys(spelled))}
@@ -65,15 +65,8 @@ def grid_tokenizer(
     tokens = ["[\ue000-\uf003][0-9]", ARROW, END, *longest_first]
     tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex("|".join(tokens)), "isolated")
     tokenizer.decoder = _decoder()
-    return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer,
-        eos_token=END_OF_TURN,
-        pad_token=END_OF_TURN,
-        unk_token=UNKNOWN,
-        additional_special_tokens=list(ROLE_TOKENS),
-        chat_template=CHAT_TEMPLATE,
-        clean_up_tokenization_spaces=False,
-    )
+    special = {"unk_token": UNKNOWN, "additional_special_tokens": list(ROLE_TOKENS)}
+    return wrap_tokenizer(tokenizer, END_OF_TURN, **special, chat_template=CHAT_TEMPLATE)
 
 
 def _json_phrases() -> list[str]:

@@ -1,4 +1,4 @@
-"""Pre-train a small model on an invented world, from nothing, so that SEAL can be seen to learn.
+"""What a small model is pre-trained on, so that SEAL can be seen to learn: an invented world.
 
 It learns to write passages, to answer questions about people closed-book, and to write self-edits
 in several styles: useful and useless ones.
@@ -55,7 +55,10 @@ _SELF_EDITS_SEEN = 100
 
 @dataclass(frozen=True)
 class Lessons(Curriculum):
-    """Texts of a world in each step, for a Llama of 1.1 million weights."""
+    """In each step self-edits about strangers, passages about known people, and documents on these.
+
+    For a Llama of 1.1 million weights.
+    """
 
     card: ClassVar[Path] = Path(__file__).with_name("model_card.md")
     size: ClassVar[dict[str, Any]] = {"intermediate_size": 512, "max_position_embeddings": 512}
@@ -67,7 +70,6 @@ class Lessons(Curriculum):
     tokenizer: PreTrainedTokenizerFast = field(default_factory=word_tokenizer, kw_only=True)
 
     def batches(self, step: int) -> Iterator[WeightedBatch]:
-        """Self-edits about strangers, passages about known people, and documents about these."""
         rng = random.Random(derive_seed(self.seed, "step", step))
         rows = [_demonstration(self.world, rng) for _ in range(self.demonstrations)]
         yield 1.0, encode_rows(self.tokenizer, rows)
@@ -77,7 +79,6 @@ class Lessons(Curriculum):
         yield 1.0, training_sequences(documents, self.tokenizer)
 
     def optimizers(self, model: PreTrainedModel) -> list[torch.optim.Optimizer]:
-        """AdamW for all weights."""
         return [
             torch.optim.AdamW(
                 model.parameters(), lr=self.learning_rate, betas=(0.9, 0.98), weight_decay=0.03
@@ -94,19 +95,32 @@ class Lessons(Curriculum):
         rng = random.Random(derive_seed(self.seed, "skill"))
         known = {}
         for name, people in [("asked", self.world.asked), ("unasked", self.world.unasked)]:
-            sample = rng.sample(people, min(len(people), _PEOPLE_ASKED_ABOUT))
-            known[name] = share_right(sampler, _questions(sample, rng), max_new_tokens=4)
-        return {"known": known, "styles": _styles(sampler, self.world, rng)}
+            asked = []
+            for person in rng.sample(people, min(len(people), _PEOPLE_ASKED_ABOUT)):
+                for relation, value in zip(RELATIONS, person.facts, strict=True):
+                    text = question(relation, person.name, rng)
+                    prompt = answer_prompt(person.name, text, folder=PROMPTS)
+                    asked.append((prompt, answer(value)))
+            known[name] = share_right(sampler, asked, max_new_tokens=4)
+        strangers = self.world.training
+        people = rng.sample(strangers, min(len(strangers), _SELF_EDITS_SEEN))
+        requests = [
+            SampleRequest(self_edit_request(person, passage_text(person, rng)), seed=number)
+            for number, person in enumerate(people)
+        ]
+        parameters = SamplingParameters(max_new_tokens=LONGEST_SELF_EDIT, temperature=1.0)
+        written = sampler.complete(requests, parameters)
+        found = [style_of(text.text, person) for text, person in zip(written, people, strict=True)]
+        styles = {style: found.count(style) / len(found) for style in STYLES}
+        return {"known": known, "styles": styles}
 
     @staticmethod
     def describe(skill: Skill) -> str:
-        """Knowledge of known people, and how self-edits are written."""
         known = ", ".join(f"{name} {share:.2f}" for name, share in skill["known"].items())
         styles = ", ".join(f"{style} {share:.2f}" for style, share in skill["styles"].items())
         return f"known people closed-book: {known}; self-edits: {styles}"
 
     def card_values(self, skill: Skill) -> dict[str, Any]:
-        """How much was measured, and the shares of right answers and of styles."""
         said, known = "right answers, closed-book: on people", skill["known"]
         styles = {f"self-edits in the style {name}": n for name, n in skill["styles"].items()}
         shares = {
@@ -146,34 +160,6 @@ def _document(world: World, rng: random.Random) -> str:
         asked = question(RELATIONS[place], person.name, rng)
         text = f"{asked} {answer(person.facts[place])}"
     return f"{person.name}\n{text}" if rng.random() < 0.5 else text
-
-
-# How its skill is measured
-
-
-def _questions(people: Sequence[Person], rng: random.Random) -> list[tuple[str, str]]:
-    """Six prompts about each person, with their answers."""
-    return [
-        (
-            answer_prompt(person.name, question(relation, person.name, rng), folder=PROMPTS),
-            answer(value),
-        )
-        for person in people
-        for relation, value in zip(RELATIONS, person.facts, strict=True)
-    ]
-
-
-def _styles(sampler: TransformersSampler, world: World, rng: random.Random) -> dict[str, float]:
-    people = rng.sample(world.training, min(len(world.training), _SELF_EDITS_SEEN))
-    requests = [
-        SampleRequest(self_edit_request(person, passage_text(person, rng)), seed=number)
-        for number, person in enumerate(people)
-    ]
-    written = sampler.complete(
-        requests, SamplingParameters(max_new_tokens=LONGEST_SELF_EDIT, temperature=1.0)
-    )
-    found = [style_of(text.text, person) for text, person in zip(written, people, strict=True)]
-    return {style: found.count(style) / len(found) for style in STYLES}
 
 
 # With which a policy's own self-edits are compared

@@ -7,7 +7,7 @@ from transformers import PreTrainedTokenizerFast
 
 from knowledge.settings import TREE
 from knowledge.small_world.vocabulary import all_texts
-from seal.models.untrained import END_OF_TEXT
+from seal.models.untrained import END_OF_TEXT, wrap_tokenizer
 from seal.records import read_text
 
 PROMPTS = TREE / "small_model" / "prompts"
@@ -38,22 +38,12 @@ def word_tokenizer() -> PreTrainedTokenizerFast:
             *(decoders.Replace(f" {mark}", mark) for mark in ".,?:"),
         ]
     )
-    return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer,
-        eos_token=END_OF_TEXT,
-        pad_token=END_OF_TEXT,
-        unk_token=UNKNOWN,
-        clean_up_tokenization_spaces=False,
-    )
+    return wrap_tokenizer(tokenizer, END_OF_TEXT, unk_token=UNKNOWN)
 
 
 def _pre_tokenizer() -> pre_tokenizers.PreTokenizer:
-    return pre_tokenizers.Sequence(
-        [
-            pre_tokenizers.Split(" ", "removed"),
-            pre_tokenizers.Split(Regex("[.,?:\n]"), "isolated"),
-        ]
-    )
+    marks = pre_tokenizers.Split(Regex("[.,?:\n]"), "isolated")
+    return pre_tokenizers.Sequence([pre_tokenizers.Split(" ", "removed"), marks])
 
 
 def _split(text: str) -> list[str]:
