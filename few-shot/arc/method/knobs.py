@@ -52,23 +52,15 @@ def _order(counted: tuple[str, int]) -> tuple[float, str]:
 
 
 def format_knobs(columns: Mapping[str, KnobShares]) -> str:
-    """A table of all choices in any column, in percent; `columns` are shares by label.
-
-    A dash, not a zero, stands where a column has no valid self-edit.
-    """
+    """A table of all choices in any column, in percent; `columns` are shares by label."""
     made: KnobShares = {}
     for shares in columns.values():
         for knob, of_knob in shares.items():
             made.setdefault(knob, {}).update(of_knob)
-    cells = [
-        [
-            *(knob, choice),
-            *(
-                percent(of[knob].get(choice, 0) if of else None, digits=0)
-                for of in columns.values()
-            ),
-        ]
-        for knob, of_knob in made.items()
-        for choice, _ in sorted(of_knob.items(), key=_order)
-    ]
+    cells = []
+    for knob, of_knob in made.items():
+        for choice, _ in sorted(of_knob.items(), key=_order):
+            # None, not zero, where a column has no valid self-edit
+            shown = (of[knob].get(choice, 0) if of else None for of in columns.values())
+            cells.append([knob, choice, *(percent(share, digits=0) for share in shown)])
     return markdown_table(["knob", "choice", *columns], cells)

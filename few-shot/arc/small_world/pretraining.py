@@ -23,7 +23,6 @@ from arc.puzzles.tasks import Item
 from arc.settings import TREE, PromptSettings
 from arc.small_world.format_model import random_configuration
 from arc.small_world.rules import (
-    RULE_WORDS,
     Grids,
     Rule,
     draw_grids,
@@ -36,27 +35,17 @@ from arc.small_world.tokenizer import (
     CANVAS,
     END,
     END_OF_TURN,
+    EPOCHS,
+    LEARNING_RATES,
     ROLE_TOKENS,
     cell_token,
-    grid_tokenizer,
+    small_tokenizer,
 )
 from seal.lora.jobs import IGNORED_LABEL, TokenSequence
 from seal.samplers.in_process import TransformersSampler
 from seal.seeds import derive_seed
-from seal.training.from_scratch import (
-    Curriculum,
-    Skill,
-    WeightedBatch,
-    encode_rows,
-    share_right,
-)
+from seal.training.from_scratch import Curriculum, Skill, WeightedBatch, encode_rows, share_right
 from seal.training.sft import SftRow
-
-LEARNING_RATES = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5)
-EPOCHS = (1, 2, 3, 4)
-"""What self-edits choose among, each equally often before any reward."""
-MODE = "self-edit"
-"""The system message of the prompt for a self-edit, a single word."""
 
 SMALL_PROMPTS = PromptSettings(prompts=TREE / "small_model" / "prompts")
 """How small models are addressed; programs get the folder with --prompts."""
@@ -64,11 +53,6 @@ SMALL_PROMPTS = PromptSettings(prompts=TREE / "small_model" / "prompts")
 _SPREAD = 0.02
 _SELF_EDIT_WEIGHT = 0.3
 _MEASURED = 100
-
-
-def small_tokenizer() -> PreTrainedTokenizerFast:
-    """The tokenizer of every small model."""
-    return grid_tokenizer([MODE, *RULE_WORDS], LEARNING_RATES, EPOCHS)
 
 
 @dataclass(frozen=True)

@@ -1,26 +1,20 @@
 """An invented world: fictional people, and what is written about them.
 
 Six relations share two sets of values: to answer, a model must bind a value to its relation; a
-likelier word is not enough.
+likelier word is not enough. Names, values and templates are in vocabulary.json. In templates, {n}
+is a person's name, {v} a value, {p} "She" or "He", {s} "she" or "he".
 """
 
 import random
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import product
+from pathlib import Path
 from typing import Any
 
-from knowledge.small_world.vocabulary import (
-    FILLERS,
-    FIRST_NAMES,
-    LAST_NAMES,
-    LINKS,
-    RELATIONS,
-    SHE,
-    Relation,
-)
+from seal.records import read_json
 from seal.seeds import derive_seed
 
 STYLES = {
@@ -37,6 +31,54 @@ Some are far more useful for answering than others. The outer loop has to find o
 """
 _WRONG = 0.5
 _SKEW = 0.5
+
+
+# Words
+
+
+@dataclass(frozen=True)
+class Relation:
+    """One thing to know about a person, and the ways to say it."""
+
+    name: str
+    values: tuple[str, ...]
+    clauses: tuple[str, ...]
+    """What follows the person in a passage."""
+    statements: tuple[str, ...]
+    questions: tuple[str, ...]
+
+
+def _words(lines: Sequence[str]) -> tuple[str, ...]:
+    return tuple(" ".join(lines).split())
+
+
+_DATA = read_json(Path(__file__).with_name("vocabulary.json"))
+TOWNS, TRADES = _words(_DATA["towns"]), _words(_DATA["trades"])
+SHE = frozenset(_words(_DATA["first_names"]["she"]))
+"""First names of those who are called "she"."""
+FIRST_NAMES = _words([*_DATA["first_names"]["she"], *_DATA["first_names"]["he"]])
+LAST_NAMES = _words(_DATA["last_names"])
+RELATIONS = tuple(
+    Relation(
+        each["name"],
+        _words(_DATA[each["values"]]),
+        *(tuple(each[kind]) for kind in ("clauses", "statements", "questions")),
+    )
+    for each in _DATA["relations"]
+)
+LINKS, FILLERS = tuple(_DATA["links"]), tuple(_DATA["fillers"])
+
+
+def all_texts() -> Iterator[str]:
+    """Texts that hold every word that can be written in this world."""
+    yield from (*FIRST_NAMES, *LAST_NAMES, *TOWNS, *TRADES, "She", "He", "she", "he")
+    templates = [*LINKS, *FILLERS]
+    for relation in RELATIONS:
+        templates += [*relation.clauses, *relation.statements, *relation.questions]
+    yield from (re.sub(r"\{\w\}", "", template) for template in templates)
+
+
+# People
 
 
 @dataclass(frozen=True)

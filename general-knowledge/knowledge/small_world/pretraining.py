@@ -18,6 +18,7 @@ from knowledge.data.prompts import answer_prompt, self_edit_prompt
 from knowledge.method.self_edits import SelfEdit
 from knowledge.method.training_texts import training_sequences
 from knowledge.small_world.people import (
+    RELATIONS,
     STYLES,
     Person,
     World,
@@ -30,17 +31,10 @@ from knowledge.small_world.people import (
     style_of,
 )
 from knowledge.small_world.tokenizer import PROMPTS, word_tokenizer
-from knowledge.small_world.vocabulary import RELATIONS
 from seal.samplers.in_process import TransformersSampler
 from seal.sampling import SampleRequest, SamplingParameters
 from seal.seeds import derive_seed
-from seal.training.from_scratch import (
-    Curriculum,
-    Skill,
-    WeightedBatch,
-    encode_rows,
-    share_right,
-)
+from seal.training.from_scratch import Curriculum, Skill, WeightedBatch, encode_rows, share_right
 from seal.training.sft import SftRow
 
 LONGEST_SELF_EDIT = 110

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from knowledge.data.passages import Passage
-from knowledge.small_world.people import STYLES, Person, style_of
-from knowledge.small_world.vocabulary import RELATIONS
+from knowledge.small_world.people import RELATIONS, STYLES, Person, style_of
 from seal.errors import UserError
 from seal.records import read_json, read_jsonl
 from seal.report.intervals import mean

@@ -6,7 +6,7 @@ from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
 from knowledge.settings import TREE
-from knowledge.small_world.vocabulary import all_texts
+from knowledge.small_world.people import all_texts
 from seal.models.untrained import END_OF_TEXT, wrap_tokenizer
 from seal.records import read_text
 

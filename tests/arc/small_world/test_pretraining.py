@@ -14,16 +14,17 @@ from arc.puzzles.grids import COLORS
 from arc.puzzles.tasks import Item, load_tasks
 from arc.small_world import pretraining as arc_pretraining
 from arc.small_world import task_pools
-from arc.small_world.pretraining import (
-    EPOCHS,
-    LEARNING_RATES,
-    SMALL_PROMPTS,
-    Lessons,
-    small_tokenizer,
-)
+from arc.small_world.pretraining import SMALL_PROMPTS, Lessons
 from arc.small_world.rules import RULE_WORDS, Grids, Rule, draw_grids, draw_rule, solved
 from arc.small_world.task_pools import SMALL_ORACLE, small_model_settings
-from arc.small_world.tokenizer import CANVAS, ROLE_TOKENS, cell_token
+from arc.small_world.tokenizer import (
+    CANVAS,
+    EPOCHS,
+    LEARNING_RATES,
+    ROLE_TOKENS,
+    cell_token,
+    small_tokenizer,
+)
 from seal.arguments import parse_arguments
 from seal.lora.jobs import IGNORED_LABEL
 from seal.models.load import load_model, load_tokenizer

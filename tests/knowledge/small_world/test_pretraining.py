@@ -16,8 +16,10 @@ from knowledge.method.self_edits import read_self_edits
 from knowledge.method.training_texts import training_texts
 from knowledge.settings import RewardSettings, SelfEditSettings
 from knowledge.small_world.people import (
+    RELATIONS,
     STYLES,
     World,
+    all_texts,
     answer,
     make_world,
     passage_records,
@@ -36,7 +38,6 @@ from knowledge.small_world.pretraining import (
     self_edit_request,
 )
 from knowledge.small_world.tokenizer import PROMPTS, UNKNOWN, word_tokenizer
-from knowledge.small_world.vocabulary import RELATIONS, all_texts
 from seal.arguments import parse_arguments
 from seal.lora.jobs import IGNORED_LABEL
 from seal.models.load import load_model, load_tokenizer
