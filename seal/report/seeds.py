@@ -24,16 +24,14 @@ SEEDS = "seeds"
 
 @dataclass(frozen=True)
 class TableKind:
-    """What a tree's tables measure: the contents of `small_model/table.json`.
-
-    A row's `field` holds its estimate of a `measure`, over `clusters`; `paper` has the paper's
-    numbers by arm, in percent.
-    """
+    """What a tree's tables measure: the contents of `small_model/table.json`."""
 
     field: str
+    """Where a row holds its estimate of a `measure`, over `clusters`."""
     measure: str
     clusters: str
     paper: Mapping[str, float]
+    """The paper's numbers by arm, in percent."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +71,6 @@ class ArmSummary:
     value: Average
     reference: str | None
     difference: Average | None
-    by_seed: tuple[float | None, ...]
 
 
 def read_seed(folder: Path, field: str) -> SeedRun:
@@ -120,12 +117,11 @@ def summarize_seeds(seeds: Sequence[SeedRun], clusters: str) -> list[ArmSummary]
     labels = _common_order(seeds)
     arms = []
     for place, label in enumerate(labels):
-        by_seed = tuple(_mean_of(label, seed) for seed in seeds)
         found = [seed.rows[label].value for seed in seeds if label in seed.rows]
         value = _average([each.mean for each in found], found[0], clusters)
         reference = _reference(label, labels[:place])
         difference = _difference(label, reference, seeds, clusters) if reference else None
-        arms.append(ArmSummary(label, value, reference, difference, by_seed))
+        arms.append(ArmSummary(label, value, reference, difference))
     return arms
 
 
@@ -140,10 +136,9 @@ def _series_of(label: str) -> tuple[str, int] | None:
 
 
 def _reference(label: str, above: Sequence[str]) -> str | None:
-    """The arm among those `above` to which a reader compares this one.
+    """The arm among those `above` to compare with: of a policy after a round, the one before it.
 
-    For a policy after a round, of a control too, this is the policy before the round. For another
-    arm it is SEAL's last policy, or without one the last arm that is not of a series.
+    For another arm it is SEAL's last policy, or without one the last arm that is not of a series.
     """
     if after := _series_of(label):
         series, number = after
@@ -203,7 +198,8 @@ def format_seeds(
     for arm in arms:
         line = [arm.label, _percent(arm.value), f"{arm.value.n} {arm.value.over}"]
         line += [_percent(arm.difference, signed=True), arm.reference if arm.difference else "-"]
-        line += [_ratio(arm.difference), *map(percent, arm.by_seed)] if several else []
+        of_seeds = [percent(_mean_of(arm.label, seed)) for seed in seeds]
+        line += [_ratio(arm.difference), *of_seeds] if several else []
         cells.append([*line, number(paper.get(arm.label))])
     return markdown_table([*header, "paper"], cells)
 

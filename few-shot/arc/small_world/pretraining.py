@@ -22,14 +22,7 @@ from arc.puzzles.grids import COLORS
 from arc.puzzles.tasks import Item
 from arc.settings import TREE, PromptSettings
 from arc.small_world.format_model import random_configuration
-from arc.small_world.rules import (
-    Grids,
-    Rule,
-    draw_grids,
-    draw_rule,
-    invented_task,
-    solved,
-)
+from arc.small_world.rules import Grids, Rule, draw_grids, draw_rule, invented_task, solved
 from arc.small_world.tokenizer import (
     ARROW,
     CANVAS,

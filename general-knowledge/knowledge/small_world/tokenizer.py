@@ -14,6 +14,9 @@ PROMPTS = TREE / "small_model" / "prompts"
 """Prompts in the small model's words; the programs get them with --prompts."""
 
 UNKNOWN = "<|unknown|>"
+_WORDS = pre_tokenizers.Sequence(
+    [pre_tokenizers.Split(" ", "removed"), pre_tokenizers.Split(Regex("[.,?:\n]"), "isolated")]
+)
 
 
 def word_tokenizer() -> PreTrainedTokenizerFast:
@@ -28,7 +31,7 @@ def word_tokenizer() -> PreTrainedTokenizerFast:
     tokens = [END_OF_TEXT, UNKNOWN, "\n", *sorted(words - {"\n"})]
     vocabulary = {token: number for number, token in enumerate(tokens)}
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token=UNKNOWN))
-    tokenizer.pre_tokenizer = _pre_tokenizer()
+    tokenizer.pre_tokenizer = _WORDS
     tokenizer.decoder = decoders.Sequence(
         [
             # A blank before every token but the first, and none where text has none
@@ -41,10 +44,5 @@ def word_tokenizer() -> PreTrainedTokenizerFast:
     return wrap_tokenizer(tokenizer, END_OF_TEXT, unk_token=UNKNOWN)
 
 
-def _pre_tokenizer() -> pre_tokenizers.PreTokenizer:
-    marks = pre_tokenizers.Split(Regex("[.,?:\n]"), "isolated")
-    return pre_tokenizers.Sequence([pre_tokenizers.Split(" ", "removed"), marks])
-
-
 def _split(text: str) -> list[str]:
-    return [word for word, _ in _pre_tokenizer().pre_tokenize_str(text)]
+    return [word for word, _ in _WORDS.pre_tokenize_str(text)]
