@@ -36,8 +36,9 @@ class Config(RunSettings, group="how much"):
 
 def main(config: Config) -> None:
     """Train the model and choose its tasks, or go on with either."""
-    from arc.small_world.pretraining import Lessons, pretrain
+    from arc.small_world.pretraining import Lessons
     from arc.small_world.task_pools import make_pools, small_model_settings
+    from seal.training.from_scratch import pretrain
 
     run = Run.open(config.run_dir, config)
     if not run.path("results.json").exists():

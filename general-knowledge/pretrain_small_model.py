@@ -32,8 +32,8 @@ class Config(RunSettings, group="how much"):
 def main(config: Config) -> None:
     """Make the world of the seed, write its passages, and train the model or go on training it."""
     from knowledge.small_world.people import make_world, passage_records
-    from knowledge.small_world.pretraining import Lessons, pretrain
-    from knowledge.small_world.reference_self_edits import reference_self_edits
+    from knowledge.small_world.pretraining import Lessons, reference_self_edits
+    from seal.training.from_scratch import pretrain
 
     run = Run.open(config.run_dir, config)
     world = make_world(config.seed)

@@ -39,7 +39,6 @@ SIZE = {
 def train_tokenizer(
     texts: Iterable[str],
     vocab_size: int = 512,
-    *,
     pre_tokenizer: pre_tokenizers.PreTokenizer | None = None,
     end_of_text: str = END_OF_TEXT,
     special_tokens: Sequence[str] = (),
@@ -47,8 +46,7 @@ def train_tokenizer(
 ) -> PreTrainedTokenizerFast:
     """A byte-level BPE tokenizer trained on `texts`: any text survives encoding and decoding.
 
-    `end_of_text` ends a text and pads. A `pre_tokenizer` decides what no token spans; it must end
-    in bytes (ByteLevel).
+    A `pre_tokenizer` decides what no token spans; it must end in bytes (ByteLevel).
     """
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizer or pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -60,13 +58,22 @@ def train_tokenizer(
         show_progress=False,
     )
     tokenizer.train_from_iterator(texts, trainer)
+    special = list(special_tokens)
+    return wrap_tokenizer(
+        tokenizer, end_of_text, additional_special_tokens=special, chat_template=chat_template
+    )
+
+
+def wrap_tokenizer(
+    tokenizer: Tokenizer, end_of_text: str, **options: Any
+) -> PreTrainedTokenizerFast:
+    """As transformers has tokenizers; `end_of_text` ends a text and pads."""
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
         eos_token=end_of_text,
         pad_token=end_of_text,
-        additional_special_tokens=list(special_tokens),
-        chat_template=chat_template,
         clean_up_tokenization_spaces=False,
+        **options,
     )
 
 

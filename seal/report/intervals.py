@@ -10,7 +10,6 @@ from dataclasses import asdict, dataclass
 from math import sqrt
 
 import numpy as np
-from numpy.typing import NDArray
 
 Clusters = Mapping[str, Sequence[float]]
 """Cluster id to the values measured in it, at least one each; booleans count as 0 and 1."""
@@ -46,9 +45,7 @@ def mean(values: Sequence[float]) -> float:
 
 def sample_std(values: Sequence[float]) -> float:
     """Standard deviation with n - 1, exact likewise; 0 for a single value, ValueError for none."""
-    if len(values) == 1:
-        return 0.0
-    return statistics.stdev([float(value) for value in values])
+    return 0.0 if len(values) == 1 else statistics.stdev([float(value) for value in values])
 
 
 def standard_error(values: Sequence[float]) -> float:
@@ -59,19 +56,24 @@ def standard_error(values: Sequence[float]) -> float:
 def clustered_bootstrap(clusters: Clusters, seed: int = 0, resamples: int = RESAMPLES) -> Estimate:
     """The mean of the clusters' own means (the paper's accuracy), with a percentile bootstrap.
 
-    It draws whole clusters; their order in the mapping does not matter. The standard error is the
-    analytic one of the cluster means. With one cluster, as there is nothing to resample, the
-    interval is a point. Raises ValueError for no clusters, or an empty one.
+    It draws whole clusters, whose order does not matter; of one cluster the interval is a point.
+    The standard error is the analytic one of their means. Raises ValueError for no clusters, or an
+    empty one.
     """
-    means = _cluster_means(clusters)
-    resampled = _resampled_means(means, np.random.default_rng(seed), resamples)
+    if not clusters:
+        raise ValueError("no clusters to summarize")
+    means = [mean(clusters[cluster]) for cluster in sorted(clusters)]
+    generator, array = np.random.default_rng(seed), np.array(means)
+    # In chunks, so that memory stays bounded for thousands of clusters
+    rows = max(1, _CHUNK // array.size)
+    chunks = [min(rows, resamples - start) for start in range(0, resamples, rows)]
+    draws = (generator.integers(array.size, size=(size, array.size)) for size in chunks)
+    resampled = np.concatenate([array[drawn].mean(axis=1) for drawn in draws])
     lower, upper = np.quantile(resampled, _TAILS).tolist()
     return Estimate(mean(means), standard_error(means), lower, upper, len(means))
 
 
-def paired_difference(
-    a: Clusters, b: Clusters, seed: int = 0, resamples: int = RESAMPLES
-) -> Estimate:
+def paired_difference(a: Clusters, b: Clusters, seed: int = 0) -> Estimate:
     """The mean of `a` minus that of `b`, paired: what makes a cluster hard cancels out.
 
     Raises ValueError unless both hold the same clusters.
@@ -80,24 +82,4 @@ def paired_difference(
         unmatched = sorted(a.keys() ^ b.keys())
         raise ValueError(f"{len(unmatched)} clusters are in one of the two only: {unmatched[:3]}")
     differences = {cluster: [mean(a[cluster]) - mean(b[cluster])] for cluster in a}
-    return clustered_bootstrap(differences, seed, resamples)
-
-
-def _cluster_means(clusters: Clusters) -> list[float]:
-    if not clusters:
-        raise ValueError("no clusters to summarize")
-    return [mean(clusters[cluster]) for cluster in sorted(clusters)]
-
-
-def _resampled_means(
-    means: Sequence[float], generator: np.random.Generator, resamples: int
-) -> NDArray[np.float64]:
-    """The mean of each of `resamples` draws of len(means) clusters with replacement: [resamples].
-
-    Drawn in chunks, so that memory stays bounded for thousands of clusters.
-    """
-    array = np.array(means)
-    rows = max(1, _CHUNK // array.size)
-    chunks = [min(rows, resamples - start) for start in range(0, resamples, rows)]
-    draws = (generator.integers(array.size, size=(size, array.size)) for size in chunks)
-    return np.concatenate([array[drawn].mean(axis=1) for drawn in draws])
+    return clustered_bootstrap(differences, seed)

@@ -27,10 +27,7 @@ def save_png(figure: Figure, path: Path) -> None:
 def round_curves(
     rounds: Sequence[Mapping[str, Any]], labels: Mapping[str, str], most: float = 1
 ) -> dict[str, Curve]:
-    """Curves by label from the rounds' results.
-
-    `labels` has the legend's text for each field of a result; `most` is the fields' maximum.
-    """
+    """Curves by label; `labels` are by field of a round's result, `most` is the fields' maximum."""
     return {
         label: [None if result[field] is None else result[field] / most for result in rounds]
         for field, label in labels.items()
@@ -46,13 +43,9 @@ def plot_rounds(
     """
     with _percent_axes(path, ylabel) as axes:
         for label, curve in curves.items():
-            axes.plot(
-                range(1, len(curve) + 1),
-                _percent(curve),
-                marker="s" if label in dashed else "o",
-                linestyle="--" if label in dashed else "-",
-                label=label,
-            )
+            marker, line = ("s", "--") if label in dashed else ("o", "-")
+            numbers = range(1, len(curve) + 1)
+            axes.plot(numbers, _percent(curve), marker=marker, linestyle=line, label=label)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set_xlabel("policy at the start of round")
 
@@ -66,11 +59,13 @@ def plot_seeds(
     """
     with _percent_axes(path, ylabel) as axes:
         for place, (label, of_seeds) in enumerate(curves.items()):
-            style = {"color": f"C{place}", "linestyle": "--" if label in dashed else "-"}
+            marker, line = ("s", "--") if label in dashed else ("o", "-")
+            style = {"color": f"C{place}", "linestyle": line}
             for curve in of_seeds if len(of_seeds) > 1 else ():
                 axes.plot(_percent(curve), linewidth=0.8, alpha=0.5, **style)
-            style |= {"marker": "s" if label in dashed else "o", "label": label}
-            axes.plot(_percent(_mean_curve(of_seeds)), linewidth=2.5, **style)
+            columns = [[v for v in own if v is not None] for own in zip(*of_seeds, strict=True)]
+            means = _percent([mean(column) if column else None for column in columns])
+            axes.plot(means, linewidth=2.5, marker=marker, label=label, **style)
         most = max(len(curve) for of_seeds in curves.values() for curve in of_seeds)
         axes.set_xticks(range(most), ["before RL", *(f"round {n}" for n in range(1, most))])
 
@@ -89,8 +84,3 @@ def _percent_axes(path: Path, ylabel: str) -> Iterator[Axes]:
 
 def _percent(curve: Curve) -> list[float]:
     return [nan if value is None else 100 * value for value in curve]
-
-
-def _mean_curve(curves: Sequence[Curve]) -> Curve:
-    columns = [[v for v in column if v is not None] for column in zip(*curves, strict=True)]
-    return [mean(column) if column else None for column in columns]

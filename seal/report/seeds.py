@@ -5,10 +5,9 @@ seeds; an arm of a single seed has the error over that seed's passages or tasks.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from seal.errors import UserError
 from seal.records import read_json
@@ -21,21 +20,18 @@ BEFORE_RL = "self-edits"
 OWN_SERIES = "round"
 """SEAL's own rounds, round-1, round-2 and so on; other series of arms are controls."""
 SEEDS = "seeds"
-_AFTER_ROUND = re.compile(r"(.+)-([1-9]\d*)")
 
 
 @dataclass(frozen=True)
 class TableKind:
-    """What a tree's tables measure: the contents of `small_model/table.json`.
-
-    A row's `field` holds its estimate of a `measure`, over `clusters`; `paper` has the paper's
-    numbers by arm, in percent.
-    """
+    """What a tree's tables measure: the contents of `small_model/table.json`."""
 
     field: str
+    """Where a row holds its estimate of a `measure`, over `clusters`."""
     measure: str
     clusters: str
     paper: Mapping[str, float]
+    """The paper's numbers by arm, in percent."""
 
 
 @dataclass(frozen=True)
@@ -58,14 +54,11 @@ class SeedRun:
 
 @dataclass(frozen=True)
 class Average:
-    """A mean of `n` values, over seeds or over the clusters of a single seed.
-
-    There is no standard error of the difference of two rows that only one seed has, if they are not
-    neighbours in its table.
-    """
+    """A mean of `n` values, over seeds or over the clusters of a single seed."""
 
     mean: float
     standard_error: float | None
+    """None for the difference of two rows of a single seed that are not neighbours in its table."""
     n: int
     over: str
 
@@ -78,7 +71,6 @@ class ArmSummary:
     value: Average
     reference: str | None
     difference: Average | None
-    by_seed: tuple[float | None, ...]
 
 
 def read_seed(folder: Path, field: str) -> SeedRun:
@@ -92,38 +84,31 @@ def read_seed(folder: Path, field: str) -> SeedRun:
     path = folder / "table" / "results.json"
     results = read_json(path)
     try:
-        rows = _rows(results["rows"], field)
+        rows, above = {}, None
+        for record in results["rows"]:
+            if (value := record[field]) is not None:
+                change = record["difference_to_row_above"]
+                difference = Estimate(**change) if change else None
+                rows[record["label"]] = Row(Estimate(**value), difference, above)
+            above = record["label"]
     except (KeyError, TypeError) as error:
         raise UserError(
             f"{path} is not a table with rows of {field} ({error}); name a seed's run of this"
             " domain"
         ) from None
-    noted = [read_usage(folder / program) for program in ("rest-em", "table")]
-    return SeedRun(folder.name, rows, _total(noted))
+    usage = _total(read_usage(folder / program) for program in ("rest-em", "table"))
+    return SeedRun(folder.name, rows, usage)
 
 
-def _rows(records: Sequence[Mapping[str, Any]], field: str) -> dict[str, Row]:
-    rows = {}
-    for record, above in zip(records, [None, *records], strict=False):
-        if record[field] is not None:
-            difference = record["difference_to_row_above"]
-            rows[record["label"]] = Row(
-                Estimate(**record[field]),
-                Estimate(**difference) if difference else None,
-                above and above["label"],
-            )
-    return rows
-
-
-def _total(parts: Sequence[Usage | None]) -> Usage | None:
+def _total(parts: Iterable[Usage | None]) -> Usage | None:
     """All parts together; None if one is missing, since the others are not the whole."""
-    noted = [part for part in parts if part]
-    return total_usage(noted) if len(noted) == len(parts) else None
+    noted = list(parts)
+    return None if None in noted else total_usage(noted)
 
 
 def mean_usage(seeds: Sequence[SeedRun]) -> Usage | None:
     """The mean seconds of a seed and the largest peaks; None if one has noted nothing."""
-    total = _total([seed.usage for seed in seeds])
+    total = _total(seed.usage for seed in seeds)
     return total and replace(total, seconds=total.seconds / len(seeds))
 
 
@@ -132,32 +117,35 @@ def summarize_seeds(seeds: Sequence[SeedRun], clusters: str) -> list[ArmSummary]
     labels = _common_order(seeds)
     arms = []
     for place, label in enumerate(labels):
-        by_seed = tuple(_means(seed, [label])[0] for seed in seeds)
         found = [seed.rows[label].value for seed in seeds if label in seed.rows]
         value = _average([each.mean for each in found], found[0], clusters)
         reference = _reference(label, labels[:place])
         difference = _difference(label, reference, seeds, clusters) if reference else None
-        arms.append(ArmSummary(label, value, reference, difference, by_seed))
+        arms.append(ArmSummary(label, value, reference, difference))
     return arms
 
 
-def _means(seed: SeedRun, labels: Sequence[str]) -> list[float | None]:
-    return [seed.rows[label].value.mean if label in seed.rows else None for label in labels]
+def _mean_of(label: str, seed: SeedRun) -> float | None:
+    return seed.rows[label].value.mean if label in seed.rows else None
+
+
+def _series_of(label: str) -> tuple[str, int] | None:
+    """The series and number of an arm after a round: ("round", 2) for "round-2"."""
+    found = re.fullmatch(r"(.+)-([1-9]\d*)", label)
+    return (found[1], int(found[2])) if found else None
 
 
 def _reference(label: str, above: Sequence[str]) -> str | None:
-    """The arm among those `above` to which a reader compares this one.
+    """The arm among those `above` to compare with: of a policy after a round, the one before it.
 
-    For a policy after a round, of a control too, this is the policy before the round. For another
-    arm it is SEAL's last policy, or without one the last arm that is not of a series.
+    For another arm it is SEAL's last policy, or without one the last arm that is not of a series.
     """
-    if found := _AFTER_ROUND.fullmatch(label):
-        series, number = found[1], int(found[2])
+    if after := _series_of(label):
+        series, number = after
         before = f"{series}-{number - 1}" if number > 1 else BEFORE_RL
         return before if before in above else None
-    series = {arm: found[1] for arm in above if (found := _AFTER_ROUND.fullmatch(arm))}
-    own = [arm for arm, name in series.items() if name == OWN_SERIES]
-    others = [arm for arm in above if arm not in series]
+    own = [arm for arm in above if (after := _series_of(arm)) and after[0] == OWN_SERIES]
+    others = [arm for arm in above if not _series_of(arm)]
     return (own or others or [None])[-1]
 
 
@@ -177,13 +165,13 @@ def _difference(
     label: str, reference: str, seeds: Sequence[SeedRun], clusters: str
 ) -> Average | None:
     both = [seed.rows for seed in seeds if label in seed.rows and reference in seed.rows]
-    neighbours = bool(both) and both[0][label].above == reference
-    own = both[0][label].difference if neighbours else None
-    # Neighbours without a difference have no cluster in common
-    if not both or (len(both) == 1 and neighbours and not own):
-        return None
     values = [rows[label].value.mean - rows[reference].value.mean for rows in both]
-    return _average(values, own, clusters)
+    own = None
+    if len(both) == 1 and both[0][label].above == reference:
+        own = both[0][label].difference
+        # Neighbours without a difference have no cluster in common
+        values = values if own else []
+    return _average(values, own, clusters) if values else None
 
 
 def _average(values: Sequence[float], own: Estimate | None, clusters: str) -> Average:
@@ -208,18 +196,22 @@ def format_seeds(
     header += ["difference / s.e.", *(seed.name for seed in seeds)] if several else []
     cells = []
     for arm in arms:
-        value, change = arm.value, arm.difference
-        line = [arm.label, percent(value.mean, value.standard_error), f"{value.n} {value.over}"]
-        if change:
-            line += [percent(change.mean, change.standard_error, signed=True), arm.reference or "-"]
-        else:
-            line += ["-", "-"]
-        if several:
-            of_seeds = change and change.over == SEEDS and change.standard_error
-            ratio = change.mean / change.standard_error if of_seeds else None
-            line += [number(ratio), *map(percent, arm.by_seed)]
+        line = [arm.label, _percent(arm.value), f"{arm.value.n} {arm.value.over}"]
+        line += [_percent(arm.difference, signed=True), arm.reference if arm.difference else "-"]
+        of_seeds = [percent(_mean_of(arm.label, seed)) for seed in seeds]
+        line += [_ratio(arm.difference), *of_seeds] if several else []
         cells.append([*line, number(paper.get(arm.label))])
     return markdown_table([*header, "paper"], cells)
+
+
+def _percent(average: Average | None, signed: bool = False) -> str:
+    return percent(average and average.mean, average and average.standard_error, signed=signed)
+
+
+def _ratio(difference: Average | None) -> str:
+    if not difference or difference.over != SEEDS or not difference.standard_error:
+        return "-"
+    return number(difference.mean / difference.standard_error)
 
 
 def round_curves(seeds: Sequence[SeedRun]) -> dict[str, list[list[float | None]]]:
@@ -228,12 +220,11 @@ def round_curves(seeds: Sequence[SeedRun]) -> dict[str, list[list[float | None]]
     A curve begins before RL and has a value for each round; None where the seed lacks it.
     """
     n_rounds: dict[str, int] = {}
-    for label in _common_order(seeds):
-        if found := _AFTER_ROUND.fullmatch(label):
-            n_rounds[found[1]] = max(n_rounds.get(found[1], 0), int(found[2]))
+    for series, n in filter(None, map(_series_of, _common_order(seeds))):
+        n_rounds[series] = max(n_rounds.get(series, 0), n)
     curves = {}
     for series, n in n_rounds.items():
         labels = [BEFORE_RL, *(f"{series}-{number}" for number in range(1, n + 1))]
-        of_seeds = [_means(seed, labels) for seed in seeds]
+        of_seeds = [[_mean_of(label, seed) for label in labels] for seed in seeds]
         curves[series] = [curve for curve in of_seeds if any(v is not None for v in curve[1:])]
     return curves

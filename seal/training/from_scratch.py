@@ -6,14 +6,14 @@ What it is trained on is up to its domain; see `small_world/pretraining.py` in e
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
 from torch.nn.utils.rnn import pad_sequence
 from torch.optim.lr_scheduler import LambdaLR
-from transformers import LlamaForCausalLM, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import LlamaForCausalLM, PreTrainedModel, PreTrainedTokenizerFast
 
 from seal.lora.jobs import IGNORED_LABEL, TokenSequence
 from seal.models.folders import build_once
@@ -47,12 +47,19 @@ class Curriculum(ABC):
 
     seed: int
     steps: int
+    tokenizer: PreTrainedTokenizerFast = field(kw_only=True)
     card: ClassVar[Path]
     """A Jinja template that extends `model_card.md` beside this module."""
+    size: ClassVar[dict[str, Any]]
+    """Fields of the model's config beside SIZE."""
 
     @abstractmethod
     def batches(self, step: int) -> Iterable[WeightedBatch]:
         """The batches of a step, from 0; they depend on the fields and the step alone."""
+
+    @abstractmethod
+    def optimizers(self, model: PreTrainedModel) -> list[torch.optim.Optimizer]:
+        """New optimizers of all weights, with the highest learning rates."""
 
     @abstractmethod
     def measure(self, model: PreTrainedModel) -> Skill:
@@ -67,35 +74,29 @@ class Curriculum(ABC):
     def card_values(self, skill: Skill) -> dict[str, Any]:
         """What the card's template names; `shares` become a table there, `skill`."""
 
-
-def new_llama(
-    tokenizer: PreTrainedTokenizerBase, seed: int, **configuration: Any
-) -> PreTrainedModel:
-    """A Llama of SIZE with random weights; `configuration` adds to SIZE or overrides it.
-
-    Not a Qwen2: transformers 5.17 splits text as Qwen2 does for every Qwen2, whatever the tokenizer
-    in its folder.
-    """
-    return random_model(LlamaForCausalLM, tokenizer, seed, **SIZE | configuration)
+    def new_model(self, **size: Any) -> PreTrainedModel:
+        """A Llama with random weights; `size` overrides fields of its config."""
+        # Not a Qwen2: transformers 5.17 splits text for each as Qwen2 does, whatever its tokenizer
+        return random_model(LlamaForCausalLM, self.tokenizer, self.seed, **SIZE | self.size | size)
 
 
-def train_from_scratch(
-    run: Run,
-    model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
-    optimizers: Sequence[torch.optim.Optimizer],
-    curriculum: Curriculum,
-    measure_every: int,
-) -> Skill:
+def pretrain(run: Run, curriculum: Curriculum, measure_every: int, **size: Any) -> Skill:
     """Train, or go on where the run was stopped; writes RUN/model and returns the final skill.
 
-    The optimizers' learning rates are the highest ones: they rise in a straight line, then fall to
-    0 along a cosine. Every `measure_every` steps, and at the end, the skill is measured and
-    RUN/checkpoint.pt replaced. Equal arguments give equal weights on one machine, stopped in
-    between or not.
+    Learning rates rise in a straight line, then fall to 0 along a cosine. Every `measure_every`
+    steps, and at the end, the skill is measured and RUN/checkpoint.pt replaced. Equal arguments
+    give equal weights on one machine, stopped in between or not. `size` is that of `new_model`.
     """
+    model = curriculum.new_model(**size)
+    optimizers = curriculum.optimizers(model)
     checkpoint, steps = run.path("checkpoint.pt"), curriculum.steps
-    done = _restore(checkpoint, model, optimizers)
+    done = 0
+    if checkpoint.exists():
+        state = torch.load(checkpoint, weights_only=True)
+        model.load_state_dict(state["model"])
+        for optimizer, own in zip(optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(own)
+        done = state["steps"]
     schedules = [
         LambdaLR(optimizer, lambda step: learning_rate_factor(step, steps), last_epoch=done - 1)
         for optimizer in optimizers
@@ -104,7 +105,7 @@ def train_from_scratch(
     with run.progress(steps, "pre-training") as bar:
         bar.update(done)
         for step in range(done, steps):
-            losses, tokens = _backward(model, curriculum, step, tokenizer.pad_token_id)
+            losses, tokens = _backward(model, curriculum, step)
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             for optimizer, schedule in zip(optimizers, schedules, strict=True):
                 optimizer.step()
@@ -116,18 +117,21 @@ def train_from_scratch(
                 run.metric("skill", step=step + 1, losses=losses, tokens=tokens, **skill)
                 shown = " ".join(f"{loss:.2f}" for loss in losses)
                 run.say(f"step {step + 1}: {curriculum.describe(skill)}; losses {shown}")
-                _save(checkpoint, model, optimizers, step + 1)
+                own = [optimizer.state_dict() for optimizer in optimizers]
+                state = {"model": model.state_dict(), "optimizers": own, "steps": step + 1}
+                torch.save(state, partial := checkpoint.with_suffix(".tmp"))
+                partial.replace(checkpoint)
     skill = skill or curriculum.measure(model)
 
     def write(folder: Path) -> None:
-        save_model(folder, model, tokenizer)
+        save_model(folder, model, curriculum.tokenizer)
         write_text(folder / "README.md", format_card(model, curriculum, skill))
 
     build_once(run.path("model"), write)
     return skill
 
 
-def encode_rows(tokenizer: PreTrainedTokenizerBase, rows: Iterable[SftRow]) -> list[TokenSequence]:
+def encode_rows(tokenizer: PreTrainedTokenizerFast, rows: Iterable[SftRow]) -> list[TokenSequence]:
     """Each row as the M-step has it, with the loss on its completion."""
     examples = [encode_example(tokenizer, row) for row in rows]
     return [(example["input_ids"], example["labels"]) for example in examples]
@@ -151,15 +155,12 @@ def training_facts(model: PreTrainedModel, curriculum: Curriculum) -> dict[str, 
     counted = range(0, curriculum.steps, math.ceil(curriculum.steps / _STEPS_COUNTED))
     batches = [batch for step in counted for _, batch in curriculum.batches(step)]
     tokens = sum(len(ids) for batch in batches for ids, _ in batch)
-    return {
-        "weights": _two_digits(sum(weights.numel() for weights in model.parameters())),
-        "steps": str(curriculum.steps),
-        "tokens": _two_digits(tokens * curriculum.steps / len(counted)),
+    facts = {
+        "weights": sum(weights.numel() for weights in model.parameters()),
+        "tokens": tokens * curriculum.steps / len(counted),
     }
-
-
-def _two_digits(number: float) -> str:
-    return f"{float(f'{number:.2g}'):,.0f}"
+    rounded = {name: f"{float(f'{fact:.2g}'):,.0f}" for name, fact in facts.items()}
+    return {**rounded, "steps": str(curriculum.steps)}
 
 
 def format_card(model: PreTrainedModel, curriculum: Curriculum, skill: Skill) -> str:
@@ -189,11 +190,10 @@ def learning_rate_factor(step: int, steps: int) -> float:
     return 0.5 * (1 + math.cos(math.pi * progress))
 
 
-def _backward(
-    model: PreTrainedModel, curriculum: Curriculum, step: int, pad: int
-) -> tuple[list[float], int]:
+def _backward(model: PreTrainedModel, curriculum: Curriculum, step: int) -> tuple[list[float], int]:
     """The gradients of one step; returns the losses of its batches and their number of tokens."""
     model.train()
+    pad = curriculum.tokenizer.pad_token_id
     losses, tokens = [], 0
     for weight, sequences in curriculum.batches(step):
         ids, labels = zip(*sequences, strict=True)
@@ -209,26 +209,3 @@ def _padded(rows: Sequence[Sequence[int]], value: int) -> torch.Tensor:
     """The rows as one tensor [rows, longest]."""
     tensors = [torch.tensor(row) for row in rows]
     return pad_sequence(tensors, batch_first=True, padding_value=value)
-
-
-def _restore(
-    path: Path, model: PreTrainedModel, optimizers: Sequence[torch.optim.Optimizer]
-) -> int:
-    """Load a checkpoint if there is one; the number of steps that are done."""
-    if not path.exists():
-        return 0
-    state = torch.load(path, weights_only=True)
-    model.load_state_dict(state["model"])
-    for optimizer, own in zip(optimizers, state["optimizers"], strict=True):
-        optimizer.load_state_dict(own)
-    return state["steps"]
-
-
-def _save(
-    path: Path, model: PreTrainedModel, optimizers: Sequence[torch.optim.Optimizer], steps: int
-) -> None:
-    """Replace the checkpoint; it appears whole."""
-    partial = path.with_suffix(".tmp")
-    own = [optimizer.state_dict() for optimizer in optimizers]
-    torch.save({"model": model.state_dict(), "optimizers": own, "steps": steps}, partial)
-    partial.replace(path)

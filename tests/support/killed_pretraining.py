@@ -14,11 +14,11 @@ def kill_before(monkeypatch: pytest.MonkeyPatch, fatal: int) -> list[int]:
     backward_of = pretraining._backward
     steps: list[int] = []
 
-    def backward(model, curriculum, step, pad):
+    def backward(model, curriculum, step):
         steps.append(step)
         if steps == [*range(fatal + 1)]:
             raise Killed
-        return backward_of(model, curriculum, step, pad)
+        return backward_of(model, curriculum, step)
 
     monkeypatch.setattr(pretraining, "_backward", backward)
     return steps

@@ -1,7 +1,6 @@
-"""What self-edits choose: how often each choice of each knob is made, before RL and after.
+"""How often self-edits make each choice of each knob, before RL and after.
 
-A self-edit has seven knobs: four switches of augmentations, which tokens are learned, how fast and
-how long.
+There are seven knobs: four switches of augmentations, the tokens learned, how fast and how long.
 """
 
 from collections import Counter
@@ -39,7 +38,7 @@ def knob_shares(parsed: Iterable[Configuration | Rejection]) -> KnobShares:
 
 
 def read_knobs(run: Run) -> KnobShares:
-    """The distribution over RUN/self_edits.jsonl."""
+    """`knob_shares` of RUN/self_edits.jsonl."""
     return knob_shares(parse_self_edit(record["text"]) for record in run.records("self_edits"))
 
 

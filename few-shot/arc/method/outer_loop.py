@@ -15,15 +15,21 @@ from transformers import PreTrainedTokenizerBase
 from arc.method.knobs import knob_shares
 from arc.method.prompts import self_edit_prompt
 from arc.method.reward import Reward, measure_rewards
-from arc.method.round_curves import plot_rounds
 from arc.method.self_edits import SelfEdit, sample_self_edits
 from arc.puzzles.tasks import Task
 from arc.settings import PromptSettings, RestEmSettings, Selection
 from seal.loop.policy import Policy
 from seal.loop.rest_em import Domain
+from seal.report.plots import plot_rounds, round_curves
 from seal.run import Run
 from seal.seeds import derive_seed
 from seal.training.sft import SftRow
+
+CURVES = {
+    "in_context_success_rate": "in context, no update",
+    "success_rate": "after the inner loop",
+}
+"""Fields of a round's results that are drawn, and their texts in the legend."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +88,7 @@ class TaskDomain(Domain[Task, SelfEdit, Reward]):
     def plot(
         rounds: Sequence[Mapping[str, Any]], validation: Sequence[Mapping[str, Any]], path: Path
     ) -> None:
-        plot_rounds(rounds, path)
+        plot_rounds(round_curves(rounds, CURVES), path, "success")
 
 
 def select_self_edits(

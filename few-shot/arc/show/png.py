@@ -27,45 +27,34 @@ _MUTED_COLOR = "#888888"
 
 def draw_panels(rows: Sequence[Sequence[Panel]], path: Path) -> None:
     """Draw rows of panels, such as `task_panels` gives, an arrow after each row's first."""
-    cell = _cell_size(rows)
-    widths = _panel_widths(rows, cell)
+    across = max(sum(_extent(panel)[1] for panel in row) for row in rows)
+    down = sum(max(_extent(panel)[0] for panel in row) for row in rows)
+    # Less than usual where the plot would become too large to open
+    cell = min(_CELL, _LARGEST / max(across, down))
+    widths = [
+        [max(_extent(panel)[1] * cell, len(panel.caption) * _CHARACTER) for panel in row]
+        for row in rows
+    ]
+    # All first panels have one width, so that the second ones align
+    widest = max(first for first, *_ in widths)
+    widths = [[widest, *others] for _, *others in widths]
+    heights = [max(_extent(panel)[0] for panel in row) * cell + _CAPTION + _SPACE for row in rows]
     width = max(sum(row) + (len(row) - 1) * _GAP for row in widths) + 2 * _MARGIN
-    height = sum(_row_height(row, cell) for row in rows) + 2 * _MARGIN
+    height = sum(heights) + 2 * _MARGIN
     figure = Figure(figsize=(width, height))
     # One inch is one unit, downwards as rows of grids are counted
     axes = figure.add_axes((0, 0, 1, 1), xlim=(0, width), ylim=(height, 0))
     axes.set_axis_off()
     top = _MARGIN
-    for row, row_widths in zip(rows, widths, strict=True):
+    for row, row_widths, row_height in zip(rows, widths, heights, strict=True):
         _draw_row(axes, row, row_widths, top, cell)
-        top += _row_height(row, cell)
+        top += row_height
     save_png(figure, path)
-
-
-def _cell_size(rows: Sequence[Sequence[Panel]]) -> float:
-    """The usual size, or less where the plot would become too large to open."""
-    across = max(sum(_extent(panel)[1] for panel in row) for row in rows)
-    down = sum(max(_extent(panel)[0] for panel in row) for row in rows)
-    return min(_CELL, _LARGEST / max(across, down))
 
 
 def _extent(panel: Panel) -> tuple[int, int]:
     """Height and width in cells."""
     return (len(panel.cells), len(panel.cells[0])) if panel.cells else (_EMPTY, _EMPTY)
-
-
-def _panel_widths(rows: Sequence[Sequence[Panel]], cell: float) -> list[list[float]]:
-    """Row by row; all first panels have one width, so that the second ones align."""
-    widths = [
-        [max(_extent(panel)[1] * cell, len(panel.caption) * _CHARACTER) for panel in row]
-        for row in rows
-    ]
-    widest = max(first for first, *_ in widths)
-    return [[widest, *others] for _, *others in widths]
-
-
-def _row_height(row: Sequence[Panel], cell: float) -> float:
-    return max(_extent(panel)[0] for panel in row) * cell + _CAPTION + _SPACE
 
 
 def _draw_row(

@@ -46,10 +46,9 @@ class Panel(NamedTuple):
 
 
 def task_panels(task: Task, attempts: Sequence[Grid | None] = ()) -> list[list[Panel]]:
-    """The task in rows that begin with an input: its demonstrations, then its test.
+    """A row for each demonstration and one for the test: its input, the attempts, the target.
 
-    The test's row then has the attempts, marked as right or wrong where the target is known, and
-    the target.
+    Attempts are marked as right or wrong where the target is known.
     """
     rows = [
         [Panel(f"input {number}", pair.input), Panel(f"output {number}", pair.output)]

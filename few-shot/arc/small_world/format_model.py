@@ -4,7 +4,6 @@ What is measured with it says how fast and how soundly the programs work, never 
 """
 
 import random
-import shutil
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -13,7 +12,6 @@ from tokenizers import Regex, pre_tokenizers
 from transformers import (
     DataCollatorForSeq2Seq,
     LlamaForCausalLM,
-    PreTrainedModel,
     PreTrainedTokenizerFast,
     PrinterCallback,
     Trainer,
@@ -84,6 +82,7 @@ def save_small_model(
     In each of `format_steps` steps it learns 8 random self-edits, which say nothing about what is
     good for a task. Equal arguments give equal folders on one machine.
     """
+    hide_progress_in_logs()
     rng = random.Random(seed)
     self_edits = [to_json(random_configuration(rng)) for _ in range(8 * format_steps)]
     texts = [read_text(file) for file in sorted(prompts.prompt_folder.glob("*.txt"))]
@@ -94,21 +93,8 @@ def save_small_model(
     asked = sorted((self_edit_prompt(task, prompts, tokenizer) for task in tasks), key=len)
     # The shortest prompts: the form does not depend on the task, the time does
     rows = [SftRow(rng.choice(asked[:SHORTEST]), self_edit) for self_edit in self_edits]
-    _learn_format(model, tokenizer, rows, folder / "trainer", seed)
-    return save_model(folder, model, tokenizer)
-
-
-def _learn_format(
-    model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerFast,
-    rows: Sequence[SftRow],
-    scratch: Path,
-    seed: int,
-) -> None:
-    """One pass over the rows with all weights; the loss is on the self-edits alone."""
-    hide_progress_in_logs()
     arguments = TrainingArguments(
-        output_dir=str(scratch),
+        output_dir=str(folder),
         per_device_train_batch_size=8,
         num_train_epochs=1,
         learning_rate=3e-3,
@@ -129,4 +115,4 @@ def _learn_format(
     )
     trainer.remove_callback(PrinterCallback)  # without a bar it would print its logs
     trainer.train()
-    shutil.rmtree(scratch, ignore_errors=True)
+    return save_model(folder, model, tokenizer)

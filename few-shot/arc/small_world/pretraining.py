@@ -1,4 +1,4 @@
-"""Pre-train a small model on invented grid tasks, from nothing, so that SEAL can be seen to learn.
+"""What a small model is pre-trained on, so that SEAL can be seen to learn: invented grid tasks.
 
 Most sequences begin with the name of their rule, which is never shown later. So the model learns to
 carry out rules rather than to find them; it must learn a task's rule at test time. It also learns
@@ -22,68 +22,42 @@ from arc.puzzles.grids import COLORS
 from arc.puzzles.tasks import Item
 from arc.settings import TREE, PromptSettings
 from arc.small_world.format_model import random_configuration
-from arc.small_world.rules import (
-    RULE_WORDS,
-    Grids,
-    Rule,
-    draw_grids,
-    draw_rule,
-    invented_task,
-    solved,
-)
+from arc.small_world.rules import Grids, Rule, draw_grids, draw_rule, invented_task, solved
 from arc.small_world.tokenizer import (
     ARROW,
     CANVAS,
     END,
     END_OF_TURN,
+    EPOCHS,
+    LEARNING_RATES,
     ROLE_TOKENS,
     cell_token,
-    grid_tokenizer,
+    small_tokenizer,
 )
 from seal.lora.jobs import IGNORED_LABEL, TokenSequence
-from seal.run import Run
 from seal.samplers.in_process import TransformersSampler
 from seal.seeds import derive_seed
-from seal.training.from_scratch import (
-    Curriculum,
-    Skill,
-    WeightedBatch,
-    encode_rows,
-    new_llama,
-    share_right,
-    train_from_scratch,
-)
+from seal.training.from_scratch import Curriculum, Skill, WeightedBatch, encode_rows, share_right
 from seal.training.sft import SftRow
-
-LEARNING_RATES = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5)
-EPOCHS = (1, 2, 3, 4)
-"""What self-edits choose among, each equally often before any reward."""
-MODE = "self-edit"
-"""The system message of the prompt for a self-edit, a single word."""
 
 SMALL_PROMPTS = PromptSettings(prompts=TREE / "small_model" / "prompts")
 """How small models are addressed; programs get the folder with --prompts."""
 
-_SIZE = {
-    "intermediate_size": 384,
-    "max_position_embeddings": 1024,
-    "rope_parameters": {"rope_type": "default", "rope_theta": 1000.0},
-}
 _SPREAD = 0.02
 _SELF_EDIT_WEIGHT = 0.3
 _MEASURED = 100
 
 
-def small_tokenizer() -> PreTrainedTokenizerFast:
-    """The tokenizer of every small model."""
-    return grid_tokenizer([MODE, *RULE_WORDS], LEARNING_RATES, EPOCHS)
-
-
 @dataclass(frozen=True)
 class Lessons(Curriculum):
-    """Puzzles in each step, and self-edits in each step of the second half."""
+    """Puzzles, and in the second half of the steps self-edits, for 0.9 million weights."""
 
     card: ClassVar[Path] = Path(__file__).with_name("model_card.md")
+    size: ClassVar[dict[str, Any]] = {
+        "intermediate_size": 384,
+        "max_position_embeddings": 1024,
+        "rope_parameters": {"rope_type": "default", "rope_theta": 1000.0},
+    }
     tokens: int = 2600
     """Tokens of grids in a step, at most."""
     named: float = 0.65
@@ -91,10 +65,34 @@ class Lessons(Curriculum):
     other_sizes: float = 0.2
     """Share of steps on grids of other sizes than 3 x 3, up to the whole canvas."""
     self_edits: int = 2
-    tokenizer: PreTrainedTokenizerFast = field(default_factory=small_tokenizer)
+    tokenizer: PreTrainedTokenizerFast = field(default_factory=small_tokenizer, kw_only=True)
+
+    def new_model(self, **size: Any) -> PreTrainedModel:
+        """As any; the embeddings of cells begin as the sum of their row, column and colour."""
+        model = super().new_model(**size)
+        generator = torch.Generator().manual_seed(self.seed)
+        embeddings = model.get_input_embeddings().weight.data
+        shape = (CANVAS, CANVAS, COLORS)
+        shared = [_SPREAD * torch.randn(n, embeddings.shape[1], generator=generator) for n in shape]
+        for place in np.ndindex(shape):
+            (token,) = self._ids([cell_token(*place)])
+            embeddings[token] += sum(each[k] for each, k in zip(shared, place, strict=True))
+        return model
+
+    def optimizers(self, model: PreTrainedModel) -> list[torch.optim.Optimizer]:
+        """Muon for the matrices between embedding and head, AdamW for all other weights."""
+        matrices, others = [], []
+        for name, weights in model.named_parameters():
+            matrix = weights.ndim == 2 and "embed" not in name
+            (matrices if matrix else others).append(weights)
+        return [
+            torch.optim.Muon(
+                matrices, lr=0.02, momentum=0.95, weight_decay=0.0, adjust_lr_fn="original"
+            ),
+            torch.optim.AdamW(others, lr=3e-3, betas=(0.9, 0.98), weight_decay=0.0),
+        ]
 
     def batches(self, step: int) -> Iterator[WeightedBatch]:
-        """Puzzles and, in the second half, self-edits."""
         seed = derive_seed(self.seed, "step", step)
         rng = np.random.default_rng(seed)
         yield 1.0, self._puzzles(rng)
@@ -136,12 +134,10 @@ class Lessons(Curriculum):
 
     @staticmethod
     def describe(skill: Skill) -> str:
-        """How many puzzles are solved."""
         shares = f"rule named {skill['named']:.2f}, unnamed {skill['unnamed']:.2f}"
         return f"new puzzles solved: {shares}"
 
     def card_values(self, skill: Skill) -> dict[str, Any]:
-        """How much was measured, and the shares of solved puzzles."""
         shares = {
             "solved, given the name of the rule": skill["named"],
             "solved, from the demonstrations alone": skill["unnamed"],
@@ -180,43 +176,3 @@ class Lessons(Curriculum):
             for _ in range(self.self_edits)
         ]
         return encode_rows(self.tokenizer, rows)
-
-
-def new_model(tokenizer: PreTrainedTokenizerFast, seed: int, **size: Any) -> PreTrainedModel:
-    """A Llama of 0.9 million random weights; `size` overrides fields of its config.
-
-    The embeddings of cells begin as the sum of what they share: row, column and colour.
-    """
-    model = new_llama(tokenizer, seed, **_SIZE | size)
-    generator = torch.Generator().manual_seed(seed)
-    embeddings = model.get_input_embeddings().weight.data
-    shape = (CANVAS, CANVAS, COLORS)
-    shared = [_SPREAD * torch.randn(n, embeddings.shape[1], generator=generator) for n in shape]
-    for place in np.ndindex(shape):
-        token = tokenizer.convert_tokens_to_ids(cell_token(*place))
-        embeddings[token] += sum(each[k] for each, k in zip(shared, place, strict=True))
-    return model
-
-
-def optimizers_for(model: PreTrainedModel) -> list[torch.optim.Optimizer]:
-    """Muon for the matrices between embedding and head, AdamW for all other weights."""
-    matrices, others = [], []
-    for name, weights in model.named_parameters():
-        matrix = weights.ndim == 2 and "embed" not in name
-        (matrices if matrix else others).append(weights)
-    return [
-        torch.optim.Muon(
-            matrices, lr=0.02, momentum=0.95, weight_decay=0.0, adjust_lr_fn="original"
-        ),
-        torch.optim.AdamW(others, lr=3e-3, betas=(0.9, 0.98), weight_decay=0.0),
-    ]
-
-
-def pretrain(run: Run, lessons: Lessons, measure_every: int, **size: Any) -> Skill:
-    """Train, or go on where the run was stopped; writes RUN/model and returns the final skill.
-
-    How it resumes: see `seal.training.from_scratch.train_from_scratch`.
-    """
-    model = new_model(lessons.tokenizer, lessons.seed, **size)
-    optimizers = optimizers_for(model)
-    return train_from_scratch(run, model, lessons.tokenizer, optimizers, lessons, measure_every)

@@ -1,8 +1,4 @@
-"""Invented ARC-like tasks on small grids, with rules of a few kinds that a small model can learn.
-
-The small model (`pretraining`) is trained on some from nothing, and then has to solve others by
-test-time training.
-"""
+"""Invented ARC-like tasks on small grids; a small model can learn their few kinds of rules."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -40,12 +36,11 @@ _TURNS: dict[str, Callable[[Grids], Grids]] = {
     "transpose": _transposed,
     "anti-transpose": lambda grids: _transposed(grids)[..., ::-1, ::-1],
 }
-# Axis and step of cyclic shifts
-_ROLLS = {
-    "roll-down": (-2, 1),
-    "roll-up": (-2, -1),
-    "roll-right": (-1, 1),
-    "roll-left": (-1, -1),
+_ROLLS: dict[str, Callable[[Grids], Grids]] = {
+    "roll-down": lambda grids: np.roll(grids, 1, -2),
+    "roll-up": lambda grids: np.roll(grids, -1, -2),
+    "roll-right": lambda grids: np.roll(grids, 1, -1),
+    "roll-left": lambda grids: np.roll(grids, -1, -1),
 }
 _FIRST, _LAST, _ALL = slice(0, 1), slice(-1, None), slice(None)
 # Places that are painted: pairs of rows and columns
@@ -68,26 +63,22 @@ RULE_WORDS = (
 def draw_rule(rng: np.random.Generator) -> Rule:
     """A turn or flip (40%), a recolouring (30%), a cyclic shift (20%) or painted cells (10%)."""
     kind = rng.choice(4, p=[0.4, 0.3, 0.2, 0.1])
-    if kind == 0:
-        name = str(rng.choice(list(_TURNS)))
-        return Rule((name,), _TURNS[name])
     if kind == 1:
         return _recoloring(rng)
-    if kind == 2:
-        name = str(rng.choice(list(_ROLLS)))
-        axis, step = _ROLLS[name]
-        return Rule((name,), lambda grids: np.roll(grids, step, axis))
-    return _painting(rng)
+    if kind == 3:
+        return _painting(rng)
+    rules = _TURNS if kind == 0 else _ROLLS
+    name = str(rng.choice(list(rules)))
+    return Rule((name,), rules[name])
 
 
 def _recoloring(rng: np.random.Generator) -> Rule:
     name = str(rng.choice(_RECOLORINGS))
     old, new = map(int, rng.choice(COLORS, 2, replace=False))
-    table = np.arange(COLORS)
+    table, seen = np.arange(COLORS), (old,)
     table[old] = new
     if name == "swap":
-        table[new] = old
-    seen = (old, new) if name == "swap" else (old,)
+        table[new], seen = old, (old, new)
     return Rule((name, f"color-{old}", f"color-{new}"), lambda grids: table[grids], seen)
 
 

@@ -26,8 +26,6 @@ from seal.records import to_json, write_text
 from seal.run import Run
 from seal.seeds import derive_seed
 
-SMALL_PRESET = TREE / "presets" / "small.yaml"
-"""How the programs ask and train small models."""
 SMALL_ORACLE = TREE / "small_model" / "oracle.json"
 """The hand-made configuration for small models."""
 
@@ -45,7 +43,7 @@ class SmallModelSettings(PolicySettings, InnerLoopSettings):
 
 def small_model_settings(model: Path) -> SmallModelSettings:
     """What the preset says, for the model in a folder."""
-    words = ["--config", str(SMALL_PRESET), "--model", str(model)]
+    words = ["--config", str(TREE / "presets" / "small.yaml"), "--model", str(model)]
     # The preset names the folder of prompts as it is seen from the repository's root
     return replace(parse_arguments(SmallModelSettings, words), prompts=SMALL_PROMPTS.prompts)
 

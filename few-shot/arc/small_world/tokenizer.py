@@ -7,8 +7,7 @@ the place, from one cell to the next. Decoding turns marks back into that text.
 
 import json
 import re
-from collections.abc import Iterable, Sequence
-from itertools import pairwise, product
+from itertools import pairwise, product, starmap
 
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
@@ -16,6 +15,8 @@ from transformers import PreTrainedTokenizerFast
 from arc.method.configurations import Configuration, to_json
 from arc.puzzles.augmenters import Augmentations
 from arc.puzzles.grids import COLORS
+from arc.small_world.rules import RULE_WORDS
+from seal.models.untrained import wrap_tokenizer
 
 END_OF_TURN = "<|end_of_turn|>"
 ROLE_TOKENS = tuple(f"<|{role}|>" for role in ("system", "user", "assistant"))
@@ -25,6 +26,12 @@ CHAT_TEMPLATE = (
     "{% endfor %}{% if add_generation_prompt %}<|assistant|>{% endif %}"
 )
 """How every small model of this domain is chatted with: a token for each role, one for the end."""
+
+LEARNING_RATES = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5)
+EPOCHS = (1, 2, 3, 4)
+"""What self-edits choose among, each equally often before any reward."""
+MODE = "self-edit"
+"""The system message of the prompt for a self-edit, a single word."""
 
 CANVAS = 6
 """Rows and columns whose cells have a token each; beyond, a token says the colour alone."""
@@ -44,17 +51,15 @@ def cell_token(row: int, column: int, color: int) -> str:
     return f"{_MARKS[row][column]}{color}"
 
 
-def grid_tokenizer(
-    words: Sequence[str], learning_rates: Iterable[float], epochs: Iterable[int]
-) -> PreTrainedTokenizerFast:
-    """Grids with a token a cell, `words`, and self-edits with a token for each choice.
+def small_tokenizer() -> PreTrainedTokenizerFast:
+    """Grids with a token a cell, words of rules, and self-edits with a token for each choice.
 
     Prompts for a self-edit show bare rows of digits; they become the same tokens. A grid beyond the
     canvas survives encoding and decoding, but has no places from the first cell beyond on.
     """
-    phrases = [*_json_phrases(), *map(json.dumps, (*learning_rates, *epochs)), *words]
-    places = product(range(CANVAS), range(CANVAS), range(COLORS))
-    cells = [cell_token(*place) for place in places]
+    choices = map(json.dumps, (*LEARNING_RATES, *EPOCHS))
+    phrases = [*_json_phrases(), *choices, MODE, *RULE_WORDS]
+    cells = starmap(cell_token, product(range(CANVAS), range(CANVAS), range(COLORS)))
     beyond = [f"{mark}{color}" for mark in (_NEXT_ROW, _NEXT_CELL) for color in range(COLORS)]
     spelled = [END_OF_TURN, UNKNOWN, *ROLE_TOKENS, ARROW, END, *phrases, *cells, *beyond]
     vocabulary = {token: number for number, token in enumerate(dict.fromkeys(spelled))}
@@ -65,15 +70,8 @@ def grid_tokenizer(
     tokens = ["[\ue000-\uf003][0-9]", ARROW, END, *longest_first]
     tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex("|".join(tokens)), "isolated")
     tokenizer.decoder = _decoder()
-    return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer,
-        eos_token=END_OF_TURN,
-        pad_token=END_OF_TURN,
-        unk_token=UNKNOWN,
-        additional_special_tokens=list(ROLE_TOKENS),
-        chat_template=CHAT_TEMPLATE,
-        clean_up_tokenization_spaces=False,
-    )
+    special = {"unk_token": UNKNOWN, "additional_special_tokens": list(ROLE_TOKENS)}
+    return wrap_tokenizer(tokenizer, END_OF_TURN, **special, chat_template=CHAT_TEMPLATE)
 
 
 def _json_phrases() -> list[str]:

@@ -29,12 +29,10 @@ def plot_rounds(
     `rounds` are the rounds' results; `validation` those before the first and after every round.
     """
     if "mean_proxy_score" in rounds[0]:
-        ylabel, curves = (
-            "score or accuracy",
-            plots.round_curves(rounds, _PROXY_CURVES, _PROXY_POINTS),
-        )
+        curves = plots.round_curves(rounds, _PROXY_CURVES, _PROXY_POINTS)
+        ylabel = "score or accuracy"
     else:
-        ylabel, curves = "accuracy", plots.round_curves(rounds, _CURVES)
+        curves, ylabel = plots.round_curves(rounds, _CURVES), "accuracy"
     if validation:
         curves[_VALIDATION] = [result["adapter_mean_accuracy"] for result in validation]
     plots.plot_rounds(curves, path, ylabel, dashed={_VALIDATION})

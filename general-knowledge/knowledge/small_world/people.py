@@ -1,27 +1,20 @@
 """An invented world: fictional people, and what is written about them.
 
-A small language model is trained on it from nothing (`pretraining`), so that both loops of SEAL can
-be seen to learn on a CPU. Six relations share two sets of values: to answer, a model must bind a
-value to its relation; a likelier word is not enough.
+Six relations share two sets of values: to answer, a model must bind a value to its relation; a
+likelier word is not enough. Names, values and templates are in vocabulary.json. In templates, {n}
+is a person's name, {v} a value, {p} "She" or "He", {s} "she" or "he".
 """
 
 import random
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import product
+from pathlib import Path
 from typing import Any
 
-from knowledge.small_world.vocabulary import (
-    FILLERS,
-    FIRST_NAMES,
-    LAST_NAMES,
-    LINKS,
-    RELATIONS,
-    SHE,
-    Relation,
-)
+from seal.records import read_json
 from seal.seeds import derive_seed
 
 STYLES = {
@@ -38,6 +31,54 @@ Some are far more useful for answering than others. The outer loop has to find o
 """
 _WRONG = 0.5
 _SKEW = 0.5
+
+
+# Words
+
+
+@dataclass(frozen=True)
+class Relation:
+    """One thing to know about a person, and the ways to say it."""
+
+    name: str
+    values: tuple[str, ...]
+    clauses: tuple[str, ...]
+    """What follows the person in a passage."""
+    statements: tuple[str, ...]
+    questions: tuple[str, ...]
+
+
+def _words(lines: Sequence[str]) -> tuple[str, ...]:
+    return tuple(" ".join(lines).split())
+
+
+_DATA = read_json(Path(__file__).with_name("vocabulary.json"))
+TOWNS, TRADES = _words(_DATA["towns"]), _words(_DATA["trades"])
+SHE = frozenset(_words(_DATA["first_names"]["she"]))
+"""First names of those who are called "she"."""
+FIRST_NAMES = _words([*_DATA["first_names"]["she"], *_DATA["first_names"]["he"]])
+LAST_NAMES = _words(_DATA["last_names"])
+RELATIONS = tuple(
+    Relation(
+        each["name"],
+        _words(_DATA[each["values"]]),
+        *(tuple(each[kind]) for kind in ("clauses", "statements", "questions")),
+    )
+    for each in _DATA["relations"]
+)
+LINKS, FILLERS = tuple(_DATA["links"]), tuple(_DATA["fillers"])
+
+
+def all_texts() -> Iterator[str]:
+    """Texts that hold every word that can be written in this world."""
+    yield from (*FIRST_NAMES, *LAST_NAMES, *TOWNS, *TRADES, "She", "He", "she", "he")
+    templates = [*LINKS, *FILLERS]
+    for relation in RELATIONS:
+        templates += [*relation.clauses, *relation.statements, *relation.questions]
+    yield from (re.sub(r"\{\w\}", "", template) for template in templates)
+
+
+# People
 
 
 @dataclass(frozen=True)
@@ -57,7 +98,7 @@ class World:
     asked: tuple[Person, ...]
     """In pre-training the model reads about them, and sees questions with answers."""
     unasked: tuple[Person, ...]
-    """In pre-training the model reads about them."""
+    """In pre-training the model only reads about them."""
     evaluation: tuple[Person, ...]
     training: tuple[Person, ...]
     """These two appear nowhere before SEAL's loops."""
@@ -149,17 +190,15 @@ def self_edit_text(style: str, person: Person, passage: str, rng: random.Random)
     if style == "partial":
         facts = facts[: rng.randint(1, 3)]
     if style == "wrong":
-        facts = [(relation, _perhaps_another(relation, value, rng)) for relation, value in facts]
+        for place, (relation, value) in enumerate(facts):
+            if rng.random() < _WRONG:
+                others = [other for other in relation.values if other != value]
+                facts[place] = relation, rng.choice(others)
     if style == "question-answer":
         lines = [f"{question(each, person.name, rng)} {answer(value)}" for each, value in facts]
     else:
         lines = [statement(relation, person.name, value, rng) for relation, value in facts]
     return "\n".join(lines)
-
-
-def _perhaps_another(relation: Relation, value: str, rng: random.Random) -> str:
-    others = [other for other in relation.values if other != value]
-    return rng.choice(others) if rng.random() < _WRONG else value
 
 
 def draw_style(rng: random.Random) -> str:
@@ -204,16 +243,13 @@ def _patterns(name: str) -> list[tuple[int, re.Pattern[str], bool]]:
 
 def passage_records(people: Sequence[Person], seed: int) -> list[dict[str, Any]]:
     """Passages with a question for each fact, in the layout that `load_passages` reads."""
-    return [_passage_record(person, derive_seed(seed, person.name)) for person in people]
-
-
-def _passage_record(person: Person, seed: int) -> dict[str, Any]:
-    rng = random.Random(seed)
-    return {
-        "title": person.name,
-        "context": passage_text(person, rng),
-        "questions": [
+    records = []
+    for person in people:
+        rng = random.Random(derive_seed(seed, person.name))
+        context = passage_text(person, rng)
+        asked = [
             {"question": question(relation, person.name, rng), "answer": value}
             for relation, value in zip(RELATIONS, person.facts, strict=True)
-        ],
-    }
+        ]
+        records.append({"title": person.name, "context": context, "questions": asked})
+    return records

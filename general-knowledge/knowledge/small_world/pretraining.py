@@ -1,4 +1,4 @@
-"""Pre-train a small model on an invented world, from nothing, so that SEAL can be seen to learn.
+"""What a small model is pre-trained on, so that SEAL can be seen to learn: an invented world.
 
 It learns to write passages, to answer questions about people closed-book, and to write self-edits
 in several styles: useful and useless ones.
@@ -15,9 +15,11 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from knowledge.data.passages import Passage
 from knowledge.data.prompts import answer_prompt, self_edit_prompt
+from knowledge.method.self_edits import SelfEdit
 from knowledge.method.training_texts import training_sequences
 from knowledge.settings import AnswerSettings, SelfEditSettings
 from knowledge.small_world.people import (
+    RELATIONS,
     STYLES,
     Person,
     World,
@@ -30,26 +32,16 @@ from knowledge.small_world.people import (
     style_of,
 )
 from knowledge.small_world.tokenizer import PROMPTS, word_tokenizer
-from knowledge.small_world.vocabulary import RELATIONS
-from seal.run import Run
 from seal.samplers.in_process import TransformersSampler
 from seal.sampling import SampleRequest, SamplingParameters
 from seal.seeds import derive_seed
-from seal.training.from_scratch import (
-    Curriculum,
-    Skill,
-    WeightedBatch,
-    encode_rows,
-    new_llama,
-    share_right,
-    train_from_scratch,
-)
+from seal.training.from_scratch import Curriculum, Skill, WeightedBatch, encode_rows, share_right
 from seal.training.sft import SftRow
 
 LONGEST_SELF_EDIT = 110
 """Tokens; those in pre-training have at most 80."""
+ORACLE, PASSAGE_REPEATED = "oracle", "passage-repeated"
 
-_SIZE = {"intermediate_size": 512, "max_position_embeddings": 512}
 _PASSAGE_WEIGHT = 0.6
 _ASKED_AT_ONCE = 240
 _PEOPLE_ASKED_ABOUT = 40
@@ -58,18 +50,21 @@ _SELF_EDITS_SEEN = 100
 
 @dataclass(frozen=True)
 class Lessons(Curriculum):
-    """Texts of a world in each step: self-edits, passages, and short documents."""
+    """In each step self-edits about strangers, passages about known people, and documents on these.
+
+    For a Llama of 1.1 million weights.
+    """
 
     card: ClassVar[Path] = Path(__file__).with_name("model_card.md")
+    size: ClassVar[dict[str, Any]] = {"intermediate_size": 512, "max_position_embeddings": 512}
     world: World
     learning_rate: float = 2e-3
     demonstrations: int = 8
     passages: int = 6
     documents: int = 48
-    tokenizer: PreTrainedTokenizerFast = field(default_factory=word_tokenizer)
+    tokenizer: PreTrainedTokenizerFast = field(default_factory=word_tokenizer, kw_only=True)
 
     def batches(self, step: int) -> Iterator[WeightedBatch]:
-        """Self-edits about strangers, passages about known people, and documents about these."""
         rng = random.Random(derive_seed(self.seed, "step", step))
         rows = [_demonstration(self.world, rng) for _ in range(self.demonstrations)]
         yield 1.0, encode_rows(self.tokenizer, rows)
@@ -77,6 +72,13 @@ class Lessons(Curriculum):
         yield _PASSAGE_WEIGHT, training_sequences(passages, self.tokenizer)
         documents = [_document(self.world, rng) for _ in range(self.documents)]
         yield 1.0, training_sequences(documents, self.tokenizer)
+
+    def optimizers(self, model: PreTrainedModel) -> list[torch.optim.Optimizer]:
+        return [
+            torch.optim.AdamW(
+                model.parameters(), lr=self.learning_rate, betas=(0.9, 0.98), weight_decay=0.03
+            )
+        ]
 
     def measure(self, model: PreTrainedModel) -> Skill:
         """Share of closed-book questions answered rightly, and of self-edits in each style.
@@ -88,19 +90,32 @@ class Lessons(Curriculum):
         rng = random.Random(derive_seed(self.seed, "skill"))
         known = {}
         for name, people in [("asked", self.world.asked), ("unasked", self.world.unasked)]:
-            sample = rng.sample(people, min(len(people), _PEOPLE_ASKED_ABOUT))
-            known[name] = share_right(sampler, _questions(sample, rng), max_new_tokens=4)
-        return {"known": known, "styles": _styles(sampler, self.world, rng)}
+            asked = []
+            for person in rng.sample(people, min(len(people), _PEOPLE_ASKED_ABOUT)):
+                for relation, value in zip(RELATIONS, person.facts, strict=True):
+                    text = question(relation, person.name, rng)
+                    prompt = answer_prompt(person.name, text, AnswerSettings(prompts=PROMPTS))
+                    asked.append((prompt, answer(value)))
+            known[name] = share_right(sampler, asked, max_new_tokens=4)
+        strangers = self.world.training
+        people = rng.sample(strangers, min(len(strangers), _SELF_EDITS_SEEN))
+        requests = [
+            SampleRequest(self_edit_request(person, passage_text(person, rng)), seed=number)
+            for number, person in enumerate(people)
+        ]
+        parameters = SamplingParameters(max_new_tokens=LONGEST_SELF_EDIT, temperature=1.0)
+        written = sampler.complete(requests, parameters)
+        found = [style_of(text.text, person) for text, person in zip(written, people, strict=True)]
+        styles = {style: found.count(style) / len(found) for style in STYLES}
+        return {"known": known, "styles": styles}
 
     @staticmethod
     def describe(skill: Skill) -> str:
-        """Knowledge of known people, and how self-edits are written."""
         known = ", ".join(f"{name} {share:.2f}" for name, share in skill["known"].items())
         styles = ", ".join(f"{style} {share:.2f}" for style, share in skill["styles"].items())
         return f"known people closed-book: {known}; self-edits: {styles}"
 
     def card_values(self, skill: Skill) -> dict[str, Any]:
-        """How much was measured, and the shares of right answers and of styles."""
         said, known = "right answers, closed-book: on people", skill["known"]
         styles = {f"self-edits in the style {name}": n for name, n in skill["styles"].items()}
         shares = {
@@ -142,52 +157,26 @@ def _document(world: World, rng: random.Random) -> str:
     return f"{person.name}\n{text}" if rng.random() < 0.5 else text
 
 
-# Training
+# With which a policy's own self-edits are compared
 
 
-def new_model(tokenizer: PreTrainedTokenizerFast, seed: int, **size: int) -> PreTrainedModel:
-    """A Llama of 1.1 million random weights; `size` overrides fields of its config."""
-    return new_llama(tokenizer, seed, **_SIZE | size)
+def reference_self_edits(
+    people: Sequence[Person], passages: Sequence[Passage], seed: int
+) -> dict[str, list[SelfEdit]]:
+    """One self-edit per person and kind; `passages` are those of `passage_records(people)`.
 
-
-def pretrain(run: Run, lessons: Lessons, measure_every: int, **size: int) -> Skill:
-    """Train, or go on where the run was stopped; writes RUN/model and returns the final skill.
-
-    How it resumes: see `seal.training.from_scratch.train_from_scratch`.
+    `eval_single_passage.py` reads them with --self_edit_files. ORACLE has all questions about the
+    person with the right answers: an upper bound. PASSAGE_REPEATED has the passage in place of each
+    of its lines: equally many training sequences that say nothing new. Lines are never split
+    further (golden rule G1): they have no line break, no dashes and no numbered question.
     """
-    model = new_model(lessons.tokenizer, lessons.seed, **size)
-    optimizer = torch.optim.AdamW(
-        model.parameters(), lr=lessons.learning_rate, betas=(0.9, 0.98), weight_decay=0.03
-    )
-    return train_from_scratch(
-        run, model, lessons.tokenizer, [optimizer], lessons, measure_every=measure_every
-    )
-
-
-# How its skill is measured
-
-
-def _questions(people: Sequence[Person], rng: random.Random) -> list[tuple[str, str]]:
-    """Six prompts about each person, with their answers."""
-    settings = AnswerSettings(prompts=PROMPTS)
-    return [
-        (
-            answer_prompt(person.name, question(relation, person.name, rng), settings),
-            answer(value),
-        )
-        for person in people
-        for relation, value in zip(RELATIONS, person.facts, strict=True)
-    ]
-
-
-def _styles(sampler: TransformersSampler, world: World, rng: random.Random) -> dict[str, float]:
-    people = rng.sample(world.training, min(len(world.training), _SELF_EDITS_SEEN))
-    requests = [
-        SampleRequest(self_edit_request(person, passage_text(person, rng)), seed=number)
-        for number, person in enumerate(people)
-    ]
-    written = sampler.complete(
-        requests, SamplingParameters(max_new_tokens=LONGEST_SELF_EDIT, temperature=1.0)
-    )
-    found = [style_of(text.text, person) for text, person in zip(written, people, strict=True)]
-    return {style: found.count(style) / len(found) for style in STYLES}
+    tokenizer = word_tokenizer()
+    self_edits: dict[str, list[SelfEdit]] = {ORACLE: [], PASSAGE_REPEATED: []}
+    for person, passage in zip(people, passages, strict=True):
+        rng = random.Random(derive_seed(seed, f"{person.name}/{ORACLE}"))
+        asked = self_edit_text("question-answer", person, passage.context, rng)
+        repeated = "\n".join(passage.context for _ in asked.splitlines())
+        for kind, text in [(ORACLE, asked), (PASSAGE_REPEATED, repeated)]:
+            id, n_tokens = f"{passage.id}/{kind}/0", len(tokenizer(text)["input_ids"])
+            self_edits[kind].append(SelfEdit(id, passage.id, kind, text, "stop", n_tokens))
+    return self_edits

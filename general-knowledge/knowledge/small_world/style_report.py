@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from knowledge.data.passages import Passage
-from knowledge.small_world.people import STYLES, Person, style_of
-from knowledge.small_world.vocabulary import RELATIONS
+from knowledge.small_world.people import RELATIONS, STYLES, Person, style_of
 from seal.errors import UserError
 from seal.records import read_json, read_jsonl
 from seal.report.intervals import mean
@@ -44,7 +43,7 @@ class Lesson:
     """Blank before any update."""
     answers: tuple[str, ...]
     verdicts: tuple[bool | None, ...]
-    """In the order of the passage's questions, as the answers; None is ungraded."""
+    """Both in the order of the passage's questions; None is ungraded."""
 
 
 # Reading
@@ -55,21 +54,20 @@ def read_people(passages: Sequence[Passage], source: str) -> dict[str, Person]:
 
     Raises UserError naming a passage of `source` that is not of the invented world.
     """
-    return {passage.id: _read_person(passage, source) for passage in passages}
-
-
-def _read_person(passage: Passage, source: str) -> Person:
-    answers = {each.question: each.answer for each in passage.questions}
-    facts = []
-    for relation in RELATIONS:
-        asked = (question.format(n=passage.title) for question in relation.questions)
-        facts.append(next((answers[each] for each in asked if each in answers), None))
-        if facts[-1] not in relation.values:
-            raise UserError(
-                f"{source}: passage {passage.id} is not of the invented world, and only its texts"
-                " have styles; give passages that pretrain_small_model.py wrote"
-            )
-    return Person(passage.title, tuple(facts))
+    people = {}
+    for passage in passages:
+        answers = {each.question: each.answer for each in passage.questions}
+        facts = []
+        for relation in RELATIONS:
+            asked = (question.format(n=passage.title) for question in relation.questions)
+            facts.append(next((answers[each] for each in asked if each in answers), None))
+            if facts[-1] not in relation.values:
+                raise UserError(
+                    f"{source}: passage {passage.id} is not of the invented world, and only its"
+                    " texts have styles; give passages that pretrain_small_model.py wrote"
+                )
+        people[passage.id] = Person(passage.title, tuple(facts))
+    return people
 
 
 def read_rows(table: Path, people: Mapping[str, Person]) -> list[Row]:
@@ -111,11 +109,8 @@ def read_lessons(row: Path) -> dict[str, Lesson]:
     lessons: dict[str, Lesson] = {}
     for record in sorted(read_jsonl(row / "answers.jsonl"), key=lambda record: record["id"]):
         self_edit, _, _ = record["id"].rpartition("/")
-        lesson = Lesson(
-            texts.get(self_edit, ""),
-            tuple(answer["answer"] for answer in record["answers"]),
-            tuple(verdicts[record["id"]]),
-        )
+        answers = tuple(answer["answer"] for answer in record["answers"])
+        lesson = Lesson(texts.get(self_edit, ""), answers, tuple(verdicts[record["id"]]))
         lessons.setdefault(record["passage_id"], lesson)
     return lessons
 
@@ -126,18 +121,14 @@ def read_lessons(row: Path) -> dict[str, Lesson]:
 def format_styles(rows: Sequence[Row], people: Mapping[str, Person]) -> str:
     """How often each row's policy wrote in each style, what the styles are, and its accuracy."""
     header = ["", *(_HEADINGS.get(style, style) for style in STYLES), "lines", "accuracy"]
-    table = markdown_table(header, [_cells(row, people) for row in rows])
-    return f"{table}\n\n{textwrap.fill(_LEGEND, _WIDTH)}"
-
-
-def _cells(row: Row, people: Mapping[str, Person]) -> list[str]:
-    found = [style_of(text, people[passage]) for passage, text in row.self_edits]
-    return [
-        row.label,
-        *(percent(found.count(style) / len(found), digits=0) for style in STYLES),
-        _mean_lines([text for _, text in row.self_edits]),
-        percent(row.accuracy),
-    ]
+    cells = []
+    for row in rows:
+        found = [style_of(text, people[passage]) for passage, text in row.self_edits]
+        shares = (100 * found.count(style) / len(found) for style in STYLES)
+        n_lines = _mean_lines([text for _, text in row.self_edits])
+        of_styles = [number(share, digits=0) for share in shares]
+        cells.append([row.label, *of_styles, n_lines, percent(row.accuracy)])
+    return f"{markdown_table(header, cells)}\n\n{textwrap.fill(_LEGEND, _WIDTH)}"
 
 
 def format_worth(lessons: Mapping[str, Lesson], people: Mapping[str, Person]) -> str:
@@ -149,15 +140,14 @@ def format_worth(lessons: Mapping[str, Lesson], people: Mapping[str, Person]) ->
     for style in STYLES:
         if found := of_style.get(style):
             verdicts = [v for lesson in found for v in lesson.verdicts if v is not None]
-            lines = _mean_lines([lesson.self_edit for lesson in found])
+            n_lines = _mean_lines([lesson.self_edit for lesson in found])
             worth = percent(mean(verdicts) if verdicts else None)
-            cells.append([_HEADINGS.get(style, style), str(len(found)), lines, worth])
+            cells.append([_HEADINGS.get(style, style), str(len(found)), n_lines, worth])
     return markdown_table(["style", "self-edits", "lines", "accuracy"], cells)
 
 
 def _mean_lines(texts: Sequence[str]) -> str:
-    lines = [sum(bool(line.strip()) for line in text.splitlines()) for text in texts]
-    return number(mean(lines))
+    return number(mean([sum(map(bool, map(str.strip, text.splitlines()))) for text in texts]))
 
 
 # An example
@@ -171,13 +161,11 @@ def find_example(
     Returns it with the question's place; without such a question, the first question of all.
     """
     examined = [passage for passage in passages if passage.id in first.keys() & last.keys()]
-    learned = (
-        (passage, place)
-        for passage in examined
-        for place in range(len(passage.questions))
-        if first[passage.id].verdicts[place] is False and last[passage.id].verdicts[place]
-    )
-    return next(learned, (examined[0], 0))
+    for passage in examined:
+        for place in range(len(passage.questions)):
+            if first[passage.id].verdicts[place] is False and last[passage.id].verdicts[place]:
+                return passage, place
+    return examined[0], 0
 
 
 def format_example(
@@ -188,23 +176,15 @@ def format_example(
     `lessons` are by row; that of BEFORE has no self-edit.
     """
     question = passage.questions[place]
-    written = [
-        f"{label} wrote ({style_of(lesson.self_edit, person)}):\n\n{_block(lesson.self_edit)}"
-        for label, lesson in lessons.items()
-        if label != BEFORE
-    ]
-    rows = [
-        [label, lesson.answers[place], _VERDICTS[lesson.verdicts[place]]]
-        for label, lesson in lessons.items()
-    ]
-    return "\n\n".join(
-        [
-            f"A passage about {passage.title}:\n\n{_block(passage.context)}",
-            *written,
-            textwrap.fill(f"{question.question} {question.answer}.", _WIDTH),
-            markdown_table(["closed-book after", "answer", ""], rows),
-        ]
-    )
+    parts = [f"A passage about {passage.title}:", _block(passage.context)]
+    rows = []
+    for label, lesson in lessons.items():
+        if label != BEFORE:
+            style = style_of(lesson.self_edit, person)
+            parts += [f"{label} wrote ({style}):", _block(lesson.self_edit)]
+        rows.append([label, lesson.answers[place], _VERDICTS[lesson.verdicts[place]]])
+    parts.append(textwrap.fill(f"{question.question} {question.answer}.", _WIDTH))
+    return "\n\n".join([*parts, markdown_table(["closed-book after", "answer", ""], rows)])
 
 
 def _block(text: str) -> str:

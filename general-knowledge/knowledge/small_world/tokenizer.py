@@ -6,14 +6,17 @@ from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
 from knowledge.settings import TREE
-from knowledge.small_world.vocabulary import all_texts
-from seal.models.untrained import END_OF_TEXT
+from knowledge.small_world.people import all_texts
+from seal.models.untrained import END_OF_TEXT, wrap_tokenizer
 from seal.records import read_text
 
 PROMPTS = TREE / "small_model" / "prompts"
 """Prompts in the small model's words; the programs get them with --prompts."""
 
 UNKNOWN = "<|unknown|>"
+_WORDS = pre_tokenizers.Sequence(
+    [pre_tokenizers.Split(" ", "removed"), pre_tokenizers.Split(Regex("[.,?:\n]"), "isolated")]
+)
 
 
 def word_tokenizer() -> PreTrainedTokenizerFast:
@@ -28,7 +31,7 @@ def word_tokenizer() -> PreTrainedTokenizerFast:
     tokens = [END_OF_TEXT, UNKNOWN, "\n", *sorted(words - {"\n"})]
     vocabulary = {token: number for number, token in enumerate(tokens)}
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token=UNKNOWN))
-    tokenizer.pre_tokenizer = _pre_tokenizer()
+    tokenizer.pre_tokenizer = _WORDS
     tokenizer.decoder = decoders.Sequence(
         [
             # A blank before every token but the first, and none where text has none
@@ -38,23 +41,8 @@ def word_tokenizer() -> PreTrainedTokenizerFast:
             *(decoders.Replace(f" {mark}", mark) for mark in ".,?:"),
         ]
     )
-    return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer,
-        eos_token=END_OF_TEXT,
-        pad_token=END_OF_TEXT,
-        unk_token=UNKNOWN,
-        clean_up_tokenization_spaces=False,
-    )
-
-
-def _pre_tokenizer() -> pre_tokenizers.PreTokenizer:
-    return pre_tokenizers.Sequence(
-        [
-            pre_tokenizers.Split(" ", "removed"),
-            pre_tokenizers.Split(Regex("[.,?:\n]"), "isolated"),
-        ]
-    )
+    return wrap_tokenizer(tokenizer, END_OF_TEXT, unk_token=UNKNOWN)
 
 
 def _split(text: str) -> list[str]:
-    return [word for word, _ in _pre_tokenizer().pre_tokenize_str(text)]
+    return [word for word, _ in _WORDS.pre_tokenize_str(text)]

@@ -1,8 +1,9 @@
-"""Which self-edits of ARC tasks are imitated, and as what rows."""
+"""Which self-edits of ARC tasks are imitated, and as what rows; what is drawn of the rounds."""
 
 from collections import Counter
 from dataclasses import replace
 
+from arc.method import outer_loop
 from arc.method.outer_loop import TaskDomain, select_self_edits, sft_rows
 from arc.method.prompts import self_edit_prompt
 from arc.method.reward import Reward
@@ -103,3 +104,31 @@ def test_selection_goes_by_the_reward_whatever_the_success():
         for reward, value in zip(rewards_for(found, 1, 0), (0.0, 0.3), strict=True)
     ]
     assert select_self_edits(found, rewards, "rewarded", 0) == [found[1]]
+
+
+ROUNDS = [
+    {"in_context_success_rate": 0.0, "success_rate": 0.2, "n_rewarded": 3},
+    {"in_context_success_rate": 0.1, "success_rate": 0.7, "n_rewarded": 9},
+]
+
+
+def test_a_png_of_the_rounds_appears_under_its_name_alone(tmp_path):
+    for number in (1, 2):
+        path = tmp_path / f"{number}.png"
+        TaskDomain.plot(ROUNDS[:number], [], path)
+        assert path.read_bytes().startswith(b"\x89PNG")
+    assert (tmp_path / "1.png").read_bytes() != (tmp_path / "2.png").read_bytes()
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_curves_are_the_rounds_numbers(tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(outer_loop, "plot_rounds", lambda *arguments: drawn.append(arguments))
+    TaskDomain.plot(ROUNDS, [], tmp_path / "rounds.png")
+    assert drawn == [
+        (
+            {"in context, no update": [0.0, 0.1], "after the inner loop": [0.2, 0.7]},
+            tmp_path / "rounds.png",
+            "success",
+        )
+    ]

@@ -2,7 +2,7 @@
 
 import re
 
-from arc.small_world.pretraining import Lessons, new_model, small_tokenizer
+from arc.small_world.pretraining import Lessons
 from seal.training.from_scratch import format_card, training_facts
 from tests.programs.programs import parse_command
 
@@ -16,8 +16,8 @@ NARROW = {
 
 
 def test_a_card_says_what_this_model_can_do():
-    model = new_model(small_tokenizer(), 0, **NARROW)
     curriculum = Lessons(7, 4, tokens=200)
+    model = curriculum.new_model(**NARROW)
     card = format_card(model, curriculum, {"named": 0.98, "unnamed": 0.071, "pools": {}})
     assert re.findall(r"^\| (.+?) +\| +(\d+%) \|$", card, re.MULTILINE) == [
         ("solved, given the name of the rule", "98%"),

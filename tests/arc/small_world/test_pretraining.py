@@ -14,26 +14,24 @@ from arc.puzzles.grids import COLORS
 from arc.puzzles.tasks import Item, load_tasks
 from arc.small_world import pretraining as arc_pretraining
 from arc.small_world import task_pools
-from arc.small_world.pretraining import (
-    EPOCHS,
-    LEARNING_RATES,
-    SMALL_PROMPTS,
-    Lessons,
-    new_model,
-    optimizers_for,
-    pretrain,
-    small_tokenizer,
-)
+from arc.small_world.pretraining import SMALL_PROMPTS, Lessons
 from arc.small_world.rules import RULE_WORDS, Grids, Rule, draw_grids, draw_rule, solved
 from arc.small_world.task_pools import SMALL_ORACLE, small_model_settings
-from arc.small_world.tokenizer import CANVAS, ROLE_TOKENS, cell_token
+from arc.small_world.tokenizer import (
+    CANVAS,
+    EPOCHS,
+    LEARNING_RATES,
+    ROLE_TOKENS,
+    cell_token,
+    small_tokenizer,
+)
 from seal.arguments import parse_arguments
 from seal.lora.jobs import IGNORED_LABEL
 from seal.models.load import load_model, load_tokenizer
 from seal.records import read_json, read_jsonl, read_text
 from seal.run import Run
 from seal.training import from_scratch as pretraining
-from seal.training.from_scratch import format_card
+from seal.training.from_scratch import format_card, pretrain
 from tests.programs.programs import load_program
 from tests.support.data import REPOSITORY
 from tests.support.killed_pretraining import Killed, kill_before
@@ -166,14 +164,14 @@ def test_steps_depend_on_seed_and_number_alone():
 
 
 def test_the_shipped_size():
-    model = new_model(TOKENIZER, 0)
+    model = Lessons(0, 1).new_model()
     assert 0.8e6 < sum(weight.numel() for weight in model.parameters()) < 1.0e6
     # vLLM serves no narrower heads on a CPU
     assert model.config.hidden_size // model.config.num_attention_heads >= 32
 
 
 def test_cells_begin_alike_where_row_column_or_color_are():
-    weights = new_model(TOKENIZER, 0).get_input_embeddings().weight
+    weights = Lessons(0, 1).new_model().get_input_embeddings().weight
 
     def similarity(*places: tuple[int, int, int]) -> float:
         ids = TOKENIZER.convert_tokens_to_ids([cell_token(*place) for place in places])
@@ -188,15 +186,15 @@ def test_cells_begin_alike_where_row_column_or_color_are():
         shared[sum(a == b for a, b in zip(one, other, strict=True))].append(similarity(one, other))
     means = [np.mean(shared[n]) for n in range(3)]
     assert abs(means[0]) < 0.15 and means[1] - means[0] > 0.1 and means[2] - means[1] > 0.1
-    assert torch.equal(weights, new_model(TOKENIZER, 0).get_input_embeddings().weight)
-    assert not torch.equal(weights, new_model(TOKENIZER, 1).get_input_embeddings().weight)
+    assert torch.equal(weights, Lessons(0, 1).new_model().get_input_embeddings().weight)
+    assert not torch.equal(weights, Lessons(1, 1).new_model().get_input_embeddings().weight)
 
 
 def test_every_weight_has_one_optimizer():
-    model = new_model(TOKENIZER, 0, **NARROW)
+    model = Lessons(0, 1).new_model(**NARROW)
     held = [
         id(weight)
-        for optimizer in optimizers_for(model)
+        for optimizer in Lessons(0, 1).optimizers(model)
         for group in optimizer.param_groups
         for weight in group["params"]
     ]
@@ -262,7 +260,7 @@ def test_it_learns(tmp_path, monkeypatch, known_skill):
 
 def test_skill_is_the_share_of_right_answers(monkeypatch):
     monkeypatch.setattr(arc_pretraining, "_MEASURED", 4)
-    skill = Lessons(0, 10).measure(new_model(TOKENIZER, 0, **NARROW))
+    skill = Lessons(0, 10).measure(Lessons(0, 1).new_model(**NARROW))
     assert skill == {"named": 0.0, "unnamed": 0.0}
     assert Lessons.describe({"named": 0.975, "unnamed": 0.05}) == (
         "new puzzles solved: rule named 0.97, unnamed 0.05"

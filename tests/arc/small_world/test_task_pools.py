@@ -12,7 +12,6 @@ from arc.puzzles.rendering import answer_text
 from arc.puzzles.tasks import load_tasks
 from arc.settings import TREE, InnerLoopSettings
 from arc.small_world import task_pools as task_pool
-from arc.small_world.pretraining import small_tokenizer
 from arc.small_world.task_pools import (
     SmallModelSettings,
     candidate,
@@ -21,6 +20,7 @@ from arc.small_world.task_pools import (
     small_model_settings,
     write_tasks,
 )
+from arc.small_world.tokenizer import small_tokenizer
 from seal.arguments import parse_arguments
 from seal.errors import UserError
 from seal.models.load import load_tokenizer

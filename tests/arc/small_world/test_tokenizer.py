@@ -14,15 +14,20 @@ from arc.puzzles.grids import COLORS, Grid
 from arc.puzzles.rendering import answer_text, examples_text, query_text
 from arc.puzzles.tasks import Item, Pair, Task
 from arc.small_world.format_model import random_configuration
-from arc.small_world.pretraining import (
+from arc.small_world.pretraining import SMALL_PROMPTS
+from arc.small_world.rules import RULE_WORDS
+from arc.small_world.tokenizer import (
+    ARROW,
+    CANVAS,
+    END,
     EPOCHS,
     LEARNING_RATES,
     MODE,
-    SMALL_PROMPTS,
+    ROLE_TOKENS,
+    UNKNOWN,
+    cell_token,
     small_tokenizer,
 )
-from arc.small_world.rules import RULE_WORDS
-from arc.small_world.tokenizer import ARROW, CANVAS, END, ROLE_TOKENS, UNKNOWN, cell_token
 from tests.arc.item_strategies import demonstrations, items
 from tests.arc.strategies import grids
 

@@ -11,7 +11,14 @@ from knowledge.judging.judges import GradingItem, OfflineJudge
 from knowledge.judging.word_forms import same_word
 from knowledge.method.training_texts import training_texts
 from knowledge.small_world.people import (
+    FILLERS,
+    FIRST_NAMES,
+    LAST_NAMES,
+    RELATIONS,
+    SHE,
     STYLES,
+    TOWNS,
+    TRADES,
     Person,
     answer,
     draw_facts,
@@ -22,15 +29,6 @@ from knowledge.small_world.people import (
     question,
     self_edit_text,
     style_of,
-)
-from knowledge.small_world.vocabulary import (
-    FILLERS,
-    FIRST_NAMES,
-    LAST_NAMES,
-    RELATIONS,
-    SHE,
-    TOWNS,
-    TRADES,
 )
 from seal.records import write_json
 

@@ -16,8 +16,10 @@ from knowledge.method.self_edits import read_self_edits
 from knowledge.method.training_texts import training_texts
 from knowledge.settings import RewardSettings, SelfEditSettings
 from knowledge.small_world.people import (
+    RELATIONS,
     STYLES,
     World,
+    all_texts,
     answer,
     make_world,
     passage_records,
@@ -29,24 +31,24 @@ from knowledge.small_world.people import (
 )
 from knowledge.small_world.pretraining import (
     LONGEST_SELF_EDIT,
-    Lessons,
-    new_model,
-    pretrain,
-    self_edit_request,
-)
-from knowledge.small_world.reference_self_edits import (
     ORACLE,
     PASSAGE_REPEATED,
+    Lessons,
     reference_self_edits,
+    self_edit_request,
 )
 from knowledge.small_world.tokenizer import PROMPTS, UNKNOWN, word_tokenizer
-from knowledge.small_world.vocabulary import RELATIONS, all_texts
 from seal.arguments import parse_arguments
 from seal.lora.jobs import IGNORED_LABEL
 from seal.models.load import load_model, load_tokenizer
 from seal.records import read_json, read_text, write_json
 from seal.run import Run
-from seal.training.from_scratch import format_card, learning_rate_factor, training_facts
+from seal.training.from_scratch import (
+    format_card,
+    learning_rate_factor,
+    pretrain,
+    training_facts,
+)
 from tests.programs.programs import load_program, parse_command
 from tests.support.data import REPOSITORY
 from tests.support.killed_pretraining import Killed, kill_before
@@ -247,7 +249,7 @@ def test_the_folder_is_what_programs_load(tmp_path):
 
 
 def test_the_shipped_size():
-    model = new_model(TOKENIZER, 0)
+    model = Lessons(0, 1, WORLD).new_model()
     assert 1.0e6 < sum(weight.numel() for weight in model.parameters()) < 1.2e6
     # vLLM serves no narrower heads on a CPU
     assert model.config.hidden_size // model.config.num_attention_heads >= 32
@@ -257,7 +259,7 @@ def test_it_learns(tmp_path):
     world = small_world()
     sizes = {"demonstrations": 2, "passages": 2, "documents": 24}
     lessons = Lessons(0, 200, world, learning_rate=1e-2, **sizes)
-    before = lessons.measure(new_model(TOKENIZER, 0, **NARROW))
+    before = lessons.measure(lessons.new_model(**NARROW))
     run = Run.open(tmp_path / "run", Flags())
     after = pretrain(run, lessons, measure_every=lessons.steps, **NARROW)
     assert before["known"]["asked"] == 0
@@ -295,7 +297,7 @@ def test_training_facts_are_of_this_model_and_training():
             first, second = ([0] * 50, [0] * 50), ([0] * (50 + step), [0] * (50 + step))
             return [(1.0, [first]), (0.5, [second])]
 
-    model = new_model(TOKENIZER, 0, **NARROW)
+    model = Lessons(0, 1, WORLD).new_model(**NARROW)
     weights = sum(weight.numel() for weight in model.parameters())
     for steps, tokens in [(1, 100), (3, 300 + 0 + 1 + 2), (20, 2000 + 190), (999, 99900 + 498501)]:
         facts = training_facts(model, Growing(0, steps, WORLD))
@@ -305,8 +307,8 @@ def test_training_facts_are_of_this_model_and_training():
 
 
 def test_a_card_says_what_this_model_can_do():
-    model = new_model(TOKENIZER, 0, **NARROW)
     curriculum = Lessons(7, 5, WORLD, **BRIEF)
+    model = curriculum.new_model(**NARROW)
     shares = dict(zip(STYLES, (0.5, 0.2, 0.15, 0.1, 0.05, 0.0), strict=True))
     skill = {"known": {"asked": 0.984, "unasked": 0.371}, "styles": shares}
     card = format_card(model, curriculum, skill)
