@@ -40,28 +40,27 @@ def train_tokenizer(
     texts: Iterable[str],
     vocab_size: int = 512,
     pre_tokenizer: pre_tokenizers.PreTokenizer | None = None,
-    end_of_text: str = END_OF_TEXT,
-    special_tokens: Sequence[str] = (),
+    special_tokens: Sequence[str] = (END_OF_TEXT,),
     chat_template: str | None = None,
 ) -> PreTrainedTokenizerFast:
     """A byte-level BPE tokenizer trained on `texts`: any text survives encoding and decoding.
 
-    A `pre_tokenizer` decides what no token spans; it must end in bytes (ByteLevel).
+    A `pre_tokenizer` decides what no token spans; it must end in bytes (ByteLevel). The first of
+    `special_tokens` ends a text and pads.
     """
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizer or pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
         vocab_size=vocab_size,
-        special_tokens=[end_of_text, *special_tokens],
+        special_tokens=list(special_tokens),
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
     tokenizer.train_from_iterator(texts, trainer)
-    special = list(special_tokens)
-    return wrap_tokenizer(
-        tokenizer, end_of_text, additional_special_tokens=special, chat_template=chat_template
-    )
+    end_of_text, *others = special_tokens
+    special = {"additional_special_tokens": others, "chat_template": chat_template}
+    return wrap_tokenizer(tokenizer, end_of_text, **special)
 
 
 def wrap_tokenizer(

@@ -64,8 +64,7 @@ def train_grid_tokenizer(texts: Iterable[str], vocab_size: int) -> PreTrainedTok
         texts,
         vocab_size,
         pre_tokenizer=pre_tokenizers.Sequence([cells, as_bytes]),
-        end_of_text=END_OF_TURN,
-        special_tokens=ROLE_TOKENS,
+        special_tokens=(END_OF_TURN, *ROLE_TOKENS),
         chat_template=CHAT_TEMPLATE,
     )
 

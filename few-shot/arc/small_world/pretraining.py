@@ -85,12 +85,9 @@ class Lessons(Curriculum):
         for name, weights in model.named_parameters():
             matrix = weights.ndim == 2 and "embed" not in name
             (matrices if matrix else others).append(weights)
-        return [
-            torch.optim.Muon(
-                matrices, lr=0.02, momentum=0.95, weight_decay=0.0, adjust_lr_fn="original"
-            ),
-            torch.optim.AdamW(others, lr=3e-3, betas=(0.9, 0.98), weight_decay=0.0),
-        ]
+        muon = {"lr": 0.02, "momentum": 0.95, "weight_decay": 0.0, "adjust_lr_fn": "original"}
+        adamw = {"lr": 3e-3, "betas": (0.9, 0.98), "weight_decay": 0.0}
+        return [torch.optim.Muon(matrices, **muon), torch.optim.AdamW(others, **adamw)]
 
     def batches(self, step: int) -> Iterator[WeightedBatch]:
         seed = derive_seed(self.seed, "step", step)

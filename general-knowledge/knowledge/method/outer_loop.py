@@ -6,6 +6,7 @@ A context C is a passage, τ its questions without it. Each round has passages o
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from transformers import PreTrainedTokenizerBase
@@ -15,15 +16,28 @@ from knowledge.data.prompts import self_edit_prompt
 from knowledge.judging.judges import Judge
 from knowledge.method.proxy_reward import open_rater, rate_self_edits
 from knowledge.method.reward import Reward, RewardFunction, measure_rewards
-from knowledge.method.round_curves import plot_rounds
 from knowledge.method.selection import best_indices, ranks_of
 from knowledge.method.self_edits import SelfEdit, sample_self_edits
 from knowledge.settings import OuterLoopSettings, RestEmSettings, SelfEditSettings
 from seal.loop.policy import Policy
 from seal.loop.rest_em import Numbers
 from seal.report.intervals import mean
+from seal.report.plots import plot_rounds, round_curves
 from seal.run import Run
 from seal.training.sft import SftRow
+
+CURVES = {
+    "baseline_mean_accuracy": "no update",
+    "adapter_mean_accuracy": "after the inner loop",
+    "selected_mean_reward": "after the inner loop, selected self-edits",
+}
+"""Fields of a round's results that are drawn, and their texts in the legend."""
+PROXY_CURVES = {
+    "mean_proxy_score": "proxy score, share of 20 points",
+    "selected_mean_reward": "proxy score, selected self-edits",
+}
+"""The same for rounds of the proxy reward."""
+_PROXY_POINTS = 20
 
 
 @dataclass(frozen=True)
@@ -93,7 +107,21 @@ class PassageDomain:
         shown = " -> ".join(f"{accuracy:.3f}" for accuracy in accuracies)
         return f"validation, before and after each round: {shown}; best after round {best}"
 
-    plot = staticmethod(plot_rounds)
+    @staticmethod
+    def plot(
+        rounds: Sequence[Mapping[str, Any]], validation: Sequence[Mapping[str, Any]], path: Path
+    ) -> None:
+        """Accuracy by round: each round's own passages, and the validation passages if any.
+
+        Rounds of the proxy reward have scores instead; accuracy is then of validation alone.
+        """
+        proxy = "mean_proxy_score" in rounds[0]
+        fields, most = (PROXY_CURVES, _PROXY_POINTS) if proxy else (CURVES, 1)
+        curves = round_curves(rounds, fields, most)
+        validated = "validation passages"
+        if validation:
+            curves[validated] = [result["adapter_mean_accuracy"] for result in validation]
+        plot_rounds(curves, path, "score or accuracy" if proxy else "accuracy", {validated})
 
 
 def open_reward(settings: OuterLoopSettings, judge: Judge) -> RewardFunction:

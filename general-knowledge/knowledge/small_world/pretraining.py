@@ -74,11 +74,8 @@ class Lessons(Curriculum):
         yield 1.0, training_sequences(documents, self.tokenizer)
 
     def optimizers(self, model: PreTrainedModel) -> list[torch.optim.Optimizer]:
-        return [
-            torch.optim.AdamW(
-                model.parameters(), lr=self.learning_rate, betas=(0.9, 0.98), weight_decay=0.03
-            )
-        ]
+        settings = {"lr": self.learning_rate, "betas": (0.9, 0.98), "weight_decay": 0.03}
+        return [torch.optim.AdamW(model.parameters(), **settings)]
 
     def measure(self, model: PreTrainedModel) -> Skill:
         """Share of closed-book questions answered rightly, and of self-edits in each style.

@@ -147,7 +147,8 @@ def format_worth(lessons: Mapping[str, Lesson], people: Mapping[str, Person]) ->
 
 
 def _mean_lines(texts: Sequence[str]) -> str:
-    return number(mean([sum(map(bool, map(str.strip, text.splitlines()))) for text in texts]))
+    lines = [sum(bool(line.strip()) for line in text.splitlines()) for text in texts]
+    return number(mean(lines))
 
 
 # An example

@@ -1,9 +1,10 @@
-"""Rewards, selection and the M-step's rows: what is ungraded is neither good nor bad."""
+"""Rewards, selection, the M-step's rows and curves: what is ungraded is neither good nor bad."""
 
 import pytest
 
 from knowledge.data.passages import Passage, Question
 from knowledge.judging.judges import Grade
+from knowledge.method import outer_loop
 from knowledge.method import reward as reward_module
 from knowledge.method.closed_book import Outcome, Trial
 from knowledge.method.outer_loop import (
@@ -113,3 +114,39 @@ def test_validation_names_the_best_round():
     assert PassageDomain.describe_validation(results).endswith(
         "0.100 -> 0.300 -> 0.200; best after round 1"
     )
+
+
+# Curves, drawn from results alone
+
+ROUNDS = [
+    {
+        "round": 1,
+        "baseline_mean_accuracy": 0.3,
+        "adapter_mean_accuracy": 0.4,
+        "selected_mean_reward": 0.5,
+    },
+    {
+        "round": 2,
+        "baseline_mean_accuracy": 0.3,
+        "adapter_mean_accuracy": 0.5,
+        "selected_mean_reward": None,
+    },
+]
+
+
+def test_scores_of_the_proxy_are_drawn_as_a_share_of_their_maximum(tmp_path, monkeypatch):
+    drawn = {}
+    monkeypatch.setattr(outer_loop, "plot_rounds", lambda curves, *_: drawn.update(curves))
+    rounds = [{"mean_proxy_score": 15.0, "selected_mean_reward": value} for value in (18.0, None)]
+    PassageDomain.plot(rounds, [{"adapter_mean_accuracy": 0.4}], tmp_path / "rounds.png")
+    assert list(drawn.values()) == [[0.75, 0.75], [0.9, None], [0.4]]
+
+
+def test_a_png_of_the_rounds_appears_under_its_name_alone(tmp_path):
+    validation = [{"adapter_mean_accuracy": value} for value in (0.3, 0.4, 0.5)]
+    for number, measured in enumerate([[], validation]):
+        path = tmp_path / f"{number}.png"
+        PassageDomain.plot(ROUNDS, measured, path)
+        assert path.read_bytes().startswith(b"\x89PNG")
+    assert (tmp_path / "0.png").read_bytes() != (tmp_path / "1.png").read_bytes()
+    assert len(list(tmp_path.iterdir())) == 2
