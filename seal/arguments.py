@@ -219,7 +219,7 @@ def _read_config_files(
                 raise UserError(f"{file}: no program has the setting {unknown[0]}{like}")
             names = ", ".join(ignored)
             print(f"ignored from {file.name}: {names} (not flags of {program})", file=sys.stderr)
-        for name in settings.keys() & types.keys():
+        for name in [name for name in settings if name in types]:
             places[name] = f"{file}: {name}: {settings[name]}"
             values[name] = _converted(settings[name], types[name], places[name])
     return values, places
