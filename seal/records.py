@@ -3,6 +3,8 @@
 import json
 import os
 from collections.abc import Iterable, Mapping
+from dataclasses import fields
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -149,3 +151,28 @@ def of_kind(value: Any, kind: type[T], what: str) -> T:
     if not isinstance(value, kinds) or (isinstance(value, bool) and kinds in (int, (int, float))):
         raise UserError(f"{what} must be {_KINDS[kind]}, found {str(value)[:40]!r}")
     return value
+
+
+def typed(record: Record, kind: type[T], where: str, fix: str = "fix it") -> T:
+    """The record as a dataclass `kind`, which has its keys as fields; types are not converted.
+
+    Raises UserError that begins with `where` and ends with `fix` for a key that is missing, unknown
+    or of another type.
+    """
+    from pydantic import ValidationError
+
+    if unknown := record.keys() - {field.name for field in fields(kind)}:
+        raise UserError(f"{where}: unknown key {min(unknown)!r}; {fix}")
+    try:
+        return _validator(kind).validate_python(record, strict=True)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        place = ".".join(map(str, first["loc"]))
+        raise UserError(f'{where}: "{place}": {first["msg"].lower()}; {fix}') from None
+
+
+@cache
+def _validator(kind: type[T]) -> Any:
+    from pydantic import TypeAdapter  # takes a while; most commands read no records
+
+    return TypeAdapter(kind)

@@ -1,13 +1,14 @@
 """A run is a folder: what was asked, on which code, what was found, and how far it got.
 
-config.json        the program's flags
+config.json        the program's flags, and checksums of what it read
 environment.json   git commit, package versions, command line (one entry per start)
 code-*.diff        what differed from that commit
 log.txt            what the program printed through `Run.say`
 metrics.jsonl      times, losses, memory: everything that depends on the clock or the machine; when
                    the run ends, what it took (`seal.usage`)
 NAME.jsonl         outputs, one record a line, each with a stable "id"
-results.json       what was found; written last, and equal for equal configs
+results.json       what was found; equal for equal configs and inputs
+SHA256SUMS         checksums of NAME.jsonl and results.json, once the run or a part is finished
 """
 
 import dataclasses
@@ -15,12 +16,14 @@ import fcntl
 import hashlib
 import json
 import math
+import os
+import re
 import shutil
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any, TypeVar
@@ -28,21 +31,27 @@ from typing import Any, TypeVar
 from tqdm import tqdm
 
 from seal.arguments import Settings, arg, machine_flags
+from seal.checksums import SUMS_FILE, check_sums, checksum_of_value, write_sums
 from seal.errors import UserError
 from seal.records import (
     Record,
     append_jsonl,
     cut_torn_line,
+    of_kind,
     read_json,
     read_jsonl,
     to_json,
+    typed,
     write_json,
+    write_jsonl,
     write_text,
 )
-from seal.usage import EVENT, measure_usage
+from seal.usage import EVENT, METRICS_FILE, measure_usage
 
 Item = TypeVar("Item")
+Kind = TypeVar("Kind")
 MINIMAL_SPACE = 10_000_000
+_ROW_FIX = "delete the row to have it computed again"
 PACKAGES = ("torch", "transformers", "peft", "vllm", "accelerate", "datasets", "openai", "numpy")
 
 
@@ -56,9 +65,9 @@ class RunSettings(Settings, group="run"):
 class Run:
     """One run folder, held by one process.
 
-    Opening it again with the same config resumes it; with another config, or after flags were added
-    to the program or removed, it is refused. Files are only ever appended to or replaced whole, so
-    a process may be killed at any moment.
+    Opening it again with the same config and inputs resumes it; otherwise, or after flags were
+    added to the program or removed, it is refused. Files are only ever appended to or replaced
+    whole, so a process may be killed at any moment.
     """
 
     def __init__(self, folder: Path, whole: "Run | None" = None) -> None:
@@ -69,11 +78,22 @@ class Run:
         self._writing = threading.Lock()
 
     @classmethod
-    def open(cls, folder: Path, config: Any) -> "Run":
+    def open(
+        cls,
+        folder: Path,
+        config: Any,
+        inputs: Mapping[str, Any] | None = None,
+        kinds: Mapping[str, type] | None = None,
+    ) -> "Run":
         """Create or resume the run in `folder` for a config dataclass.
 
-        Raises UserError when another process holds the folder, when it belongs to another config or
-        version (the differing flags are named), or when it holds files but is not a run folder.
+        `inputs` are what the program has read, or its checksum, by the flags that name it, such as
+        {"--tasks --task_ids": tasks}. They, not their paths, must be equal on resuming. `kinds`:
+        the dataclass of the records in NAME.jsonl, by NAME, in the folder and all its parts.
+
+        Raises UserError when another process holds the folder, when it belongs to another config,
+        other inputs or another version (what differs is named), when it is damaged, or when it
+        holds files but is not a run folder.
         """
         folder = folder.absolute()
         if folder.exists() and not folder.is_dir():
@@ -92,11 +112,8 @@ class Run:
             )
         run = cls(folder)
         run._lock()
-        run._check_config(config)
-        for path in folder.rglob("*.jsonl"):
-            torn = cut_torn_line(path)
-            if torn:
-                run.say(f"{path.name}: dropped a line that was cut short: {torn[:80]}")
+        run._check_config(config, inputs or {})
+        run._check_records(kinds or {})
         run._record_environment()
         return run
 
@@ -107,7 +124,13 @@ class Run:
     # What the run was asked and where it ran
 
     def _lock(self) -> None:
-        self._lock_file = (self.folder / "lock").open("w")
+        try:
+            # A link could point at a file of the user's
+            flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW
+            self._lock_file = os.fdopen(os.open(self.folder / "lock", flags, 0o644), "w")
+        except OSError as error:
+            problem = f"{self.folder / 'lock'} cannot be opened ({error.strerror})"
+            raise UserError(f"{problem}; remove it, or choose another --run_dir") from None
         try:
             fcntl.flock(self._lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -116,39 +139,71 @@ class Run:
                 " another folder"
             ) from None
 
-    def _check_config(self, config: Any) -> None:
-        path = self.folder / "config.json"
+    def _check_config(self, config: Any, inputs: Mapping[str, Any]) -> None:
         asked = json.loads(to_json(dataclasses.asdict(config)))
+        asked["inputs"] = {name: checksum_of_value(read) for name, read in inputs.items()}
+        if self.path("config.json").exists():
+            before = self._read("config.json", dict)
+            self._refuse_another(before, asked, machine_flags(config))
+        write_json(self.path("config.json"), asked)
+
+    def _refuse_another(self, before: Record, asked: Record, machine: set[str]) -> None:
+        """Raise UserError unless the run was asked the same before, of the same inputs."""
         # Where the folder lies does not change what is in it: a run may be moved
-        free = machine_flags(config) | {"run_dir"}
-        if path.exists():
-            before = read_json(path)
-            unknown = sorted((before.keys() ^ asked.keys()) - free)
-            if unknown:
-                raise UserError(
-                    f"{self.folder} holds a run of another version of the program: either it or"
-                    f" this one has no {', '.join(unknown)}; finish it with the commit that its"
-                    " environment.json names, or choose another --run_dir"
-                )
-            differing = [
-                f"{key} was {before[key]!r}, now {asked[key]!r}"
-                for key in sorted(asked.keys() - free)
-                if before[key] != asked[key]
-            ]
-            if differing:
-                raise UserError(
-                    f"{self.folder} holds a run with another config ({'; '.join(differing)});"
-                    " use the same flags to resume it, or another --run_dir"
-                )
-        write_json(path, asked)
+        free = machine | {"run_dir"}
+        commit = "finish it with the commit that its environment.json names"
+        if not isinstance(before.get("inputs"), dict):
+            raise UserError(
+                f"{self.folder} holds a run of an earlier version, which did not note what it read,"
+                f" so a change would pass unnoticed; {commit}, or choose another --run_dir"
+            )
+        if unknown := sorted((before.keys() ^ asked.keys()) - free):
+            raise UserError(
+                f"{self.folder} holds a run of another version of the program: either it or"
+                f" this one has no {', '.join(unknown)}; {commit}, or choose another --run_dir"
+            )
+        then, now = before["inputs"], asked["inputs"]
+        if list(then) == list(now):  # of inputs, the contents are compared instead of the paths
+            flags = [flag for name in now for flag in name.split() if flag.startswith("--")]
+            free |= {flag.removeprefix("--") for flag in flags}
+        differing = [
+            f"{key} was {before[key]!r}, now {asked[key]!r}"
+            for key in sorted(asked.keys() - free - {"inputs"})
+            if before[key] != asked[key]
+        ]
+        if differing:
+            raise UserError(
+                f"{self.folder} holds a run with another config ({'; '.join(differing)});"
+                " use the same flags to resume it, or another --run_dir"
+            )
+        changed = [name for name in dict.fromkeys([*now, *then]) if then.get(name) != now.get(name)]
+        if changed:
+            named = ", ".join(_with_value(name, asked) for name in changed)
+            raise UserError(
+                f"{named}: not what it was when the run in {self.folder} began; restore it to"
+                " resume the run, or choose another --run_dir"
+            )
+
+    def _check_records(self, kinds: Mapping[str, type]) -> None:
+        """Find damage, before any work; drop what a killed process left of a line."""
+        for results in self.folder.rglob("results.json"):
+            part = Run(results.parent, self)
+            again = f"delete {part.path(SUMS_FILE)} to make the results again from all records"
+            check_sums(part.folder, f"restore it, or {again}")
+        for path in self.folder.rglob("*.jsonl"):
+            torn = cut_torn_line(path)
+            if torn:
+                self.say(f"{path.name}: dropped a line that was cut short: {torn[:80]}")
+            if path.stem in kinds:
+                Run(path.parent, self).records(path.stem, kinds[path.stem])
 
     def _record_environment(self) -> None:
-        path = self.folder / "environment.json"
-        starts = read_json(path) if path.exists() else []
+        exists = self.path("environment.json").exists()
+        starts = self._read("environment.json", list) if exists else []
         # The code that runs, not the folder that the user happens to stand in
         root = Path(__file__).resolve().parent.parent
         commit = _git(root, "rev-parse", "HEAD").strip()
-        difference = _git(root, "diff", "HEAD") if commit else ""
+        difference = _difference(root) if commit else ""
         name = f"code-{hashlib.sha256(difference.encode()).hexdigest()[:8]}.diff"
         entry = {
             "command": sys.argv,
@@ -157,10 +212,27 @@ class Run:
             "python": sys.version.split()[0],
             "packages": {name: _version(name) for name in PACKAGES},
         }
+        code = [{key: start.get(key) for key in ("commit", "difference")} for start in starts]
+        if code and code[0] != {key: entry[key] for key in code[0]}:
+            self.say(
+                "note: this is not the code that the run began with (see environment.json); a"
+                " change in what it computes would mix in the results"
+            )
         if entry not in starts:
-            write_json(path, [*starts, entry])
+            write_json(self.path("environment.json"), [*starts, entry])
         if difference:
-            write_text(self.folder / name, difference)
+            write_text(self.path(name), difference)
+
+    def _read(self, name: str, kind: type[Kind]) -> Kind:
+        """A JSON file that this class wrote."""
+        try:
+            value = of_kind(read_json(self.path(name)), kind, str(self.path(name)))
+            if kind is list:
+                [of_kind(entry, dict, f"{self.path(name)}: an entry") for entry in value]
+            return value
+        except UserError as error:
+            restore = "restore it from a copy, or choose another --run_dir"
+            raise UserError(f"{error} ({restore})") from None
 
     # Telling
 
@@ -179,7 +251,7 @@ class Run:
         for name, value in values.items():
             infinite = isinstance(value, float) and not math.isfinite(value)
             line[name] = None if infinite else value
-        append_jsonl((self._whole or self).path("metrics.jsonl"), line)
+        append_jsonl((self._whole or self).path(METRICS_FILE), line)
 
     def progress(self, total: int, label: str) -> tqdm:
         """A progress bar with rate and remaining time; a line a minute where stderr is a file."""
@@ -192,24 +264,49 @@ class Run:
         """The absolute path of a file in the run folder."""
         return self.folder / name
 
-    def records(self, name: str) -> list[Record]:
-        """All records of NAME.jsonl in the order in which they were appended; [] if none yet."""
-        path = self.path(f"{name}.jsonl")
-        return read_jsonl(path) if path.exists() else []
+    def records(self, name: str, kind: type[Kind]) -> list[Kind]:
+        """The records of NAME.jsonl as dataclasses, in the order of the file; [] if none yet.
+
+        Raises UserError with the row that is not of this `kind` or repeats an id.
+        """
+        return [typed(record, kind, where, _ROW_FIX) for where, record in self._rows(name)]
 
     def ids(self, name: str) -> set[str]:
-        """The ids that NAME.jsonl holds."""
+        """The ids that NAME.jsonl holds; raises UserError as `records` does."""
         if name not in self._ids:
-            self._ids[name] = {record["id"] for record in self.records(name)}
+            self._ids[name] = {record["id"] for _, record in self._rows(name)}
         return self._ids[name]
+
+    def _rows(self, name: str) -> Iterator[tuple[str, Record]]:
+        """Each record of NAME.jsonl behind the words that messages about it begin with."""
+        path, seen = self.path(f"{name}.jsonl"), set()
+        for row, record in enumerate(read_jsonl(path) if path.exists() else [], start=1):
+            where = f"{path} row {row}"
+            if not isinstance(id_ := record.get("id"), str):
+                raise UserError(f'{where}: "id" is {id_!r} instead of a text; {_ROW_FIX}')
+            if id_ in seen:
+                raise UserError(f"{where}: its id {id_!r} occurs before; delete one of the two")
+            seen.add(id_)
+            yield where, record
 
     def append(self, name: str, *records: Record) -> None:
         """Append records to NAME.jsonl, leaving out those whose id is there already."""
         with self._writing:  # answers arrive from other threads than the one that trains
             known = self.ids(name)
-            new = [record for record in records if record["id"] not in known]
-            append_jsonl(self.path(f"{name}.jsonl"), *new)
-            known.update(record["id"] for record in new)
+            if new := [record for record in records if record["id"] not in known]:
+                self._reopen()
+                append_jsonl(self.path(f"{name}.jsonl"), *new)
+                known.update(record["id"] for record in new)
+
+    def replace(self, name: str, records: Iterable[Record]) -> None:
+        """Write NAME.jsonl as a whole."""
+        self._reopen()
+        write_jsonl(self.path(f"{name}.jsonl"), records)
+        self._ids.pop(name, None)
+
+    def _reopen(self) -> None:
+        """Unmark a finished part, as its records are about to change."""
+        self.path(SUMS_FILE).unlink(missing_ok=True)
 
     def pending_groups(
         self, name: str, items: Sequence[Item], size: int, key: Callable[[Item], str]
@@ -225,15 +322,30 @@ class Run:
             if any(key(item) not in self.ids(name) for item in group):
                 yield group
 
+    def results(self) -> Any:
+        """What results.json holds; None of a run or part that is not finished."""
+        finished = self.path(SUMS_FILE).exists() and self.path("results.json").exists()
+        return read_json(self.path("results.json")) if finished else None
+
     def write_results(self, results: Any) -> None:
-        """Write results.json, the mark of a finished run, atomically.
+        """Write results.json and SHA256SUMS, the mark of a finished run, each atomically.
 
         The whole run, not a part, first notes what it took since it was opened in this process.
         """
         if self._whole is None:
             usage = measure_usage(time.perf_counter() - self._opened)
             self.metric(EVENT, **dataclasses.asdict(usage))
+        self._reopen()
         write_json(self.path("results.json"), results)
+        records = sorted(path.name for path in self.folder.glob("*.jsonl"))
+        finished = [name for name in records if name != METRICS_FILE]
+        write_sums(self.folder, [*finished, "results.json"])
+
+
+def _with_value(name: str, flags: Mapping[str, Any]) -> str:
+    """The name of an input, behind each of its flags the value: "--tasks FOLDER"."""
+    values = ((word, flags.get(word.removeprefix("--"))) for word in name.split())
+    return " ".join(f"{word} {value}" if isinstance(value, str) else word for word, value in values)
 
 
 def _git(root: Path, *arguments: str) -> str:
@@ -243,6 +355,13 @@ def _git(root: Path, *arguments: str) -> str:
     except FileNotFoundError:
         return ""
     return done.stdout if done.returncode == 0 else ""
+
+
+def _difference(root: Path) -> str:
+    """The uncommitted changes of the code, without keys that someone has put into it."""
+    difference = _git(root, "diff", "HEAD", "--", ".", ":(exclude,glob)**/.env*")
+    keys = [value for name, value in os.environ.items() if name.endswith("_KEY") and len(value) > 7]
+    return re.sub("|".join([r"\bsk-[\w-]{8,}", *map(re.escape, keys)]), "***", difference)
 
 
 def _version(package: str) -> str | None:

@@ -1,15 +1,18 @@
 """What a run took: seconds and memory, noted in metrics.jsonl by each process that finished it."""
 
+import json
 import resource
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from seal.errors import UserError
-from seal.records import read_jsonl
+from seal.records import Record, read_text
 
 EVENT = "usage"
+METRICS_FILE = "metrics.jsonl"
 _RSS_UNIT = 1 if sys.platform == "darwin" else 1024  # bytes in a unit of ru_maxrss
 
 
@@ -41,14 +44,27 @@ def _gpu_peak_mb() -> float | None:
     return round(max(map(torch.cuda.max_memory_allocated, devices)) / 1e6, 1)
 
 
+def read_metrics(run_dir: Path) -> list[Record]:
+    """The lines of metrics.jsonl; those that are damaged are left out, as they decide nothing.
+
+    Raises UserError if there is no such file.
+    """
+    records = []
+    for line in read_text(run_dir / METRICS_FILE).split("\n"):
+        with suppress(ValueError, RecursionError):
+            if isinstance(record := json.loads(line), dict):
+                records.append(record)
+    return records
+
+
 def read_usage(run_dir: Path) -> Usage | None:
     """What a finished run took, all its starts together but killed ones; None if never noted.
 
     Raises UserError for a folder without metrics, or for a note that lacks a number.
     """
-    path = run_dir / "metrics.jsonl"
+    path = run_dir / METRICS_FILE
     names = Usage.__dataclass_fields__
-    noted = [record for record in read_jsonl(path) if record.get("event") == EVENT]
+    noted = [record for record in read_metrics(run_dir) if record.get("event") == EVENT]
     try:
         return total_usage([Usage(**{name: each[name] for name in names}) for each in noted])
     except KeyError as error:

@@ -14,6 +14,7 @@ from typing import Protocol, TypeVar
 from seal.loop.policy import Policy
 from seal.lora import AdapterJob, AdapterResult, train_adapters
 from seal.run import Run
+from seal.usage import METRICS_FILE, read_metrics
 
 GROUP_PER_SLOT = 4
 """Adapters of a group per slot: the work that a kill can cost, against slots that run dry."""
@@ -106,11 +107,17 @@ def run_inner_loops(
 def seconds_per_adapter(run: Run) -> dict[str, float]:
     """Wall seconds of training per adapter in each part of the run, from metrics.jsonl."""
     seconds, adapters = Counter(), Counter()
-    for event in run.records("metrics"):
-        if event["event"] == "training":
-            seconds[event["part"]] += event["seconds"]
-            adapters[event["part"]] += event["adapters"]
-    return {part: seconds[part] / adapters[part] for part in seconds}
+    for event in read_metrics(run.folder) if run.path(METRICS_FILE).exists() else []:
+        match event:
+            case {
+                "event": "training",
+                "part": str(part),
+                "seconds": float(took),
+                "adapters": int(n),
+            }:
+                seconds[part] += took
+                adapters[part] += n
+    return {part: seconds[part] / adapters[part] for part in seconds if adapters[part]}
 
 
 class _Examiner(ThreadPoolExecutor):

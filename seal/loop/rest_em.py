@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from seal.loop.policy import Policy
-from seal.records import read_json
 from seal.run import Run
 from seal.seeds import derive_seed
 from seal.training.sft import SftRow, Update
@@ -102,9 +101,9 @@ def rest_em(
     policy, done = model, []
     for number in range(1, rounds + 1):
         part = run.part(f"round-{number}")
-        if not part.path("results.json").exists():
+        if part.results() is None:
             run_round(part, number, policy, domain, update, open_policy, seed)
-        done.append(read_json(part.path("results.json")))
+        done.append(part.results())
         run.say(f"round {number}: {domain.describe_round(done[-1])}")
         if done[-1]["n_selected"]:
             policy = str(part.path("sft") / "model")
@@ -112,10 +111,10 @@ def rest_em(
     validation = [each["validation"] for each in done if "validation" in each]
     if validation:
         final = run.part("final")
-        if not final.path("results.json").exists():
+        if final.results() is None:
             with open_policy(policy, final.path("vllm.log")) as last:
                 final.write_results(domain.validate(final, last))
-        validation.append(read_json(final.path("results.json")))
+        validation.append(final.results())
         results["validation"] = validation
         run.say(domain.describe_validation(validation))
     domain.plot(done, validation, run.path("rounds.png"))
