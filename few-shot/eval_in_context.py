@@ -8,13 +8,12 @@ Run     python few-shot/eval_in_context.py --run_dir runs/arc-in-context \\
             --tasks ARC-AGI/data/evaluation --task_ids paper-evaluation
 """
 
-from arc.method.prompts import check_prompts
 from arc.puzzles.tasks import read_tasks, require_targets
 from arc.settings import PolicySettings, PredictionSettings, TaskSettings
 from seal.arguments import run_program
 from seal.records import write_text
 from seal.report.tables import percent
-from seal.run import Run, RunSettings
+from seal.run import RunSettings
 
 
 class Config(RunSettings, PolicySettings, TaskSettings, PredictionSettings):
@@ -24,13 +23,14 @@ class Config(RunSettings, PolicySettings, TaskSettings, PredictionSettings):
 def main(config: Config) -> None:
     """Predict every task and print the success rate."""
     from arc.method.few_shot_table import in_context_arm, solved_tasks, summarize_arm
+    from arc.method.open_run import open_run
     from arc.method.prediction import predict_in_context
     from seal.loop.policy import open_policy
 
     tasks = read_tasks(config, config.seed)
     require_targets(tasks)
-    check_prompts(config)
-    run = Run.open(config.run_dir, config)
+    inputs = {"--tasks --solutions --task_ids": tasks}
+    run = open_run(config, inputs, {"--model": config.model}, tasks, sampled=False)
     with open_policy(config.model, config, run.path("vllm.log")) as policy:
         outcomes = predict_in_context(run, tasks, policy, config, config.seed)
     arm = in_context_arm("in-context", outcomes)

@@ -16,13 +16,11 @@ Run     python few-shot/eval_self_edits.py --run_dir runs/arc-table \\
 from itertools import pairwise
 
 from arc.method.cost import estimate_rewards
-from arc.method.prompts import check_prompts
 from arc.puzzles.tasks import read_tasks, require_targets
 from arc.settings import ORACLE, SAMPLED, PolicySettings, TableSettings, TaskSettings
 from seal.arguments import arg, labelled, run_program
-from seal.models.folders import check_model
 from seal.records import write_text
-from seal.run import Run, RunSettings
+from seal.run import RunSettings
 
 IN_CONTEXT, SELF_EDITS = "in-context", "self-edits"
 
@@ -39,6 +37,7 @@ def main(config: Config) -> None:
     """Fill the table policy by policy and print it."""
     from arc.method import few_shot_table as tables
     from arc.method.knobs import format_knobs, read_knobs
+    from arc.method.open_run import open_run
     from arc.method.self_edits import given_self_edits
     from seal.loop.inner_loops import seconds_per_adapter
     from seal.loop.policy import open_policy
@@ -46,12 +45,24 @@ def main(config: Config) -> None:
     tasks = read_tasks(config, config.seed)
     require_targets(tasks)
     wanted = wanted_rows(config)
-    for model, source in wanted.values():
-        check_model(model)
-        if source not in (None, SAMPLED):
-            given_self_edits(source, tasks, config.k, config)
-    check_prompts(config)
-    run = Run.open(config.run_dir, config)
+    given = {
+        source: given_self_edits(source, tasks, config.k, config)
+        for source in dict.fromkeys(source for _, source in wanted.values())
+        if source not in (None, SAMPLED)
+    }
+    policies = labelled("--policies", config.policies)
+    run = open_run(
+        config,
+        {
+            "--tasks --solutions --task_ids": tasks,
+            "--self_edits --oracle_file": list(given.values()),
+        },
+        {
+            "--model": config.model,
+            **{f"--policies {label}": model for label, model in policies.items()},
+        },
+        tasks,
+    )
     run.say(f"each row: {estimate_rewards(tasks, config.k, config)}")
     filled, log = {}, run.path("vllm.log")
     for policy_name in dict.fromkeys(model for model, _ in wanted.values()):
@@ -59,7 +70,7 @@ def main(config: Config) -> None:
             for label, (model, source) in wanted.items():
                 if model == policy_name:
                     filled[label] = tables.fill_row(
-                        run, label, source, tasks, policy, config, config.seed
+                        run, label, given.get(source, source), tasks, policy, config, config.seed
                     )
     arms = [filled[label] for label in wanted]
     for arm in arms:

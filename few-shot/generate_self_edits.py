@@ -9,11 +9,10 @@ Run     python few-shot/generate_self_edits.py --run_dir runs/arc-self-edits \\
 from collections import Counter
 
 from arc.method.configurations import Rejection
-from arc.method.prompts import check_prompts
 from arc.puzzles.tasks import read_tasks
 from arc.settings import PolicySettings, SelfEditSettings, TaskSettings
 from seal.arguments import run_program
-from seal.run import Run, RunSettings
+from seal.run import RunSettings
 
 
 class Config(RunSettings, PolicySettings, TaskSettings, SelfEditSettings):
@@ -22,12 +21,13 @@ class Config(RunSettings, PolicySettings, TaskSettings, SelfEditSettings):
 
 def main(config: Config) -> None:
     """Sample k self-edits for every task and say how many could be trained on."""
+    from arc.method.open_run import open_run
     from arc.method.self_edits import sample_self_edits
     from seal.loop.policy import open_policy
 
     tasks = read_tasks(config, config.seed)
-    check_prompts(config)
-    run = Run.open(config.run_dir, config)
+    inputs = {"--tasks --solutions --task_ids": tasks}
+    run = open_run(config, inputs, {"--model": config.model}, tasks)
     run.say(f"{len(tasks)} tasks x {config.k} self-edits")
     with open_policy(config.model, config, run.path("vllm.log")) as policy:
         self_edits = sample_self_edits(run, tasks, policy, config, config.seed)

@@ -18,7 +18,6 @@ Run     python few-shot/pretrain_small_model.py --run_dir runs/small-arc-model
 """
 
 from seal.arguments import arg, run_program
-from seal.records import read_json
 from seal.run import Run, RunSettings
 
 
@@ -36,12 +35,13 @@ class Config(RunSettings, group="how much"):
 
 def main(config: Config) -> None:
     """Train the model and choose its tasks, or go on with either."""
-    from arc.small_world.pretraining import Lessons
+    from arc.method.prompts import check_prompts
+    from arc.small_world.pretraining import SMALL_PROMPTS, Lessons
     from arc.small_world.task_pools import make_pools, small_model_settings
     from seal.training.from_scratch import pretrain
 
-    run = Run.open(config.run_dir, config)
-    if not run.path("results.json").exists():
+    run = Run.open(config.run_dir, config, {"the prompts": check_prompts(SMALL_PROMPTS)})
+    if run.results() is None:
         lessons = Lessons(config.seed, config.pretraining_steps)
         skill = pretrain(run, lessons, config.measure_every)
         sizes = {
@@ -52,7 +52,7 @@ def main(config: Config) -> None:
         pools = make_pools(run, small_model_settings(run.path("model")), sizes, config.seed)
         run.write_results({**skill, "pools": pools})
         run.path("checkpoint.pt").unlink(missing_ok=True)
-    run.say(f"{run.path('model')}: {Lessons.describe(read_json(run.path('results.json')))}")
+    run.say(f"{run.path('model')}: {Lessons.describe(run.results())}")
 
 
 if __name__ == "__main__":

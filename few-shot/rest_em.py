@@ -14,12 +14,10 @@ Run     python few-shot/rest_em.py --run_dir runs/arc-rest-em \\
 """
 
 from arc.method.cost import estimate_rewards
-from arc.method.prompts import check_prompts
 from arc.puzzles.tasks import read_tasks, require_targets
 from arc.settings import ArcSftSettings, PolicySettings, RestEmSettings, TaskSettings
 from seal.arguments import arg, run_program
-from seal.models.folders import check_model
-from seal.run import Run, RunSettings
+from seal.run import RunSettings
 
 
 class Config(RunSettings, PolicySettings, TaskSettings, RestEmSettings, ArcSftSettings):
@@ -30,6 +28,7 @@ class Config(RunSettings, PolicySettings, TaskSettings, RestEmSettings, ArcSftSe
 
 def main(config: Config) -> None:
     """Run the rounds that are not finished yet and print one line for each."""
+    from arc.method.open_run import open_run
     from arc.method.outer_loop import TaskDomain
     from seal.loop.policy import open_policy
     from seal.loop.rest_em import rest_em
@@ -37,10 +36,9 @@ def main(config: Config) -> None:
 
     tasks = read_tasks(config, config.seed)
     require_targets(tasks)
-    check_prompts(config)
-    check_model(config.model)
     check_processes(config.sft_batch_size, config.sft_processes)
-    run = Run.open(config.run_dir, config)
+    inputs = {"--tasks --solutions --task_ids": tasks}
+    run = open_run(config, inputs, {"--model": config.model}, tasks)
     run.say(f"{config.rounds} rounds, each: {estimate_rewards(tasks, config.k, config)}")
     rest_em(
         run,

@@ -13,12 +13,10 @@ Run     python few-shot/run_inner_loop.py --run_dir runs/arc-rewards \\
 from dataclasses import asdict
 
 from arc.method.cost import estimate_rewards
-from arc.method.prompts import check_prompts
 from arc.puzzles.tasks import read_tasks, require_targets
 from arc.settings import InnerLoopSettings, OracleSettings, PolicySettings, TaskSettings
 from seal.arguments import arg, run_program
-from seal.records import write_jsonl
-from seal.run import Run, RunSettings
+from seal.run import RunSettings
 
 
 class Config(RunSettings, PolicySettings, TaskSettings, InnerLoopSettings, OracleSettings):
@@ -37,6 +35,7 @@ class Config(RunSettings, PolicySettings, TaskSettings, InnerLoopSettings, Oracl
 
 def main(config: Config) -> None:
     """Train an adapter for every self-edit, predict, and print the round's numbers."""
+    from arc.method.open_run import open_run
     from arc.method.outer_loop import TaskDomain, select_self_edits, sft_rows
     from arc.method.reward import measure_rewards
     from arc.method.self_edits import given_self_edits
@@ -45,15 +44,18 @@ def main(config: Config) -> None:
     tasks = read_tasks(config, config.seed)
     require_targets(tasks)
     self_edits = given_self_edits(config.self_edits, tasks, config.k, config)
-    check_prompts(config)
-    run = Run.open(config.run_dir, config)
+    inputs = {
+        "--tasks --solutions --task_ids": tasks,
+        "--self_edits --oracle_file": self_edits,
+    }
+    run = open_run(config, inputs, {"--model": config.model}, tasks, sampled=False)
     run.say(estimate_rewards(tasks, config.k, config))
     log = run.path("vllm.log")
     with open_policy(config.model, config, log, config.lora_rank, config.slots) as policy:
         rewards, results = measure_rewards(run, tasks, self_edits, policy, config, config.seed)
         rewarded = select_self_edits(self_edits, rewards, "rewarded", config.seed)
         rows = sft_rows(tasks, rewarded, config, policy.tokenizer)
-    write_jsonl(run.path("sft.jsonl"), map(asdict, rows))
+    run.replace("sft", map(asdict, rows))
     run.write_results(results)
     run.say(TaskDomain.describe_round(results))
 

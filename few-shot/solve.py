@@ -12,14 +12,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-from arc.method.prompts import check_prompts
 from arc.puzzles.grids import Grid
 from arc.puzzles.tasks import Task, load_tasks
 from arc.settings import SAMPLED, PolicySettings, TableSettings
 from arc.show.terminal import Panel, task_panels, terminal_row, wants_color
 from seal.arguments import arg, run_program
 from seal.errors import UserError
-from seal.run import Run, RunSettings
+from seal.run import RunSettings
 
 
 class Config(RunSettings, PolicySettings, TableSettings):
@@ -36,6 +35,7 @@ class Config(RunSettings, PolicySettings, TableSettings):
 def main(config: Config) -> None:
     """Try in context, train on a self-edit, try again, and show both."""
     from arc.method.inner_loop import train_first_valid
+    from arc.method.open_run import open_run
     from arc.method.prediction import shorten, solve
     from arc.method.self_edits import given_self_edits, sample_self_edits
     from arc.show.png import draw_panels
@@ -44,8 +44,8 @@ def main(config: Config) -> None:
     task = read_task(config)
     source = config.self_edits
     given = None if source == SAMPLED else given_self_edits(source, [task], config.k, config)
-    check_prompts(config)
-    run = Run.open(config.run_dir, config)
+    inputs = {"--task": task, "--self_edits --oracle_file": given}
+    run = open_run(config, inputs, {"--model": config.model}, [task], sampled=given is None)
     adapter, log = run.path("adapter"), run.path("vllm.log")
     with open_policy(config.model, config, log, config.lora_rank, config.slots) as policy:
         (before,) = solve(policy, [(task, None)], config, config.seed)

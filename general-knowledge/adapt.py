@@ -14,12 +14,11 @@ from pathlib import Path
 from typing import Literal
 
 from knowledge.data.passages import Passage, Question
-from knowledge.data.prompts import check_prompts
 from knowledge.settings import InnerLoopSettings, SelfEditSettings
 from seal.arguments import arg, run_program
 from seal.errors import UserError
 from seal.records import read_text
-from seal.run import Run, RunSettings
+from seal.run import RunSettings
 from seal.seeds import derive_seed
 from seal.settings import ModelSettings
 
@@ -40,13 +39,14 @@ def main(config: Config) -> None:
     """Write self-edits, train one adapter on all of them, ask before and after."""
     from knowledge.method.closed_book import Trial, ask
     from knowledge.method.inner_loop import adapter_job, self_edit_texts
+    from knowledge.method.open_run import open_run
     from knowledge.method.self_edits import sample_self_edits
     from seal.loop.policy import open_policy
     from seal.lora import train_adapters
 
     passage = read_passage(config)
-    check_prompts(config)
-    run = Run.open(config.run_dir, config)
+    inputs, models = {"--passage_file --title": passage}, {"--model": config.model}
+    run = open_run(config, inputs, models, asked=[passage], written_about=[passage])
     adapter, log = run.path("adapter"), run.path("vllm.log")
     with open_policy(config.model, config, log, config.lora_rank, config.slots) as policy:
         self_edits = sample_self_edits(run, [passage], policy, config, config.seed)
@@ -79,7 +79,7 @@ def read_passage(config: Config) -> Passage:
         raise UserError(f"{config.passage_file} is blank; put the passage into it")
     title = config.title or config.passage_file.stem.replace("_", " ")
     questions = tuple(Question(question, answer="") for question in config.question)
-    return Passage(config.passage_file.stem, title, text, questions)
+    return Passage(config.passage_file.stem, title, text, questions, str(config.passage_file))
 
 
 if __name__ == "__main__":

@@ -13,14 +13,12 @@ Run     python general-knowledge/eval_single_passage.py --run_dir runs/table-1 \
 from pathlib import Path
 
 from knowledge.data.passages import load_passages
-from knowledge.data.prompts import check_prompts
 from knowledge.data.splits import evaluation_passages
 from knowledge.judging.judges import open_judge
 from knowledge.settings import PassageSettings, TableSettings
 from seal.arguments import arg, labelled, run_program
-from seal.models.folders import check_model
 from seal.records import write_text
-from seal.run import Run, RunSettings
+from seal.run import RunSettings
 from seal.settings import ModelSettings
 
 
@@ -38,6 +36,7 @@ class Config(RunSettings, ModelSettings, PassageSettings, TableSettings):
 def main(config: Config) -> None:
     """Fill the table row by row, one policy after the other, and print it."""
     from knowledge.method import single_passage_table as tables
+    from knowledge.method.open_run import open_run
     from knowledge.method.self_edits import read_self_edits
     from seal.loop.inner_loops import seconds_per_adapter
     from seal.loop.policy import open_policy
@@ -54,11 +53,20 @@ def main(config: Config) -> None:
     policies = labelled("--policies", config.policies, (*tables.ROWS, *files))
     models = dict.fromkeys([*tables.ROWS, *files], config.model) | policies
     labels = tables.in_order(list(models), config.order)
-    for model in models.values():
-        check_model(model)
     judge = open_judge(config)
-    check_prompts(config)
-    run = Run.open(config.run_dir, config)
+    run = open_run(
+        config,
+        {
+            "--passages": passages,
+            **{f"--self_edit_files {label}": given for label, given in files.items()},
+        },
+        {
+            "--model": config.model,
+            **{f"--policies {label}": model for label, model in policies.items()},
+        },
+        asked=passages,
+        written_about=passages,
+    )
     outcomes, log = {}, run.path("vllm.log")
     for model in dict.fromkeys(models.values()):
         with open_policy(model, config, log, config.lora_rank, config.slots) as policy:

@@ -16,7 +16,7 @@ from knowledge.method.cost import estimate_writing
 from knowledge.method.training_texts import MAX_PIECES
 from knowledge.settings import EntiGraphSettings, RoundSettings, WriterSettings
 from seal.arguments import run_program
-from seal.run import Run, RunSettings
+from seal.run import RunSettings
 
 
 class Config(RunSettings, RoundSettings, WriterSettings, EntiGraphSettings):
@@ -26,16 +26,23 @@ class Config(RunSettings, RoundSettings, WriterSettings, EntiGraphSettings):
 def main(config: Config) -> None:
     """Have entities and relations written; say how many texts there are."""
     from knowledge.experiments import entigraph
+    from knowledge.method.open_run import open_run
     from knowledge.method.writers import count_characters, open_writer
 
     passages = load_round(config)
-    entigraph.check_entigraph(config, config.prompt_folder)
+    prompts = entigraph.check_entigraph(config.prompt_folder)
     most = sum(entigraph.relations_at_most(config).values())
     # A relation is asked for with the passage, as its entities are
     characters = (1 + most) * count_characters(entigraph.entity_assignments(passages), config)
     estimate = estimate_writing(len(passages) * (1 + most), characters, config)
     writing = open_writer(config, config.run_dir.absolute() / "vllm.log")
-    run = Run.open(config.run_dir, config)
+    run = open_run(
+        config,
+        {"--passages": passages, "--prompts": prompts},
+        {"--model": config.model} if config.writer == "policy" else {},
+        written_about=passages,
+        prompt_kind=entigraph.ENTITIES,
+    )
     run.say(f"{len(passages)} passages, at most {most} relations each: {estimate}")
     if most > MAX_PIECES:
         run.say(f"inner loops will train on the first {MAX_PIECES} relations of a passage alone")

@@ -9,12 +9,11 @@ Run     python general-knowledge/generate_self_edits.py --run_dir runs/self-edit
             --passages rajpurkar/squad:train --n_passages 50 --k 5
 """
 
-from knowledge.data.prompts import check_prompts
 from knowledge.data.splits import load_round
 from knowledge.method.cost import estimate_writing
 from knowledge.settings import RoundSettings, SelfEditSettings, WriterSettings
 from seal.arguments import run_program
-from seal.run import Run, RunSettings
+from seal.run import RunSettings
 
 
 class Config(RunSettings, RoundSettings, SelfEditSettings, WriterSettings):
@@ -23,16 +22,17 @@ class Config(RunSettings, RoundSettings, SelfEditSettings, WriterSettings):
 
 def main(config: Config) -> None:
     """Have k self-edits written for every passage and say how many ended by themselves."""
+    from knowledge.method.open_run import open_run
     from knowledge.method.self_edits import self_edit_assignments, write_self_edits
     from knowledge.method.writers import count_characters, open_writer, report_missing
 
     passages = load_round(config)
-    check_prompts(config)
     assignments = self_edit_assignments(passages, config)
     characters = count_characters(assignments, config)
     estimate = estimate_writing(len(assignments), characters, config)
     writing = open_writer(config, config.run_dir.absolute() / "vllm.log")
-    run = Run.open(config.run_dir, config)
+    models = {"--model": config.model} if config.writer == "policy" else {}
+    run = open_run(config, {"--passages": passages}, models, written_about=passages)
     run.say(f"{len(passages)} passages x {config.k} self-edits, {estimate}")
     with writing as writer:
         self_edits, missing = write_self_edits(run, passages, writer, config, config.seed)

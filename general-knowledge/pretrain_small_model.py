@@ -16,7 +16,7 @@ Run     python general-knowledge/pretrain_small_model.py --run_dir runs/small-mo
 
 from knowledge.data.passages import load_passages
 from seal.arguments import arg, run_program
-from seal.records import read_json, write_json, write_jsonl
+from seal.records import read_text, write_json, write_jsonl
 from seal.run import Run, RunSettings
 
 
@@ -33,9 +33,11 @@ def main(config: Config) -> None:
     """Make the world of the seed, write its passages, and train the model or go on training it."""
     from knowledge.small_world.people import make_world, passage_records
     from knowledge.small_world.pretraining import Lessons, reference_self_edits
+    from knowledge.small_world.tokenizer import PROMPTS
     from seal.training.from_scratch import pretrain
 
-    run = Run.open(config.run_dir, config)
+    prompts = {path.name: read_text(path) for path in sorted(PROMPTS.glob("*.txt"))}
+    run = Run.open(config.run_dir, config, {f"{PROMPTS}": prompts})
     world = make_world(config.seed)
     for name, people in [("training", world.training), ("evaluation", world.evaluation)]:
         write_json(run.path(f"{name}.json"), passage_records(people, config.seed))
@@ -43,11 +45,11 @@ def main(config: Config) -> None:
     references = reference_self_edits(world.evaluation, passages, config.seed)
     for kind, self_edits in references.items():
         write_jsonl(run.path(f"{kind}.jsonl"), (self_edit.record for self_edit in self_edits))
-    if not run.path("results.json").exists():
+    if run.results() is None:
         lessons = Lessons(config.seed, config.pretraining_steps, world)
         run.write_results(pretrain(run, lessons, config.measure_every))
         run.path("checkpoint.pt").unlink(missing_ok=True)
-    run.say(f"{run.path('model')}: {Lessons.describe(read_json(run.path('results.json')))}")
+    run.say(f"{run.path('model')}: {Lessons.describe(run.results())}")
 
 
 if __name__ == "__main__":

@@ -14,14 +14,12 @@ Run     python general-knowledge/rest_em.py --run_dir runs/rest-em \\
 """
 
 from knowledge.data.passages import load_passages
-from knowledge.data.prompts import check_prompts
 from knowledge.data.splits import rl_passages, validation_passages
 from knowledge.judging.judges import open_judge
 from knowledge.method.cost import estimate_rewards
 from knowledge.settings import PassageSettings, RestEmSettings
 from seal.arguments import arg, run_program
-from seal.models.folders import check_model
-from seal.run import Run, RunSettings
+from seal.run import RunSettings
 from seal.settings import ModelSettings, SftSettings
 
 
@@ -41,6 +39,7 @@ class Config(RunSettings, ModelSettings, PassageSettings, RestEmSettings, SftSet
 
 def main(config: Config) -> None:
     """Run the rounds that are not finished yet and print one line for each."""
+    from knowledge.method.open_run import open_run
     from knowledge.method.outer_loop import PassageDomain, open_reward
     from seal.loop.policy import open_policy
     from seal.loop.rest_em import rest_em
@@ -53,12 +52,17 @@ def main(config: Config) -> None:
         for index in range(config.rounds)
     ]
     validation = validation_passages(loaded, n_validation, seed) if n_validation else []
-    check_prompts(config)
-    check_model(config.model)
     check_processes(config.sft_batch_size, config.sft_processes)
     judge = open_judge(config)
     reward = open_reward(config, judge)
-    run = Run.open(config.run_dir, config)
+    passages = [passage for part in (*rounds, validation) for passage in part]
+    run = open_run(
+        config,
+        {"--passages": [rounds, validation]},
+        {"--model": config.model},
+        asked=passages,
+        written_about=passages,
+    )
     run.say(f"{config.rounds} rounds, each: {estimate_rewards(rounds[0], config.k, config)}")
     rest_em(
         run,

@@ -14,15 +14,13 @@ Run     python general-knowledge/run_continual.py --run_dir runs/continual \\
 """
 
 from knowledge.data.passages import load_passages
-from knowledge.data.prompts import check_prompts
 from knowledge.data.splits import evaluation_passages
 from knowledge.judging.judges import open_judge
 from knowledge.settings import PassageSettings, SequentialSettings
 from seal.arguments import arg, run_program
-from seal.models.folders import check_model
 from seal.records import write_text
 from seal.report.tables import percent
-from seal.run import Run, RunSettings
+from seal.run import RunSettings
 from seal.settings import ModelSettings
 
 
@@ -38,6 +36,7 @@ class Config(RunSettings, ModelSettings, PassageSettings, SequentialSettings, gr
 def main(config: Config) -> None:
     """Go through all sequences; print the mean matrix and its three means."""
     from knowledge.experiments import continual
+    from knowledge.method.open_run import open_run
     from seal.loop.policy import open_policy
 
     passages = evaluation_passages(
@@ -48,10 +47,9 @@ def main(config: Config) -> None:
     sequences = continual.cut_into_sequences(
         passages, config.runs, config.sequences, config.n_passages
     )
-    check_model(config.model)
-    check_prompts(config)
     judge = open_judge(config)
-    run = Run.open(config.run_dir, config)
+    inputs, models = {"--passages": passages}, {"--model": config.model}
+    run = open_run(config, inputs, models, asked=passages, written_about=passages)
     run.say(f"{len(sequences)} sequences of {config.n_passages} passages, {config.slots} at a time")
     # The steps of a sequence add up to one adapter
     rank = config.lora_rank * config.n_passages

@@ -17,15 +17,13 @@ import time
 from pathlib import Path
 
 from knowledge.data.passages import load_passages
-from knowledge.data.prompts import check_prompts
 from knowledge.data.splits import evaluation_passages
 from knowledge.judging.judges import open_judge
 from knowledge.settings import PassageSettings, PretrainingSettings
 from seal.arguments import GROUPS, arg, run_program
 from seal.errors import UserError
-from seal.models.folders import check_model
 from seal.records import write_text
-from seal.run import Run, RunSettings
+from seal.run import RunSettings
 from seal.settings import ModelSettings
 
 
@@ -47,6 +45,7 @@ def main(config: Config) -> None:
     """Ask, finetune, ask again; print both rows."""
     from knowledge.experiments import continued_pretraining as cpt
     from knowledge.method import single_passage_table as tables
+    from knowledge.method.open_run import open_run
     from knowledge.method.self_edits import read_self_edits
     from seal.training.sft import check_processes, finetune
 
@@ -59,11 +58,14 @@ def main(config: Config) -> None:
     rows = cpt.pretraining_rows(passages, self_edits, config)
     asked = cpt.with_questions(passages, config.n_questions)
     job = cpt.pretraining_job(config, config, config.seed)
-    check_model(config.model)
     check_processes(job.batch_size, config.processes)
-    check_prompts(config)
     judge = open_judge(config)
-    run = Run.open(config.run_dir, config)
+    run = open_run(
+        config,
+        {"--passages": [passages, asked], "--self_edits": self_edits},
+        {"--model": config.model},
+        asked=asked,
+    )
     n_questions = sum(len(passage.questions) for passage in asked)
     run.say(
         f"{len(passages)} passages, {len(self_edits):,} self-edits: {len(rows):,} training"

@@ -16,14 +16,12 @@ from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 
-from knowledge.data.prompts import check_prompts
 from knowledge.data.splits import load_round
 from knowledge.judging.judges import open_judge
 from knowledge.method.cost import estimate_rewards
 from knowledge.settings import RestEmSettings, RoundSettings
 from seal.arguments import arg, run_program
-from seal.records import write_jsonl
-from seal.run import Run, RunSettings
+from seal.run import RunSettings
 from seal.settings import ModelSettings
 
 
@@ -35,6 +33,7 @@ class Config(RunSettings, ModelSettings, RoundSettings, RestEmSettings):
 
 def main(config: Config) -> None:
     """Train, ask and grade `repeats` adapters per self-edit; print the round's numbers."""
+    from knowledge.method.open_run import open_run
     from knowledge.method.outer_loop import PassageDomain, open_reward
     from knowledge.method.self_edits import read_self_edits
     from seal.loop.policy import Policy, open_policy
@@ -43,8 +42,12 @@ def main(config: Config) -> None:
     self_edits = read_self_edits(Path(config.self_edits), passages, config.k)
     judge = open_judge(config)
     domain = PassageDomain([passages], judge, open_reward(config, judge), config)
-    check_prompts(config)
-    run = Run.open(config.run_dir, config)
+    run = open_run(
+        config,
+        {"--passages": passages, "--self_edits": self_edits},
+        {"--model": config.model},
+        asked=passages,
+    )
     run.say(estimate_rewards(passages, config.k, config))
     if config.reward == "proxy":  # marks need the policy's tokenizer alone, for sft.jsonl
         opened = nullcontext(Policy(config.model, config))
@@ -54,7 +57,7 @@ def main(config: Config) -> None:
     with opened as policy:
         rewards, numbers = domain.reward(run, passages, self_edits, policy, config.seed)
         rows, selection = domain.select(passages, self_edits, rewards, policy, config.seed)
-    write_jsonl(run.path("sft.jsonl"), map(asdict, rows))
+    run.replace("sft", map(asdict, rows))
     results = numbers | selection
     run.write_results(results)
     run.say(domain.describe_round(results))

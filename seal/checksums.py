@@ -10,7 +10,7 @@ import os
 import re
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict
+from dataclasses import fields
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -24,8 +24,15 @@ _LINE = re.compile(r"([0-9a-f]{64})  (\S.*)")
 
 
 def checksum_of_value(value: Any) -> str:
-    """SHA-256 of a value of JSON or of dataclasses in one: equal for equal content."""
-    return hashlib.sha256(json.dumps(value, default=asdict).encode()).hexdigest()
+    """SHA-256 of a value of JSON, or of dataclasses in one: equal for equal content.
+
+    Fields of dataclasses that are not compared do not count.
+    """
+    return hashlib.sha256(json.dumps(value, default=_compared).encode()).hexdigest()
+
+
+def _compared(value: Any) -> dict[str, Any]:
+    return {field.name: getattr(value, field.name) for field in fields(value) if field.compare}
 
 
 def checksums(paths: Iterable[Path]) -> list[str]:

@@ -12,7 +12,7 @@ as {title}, are placeholders. The domains say what a prompt must hold, and for w
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,7 @@ _DATE = "26 Jul 2024"
 class Prompt:
     """A prompt file: its sections with their placeholders."""
 
-    path: Path
+    path: Path = field(compare=False)
     prompt: str
     system: str = ""
     cue: str = ""

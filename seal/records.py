@@ -164,7 +164,8 @@ def typed(record: Record, kind: type[T], where: str, fix: str = "fix it") -> T:
     if unknown := record.keys() - {field.name for field in fields(kind)}:
         raise UserError(f"{where}: unknown key {min(unknown)!r}; {fix}")
     try:
-        return _validator(kind).validate_python(record, strict=True)
+        # As JSON, of which a list may become a tuple, and an object a dataclass, without conversion
+        return _validator(kind).validate_json(to_json(record), strict=True)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         place = ".".join(map(str, first["loc"]))

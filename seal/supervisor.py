@@ -1,9 +1,13 @@
 """Child processes that cannot outlive the program that started them, not even after `kill -9`.
 
 A program that is killed cannot clean up, so between it and the child stands a small process (this
-module, run as a program) that ends the child's whole process group once its own parent is gone.
+file, run as a program) that ends the child's whole process group once its own parent is gone. If
+it is killed itself, Linux ends the child.
+
+Children never import what happens to lie in the current folder.
 """
 
+import ctypes
 import os
 import signal
 import subprocess
@@ -14,8 +18,9 @@ from types import FrameType
 from typing import IO
 
 _POLL_SECONDS = 0.2
-GRACE_SECONDS = 20.0
+GRACE_SECONDS = 3.0
 """How long a child may take to end after SIGTERM, and again after SIGKILL."""
+_PR_SET_PDEATHSIG = 1
 
 
 def start(
@@ -27,11 +32,11 @@ def start(
     child and all its descendants.
     """
     return subprocess.Popen(
-        [sys.executable, "-m", "seal.supervisor", str(os.getpid()), *command],
+        [sys.executable, "-P", __file__, str(os.getpid()), *command],
         stdin=subprocess.DEVNULL,
         stdout=log,
         stderr=subprocess.STDOUT,
-        env=environment,
+        env={**(os.environ if environment is None else environment), "PYTHONSAFEPATH": "1"},
         # Ctrl-C in a terminal is for this process, which then stops the child in order
         start_new_session=True,
     )
@@ -46,7 +51,7 @@ def _supervise(parent: int, command: list[str]) -> int:
         stop = True  # no exception: it could strike between the child's start and our knowing it
 
     signal.signal(signal.SIGTERM, note)
-    child = subprocess.Popen(command, process_group=0)
+    child = subprocess.Popen(command, process_group=0, preexec_fn=_end_with_parent)
     while not stop and os.getppid() == parent:
         with suppress(subprocess.TimeoutExpired):
             child.wait(_POLL_SECONDS)
@@ -56,6 +61,12 @@ def _supervise(parent: int, command: list[str]) -> int:
     if status is None:
         return 1
     return status if status >= 0 else 128 - status
+
+
+def _end_with_parent() -> None:
+    """Have Linux send this process SIGTERM when its parent ends, however that ends."""
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def _end_group(child: "subprocess.Popen[bytes]") -> None:

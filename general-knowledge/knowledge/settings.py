@@ -108,8 +108,8 @@ class EntiGraphSettings(Settings, group="self-edits"):
         "how many entities a text relates (paper v2 has both rows)", "pairs"
     )
     # Together no more than the sequences that are trained on for one self-edit (golden rule G1)
-    max_pairs: int = arg("pairs per passage, at random if there are more", 15, at_least=0)
-    max_triples: int = arg("triples per passage, at random if there are more", 15, at_least=0)
+    max_pairs: int = arg("pairs per passage, at random if there are more", 15, at_least=1)
+    max_triples: int = arg("triples per passage, at random if there are more", 15, at_least=1)
 
 
 class JudgeSettings(Settings, group="reward and judge"):

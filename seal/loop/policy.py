@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from seal.models.load import load_model, load_tokenizer
+from seal.models.load import check_files_finite, check_model, load_model
 from seal.sampling import Sampler
 from seal.settings import ModelSettings
 
@@ -26,7 +26,8 @@ class Policy:
     def __init__(self, name: str, settings: ModelSettings) -> None:
         self.name = name
         self.settings = settings
-        self.tokenizer: PreTrainedTokenizerBase = load_tokenizer(name, settings.trust_remote_code)
+        self.tokenizer: PreTrainedTokenizerBase
+        _, self.tokenizer = check_model(name, trust_remote_code=settings.trust_remote_code)
 
     @cached_property
     def model(self) -> PreTrainedModel:
@@ -49,6 +50,7 @@ def open_policy(
         if settings.sampler == "vllm":
             from seal.samplers.vllm import open_vllm
 
+            check_files_finite(name)
             policy.sampler = stack.enter_context(open_vllm(name, settings, log, rank, adapters))
         else:
             from seal.samplers.in_process import TransformersSampler, share_weights

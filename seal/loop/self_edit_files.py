@@ -1,17 +1,14 @@
 """Self-edits of a file, which a run or anything else has written: every row is checked."""
 
 from collections.abc import Sequence
-from dataclasses import fields
 from pathlib import Path
 from typing import TypeVar
 
 from seal.errors import UserError
-from seal.records import read_jsonl
+from seal.records import read_jsonl, typed
 
 SelfEdit = TypeVar("SelfEdit")
 """A dataclass; a row of the file has the same fields."""
-
-_KINDS = {str: "a string", int: "an integer"}
 
 
 def first_self_edits(
@@ -25,18 +22,9 @@ def first_self_edits(
     """
     by_context: dict[str, list[SelfEdit]] = {id: [] for id in context_ids}
     ids: set[str] = set()
+    fix = "use a self_edits.jsonl written by generate_self_edits.py"
     for row, record in enumerate(read_jsonl(path), start=1):
-        try:
-            self_edit = kind(**record)
-            for field in fields(kind):
-                expected = _KINDS.get(field.type)
-                if expected and not isinstance(getattr(self_edit, field.name), field.type):
-                    raise TypeError(f"its {field.name} is not {expected}")
-        except TypeError as error:
-            raise UserError(
-                f"{path} row {row} is not a self-edit ({error}); use a self_edits.jsonl written by"
-                " generate_self_edits.py"
-            ) from None
+        self_edit = typed(record, kind, f"{path} row {row} is not a self-edit", fix)
         if record["id"] in ids:
             # An id names a record and an adapter's folder, so one of the two would be lost
             raise UserError(f"{path} row {row}: id {record['id']} occurs before; make it unique")

@@ -1,10 +1,15 @@
-"""Model folders: what a name means, whether one is complete, making one; no framework needed."""
+"""Model folders: what a name means, what a folder must hold, making one; no framework needed."""
 
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+from seal.checksums import SUMS_FILE, check_sums, checksum_of_value, checksums
 from seal.errors import UserError
+from seal.records import of_kind, read_json
+
+_DECISIVE = {".json", ".safetensors", ".txt", ".model", ".jinja", ".py"}
+"""Ends of the names of files that decide what a model does."""
 
 
 def is_folder(model: str) -> bool:
@@ -12,27 +17,49 @@ def is_folder(model: str) -> bool:
     return Path(model).exists() or model.startswith((".", "/", "~")) or model.count("/") > 1
 
 
-def check_model(model: str) -> None:
-    """Find what is missing from a model folder before any work is done; hub names pass.
+def check_folder(folder: Path, where: str, trust_remote_code: bool = False) -> None:
+    """Find what is missing from a model folder, damaged or not to be trusted.
 
-    Raises UserError that names the folder and the file that it lacks.
+    Raises UserError that begins with `where` and names the file.
     """
-    if not is_folder(model):
-        return
-    folder = Path(model)
     if not folder.is_dir():
-        raise UserError(f"--model {model}: no such folder; check the path")
+        raise UserError(f"{where}: no such folder; check the path")
     if not (folder / "config.json").exists():
-        raise UserError(f"--model {model}: no config.json; this is not a transformers model folder")
+        raise UserError(f"{where}: no config.json; this is not a transformers model folder")
     if not list(folder.glob("*.safetensors")):
         raise UserError(
-            f"--model {model}: no .safetensors weights (pickled weights are not loaded); convert"
-            " them with save_pretrained"
+            f"{where}: no .safetensors weights (pickled weights are not loaded); convert them with"
+            " save_pretrained"
         )
     if not any((folder / name).exists() for name in ("tokenizer.json", "tokenizer_config.json")):
-        raise UserError(
-            f"--model {model}: no tokenizer; save the model's tokenizer into the same folder"
-        )
+        raise UserError(f"{where}: no tokenizer; save the model's tokenizer into the same folder")
+    for path in sorted(folder.glob("*.json")):
+        content = read_json(path)
+        if path.name.endswith("config.json"):
+            content = of_kind(content, dict, f"{path}: a model's settings")
+            if "auto_map" in content and not trust_remote_code:
+                raise UserError(
+                    f"{path} names code in the folder to run (auto_map); with --trust_remote_code"
+                    " it is run, so read it first"
+                )
+    check_sums(folder, "copy the model again, or delete its folder and repeat the finetuning")
+
+
+def fingerprint(model: str) -> str:
+    """What tells a model from every other: equal wherever an equal folder lies.
+
+    Of a folder, SHA-256 over the names and checksums of all files that decide what the model does.
+    Weights count to the last byte, however large: a sample would miss a change. Of a hub's model,
+    the commit that is in use.
+    """
+    folder = Path(model)
+    if is_folder(model):
+        files = [path for path in sorted(folder.iterdir()) if path.suffix in _DECISIVE]
+        kept = [path for path in files if path.name != SUMS_FILE and path.is_file()]
+        return checksum_of_value(dict(zip((p.name for p in kept), checksums(kept), strict=True)))
+    from transformers import AutoConfig
+
+    return f"hub commit {AutoConfig.from_pretrained(model)._commit_hash}"
 
 
 def build_once(output: Path, build: Callable[[Path], object]) -> bool:

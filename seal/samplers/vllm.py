@@ -58,13 +58,19 @@ class VllmSampler(AbstractContextManager):
     """
 
     def __init__(
-        self, base_url: str, model_name: str, *, max_loras: int = 1, timeout: float = 3600.0
+        self,
+        base_url: str,
+        model_name: str,
+        *,
+        api_key: str = "unused",
+        max_loras: int = 1,
+        timeout: float = 3600.0,
     ) -> None:
         self._model_name = model_name
         self._timeout = timeout
         self._client = openai.AsyncOpenAI(
             base_url=base_url,
-            api_key="unused",
+            api_key=api_key,
             timeout=timeout,
             max_retries=0,  # openai's own would also repeat what the server refused
             # A cluster's proxy must not get requests for this machine
@@ -268,7 +274,8 @@ def open_vllm(
     VllmError that the block raises, with what the log says if the server has died.
     """
     server = VllmServer(model, settings, log, rank, adapters)
-    with server, VllmSampler(server.base_url, server.model_name, max_loras=adapters) as sampler:
+    key, name = server.api_key, server.model_name
+    with server, VllmSampler(server.base_url, name, api_key=key, max_loras=adapters) as sampler:
         try:
             yield sampler
         except VllmError as error:

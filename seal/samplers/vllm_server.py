@@ -1,12 +1,14 @@
 """A vLLM server as a child process that cannot outlive the program that started it.
 
 It runs under `seal.supervisor`, which ends the server's whole process group: a server that is
-merely killed leaves its engine behind, holding the GPU.
+merely killed leaves its engine behind, holding the GPU. Each start has a random key, without which
+the server answers nobody: others may have accounts on the machine. Only the environment holds it.
 """
 
 import importlib.util
 import os
 import re
+import secrets
 import shlex
 import shutil
 import socket
@@ -20,7 +22,7 @@ from pathlib import Path
 import httpx2
 
 from seal.errors import UserError
-from seal.models.folders import check_model
+from seal.models.folders import check_folder, is_folder
 from seal.settings import ModelSettings
 from seal.supervisor import GRACE_SECONDS, start
 
@@ -32,6 +34,9 @@ _DEFAULT_MODULE = "vllm.entrypoints.openai.api_server"
 _PORT_ATTEMPTS = 3
 _POLL_SECONDS = 0.2
 _HTTP_SECONDS = 5.0
+_SECRET = re.compile(r"KEY|SECRET|TOKEN|PASSW|CREDENTIAL|^AWS_|^AZURE_", re.IGNORECASE)
+_KEPT = ("HF_TOKEN", "HF_TOKEN_PATH", "HUGGING_FACE_HUB_TOKEN", "TOKENIZERS_PARALLELISM")
+"""No secrets of others: a gated model may have to be downloaded."""
 _ERROR = re.compile(r"(?i)^(?!.*\b(?:INFO|WARNING)\b).*?\b([\w.]*(?:error|exception): .+)")
 
 
@@ -69,8 +74,11 @@ class VllmServer:
         self._log_start = 0
         self._startup_timeout = settings.vllm_startup_timeout
         self._process: subprocess.Popen[bytes] | None = None
-        check_model(str(model))
+        if is_folder(str(model)):
+            check_folder(Path(model), f"--model {model}", settings.trust_remote_code)
         self._environment, n_gpus = _environment(settings.vllm_gpus)
+        self.api_key = secrets.token_urlsafe(32)
+        self._environment["VLLM_API_KEY"] = self.api_key
         self._arguments = [
             *_split_command(settings.vllm_command),
             *("--model", str(model), "--served-model-name", self.model_name),
@@ -148,6 +156,7 @@ class VllmServer:
         """Whether a healthy server that is this one listens on the port."""
         # A cluster's proxy must not get requests for this machine, and no certificate is needed
         options = {"timeout": _HTTP_SECONDS, "trust_env": False, "verify": False}
+        options["headers"] = {"Authorization": f"Bearer {self.api_key}"}
         try:
             httpx2.get(f"http://{HOST}:{self.port}/health", **options).raise_for_status()
             models = httpx2.get(f"{self.base_url}/models", **options).raise_for_status()
@@ -187,6 +196,8 @@ def _split_command(command: str | None) -> list[str]:
         words = shlex.split(command)
     except ValueError as error:
         raise UserError(f"--vllm_command {command!r}: {error}") from None
+    if any(word.partition("=")[0] == "--api-key" for word in words):
+        raise UserError("--vllm_command has --api-key; leave it out, each server gets its own key")
     if not words or shutil.which(words[0]) is None:
         raise UserError(
             f"--vllm_command {command!r}: no such program; give the Python of an environment that"
@@ -197,9 +208,12 @@ def _split_command(command: str | None) -> list[str]:
 
 def _environment(gpus: str) -> tuple[dict[str, str], int]:
     """The server's environment variables, and the number of its GPUs (0: none are visible)."""
-    # Keys are for judges and trackers, which the server never calls. VLLM_API_KEY would moreover
-    # make it refuse our requests. Tokens of the hub stay: a gated model may have to be downloaded.
-    environment = {key: value for key, value in os.environ.items() if not key.endswith("_API_KEY")}
+    # Keys are for judges and trackers, which the server never calls
+    environment = {
+        name: value
+        for name, value in os.environ.items()
+        if name in _KEPT or name.startswith("VLLM_") or not _SECRET.search(name)
+    }
     environment["VLLM_ALLOW_RUNTIME_LORA_UPDATING"] = "True"
     environment |= {"VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1"}
     visible = environment.get("CUDA_VISIBLE_DEVICES")

@@ -16,10 +16,15 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import IO, Any
 
+from seal.checksums import check_sums, write_sums
 from seal.errors import UserError
 from seal.records import read_json, read_jsonl, write_json, write_jsonl
 from seal.settings import ModelSettings, Schedule, SftSettings
 from seal.supervisor import start
+
+_REFUSED = "refused: "
+"""Begins a line of the log that is for the user."""
+_DIVERGED = "the finetuning diverged (lower its learning rate)"
 
 
 @dataclass(frozen=True)
@@ -91,9 +96,9 @@ def finetune(
 ) -> Path:
     """Finetune `job.model` on `rows` and return `folder`/model, a standalone model folder.
 
-    A complete folder is returned as it is, a partial one is made again. With more than one process,
-    `accelerate launch` starts them, on a GPU each or on the CPU where there is no GPU. Each holds
-    the whole model, unless `accelerate_config` says how GPUs share it. Output goes to
+    A complete folder is checked and returned, a partial one is made again. With more than one
+    process, `accelerate launch` starts them, on a GPU each or on the CPU where there is no GPU.
+    Each holds the whole model, unless `accelerate_config` says how GPUs share it. Output goes to
     `folder`/log.txt. Where `at_once` sequences of every process do not divide the rows, some of the
     first are seen again at an epoch's end, so that all processes get the same number.
 
@@ -102,6 +107,7 @@ def finetune(
     """
     output = folder / "model"
     if output.exists():
+        check_sums(output, f"delete {output} to finetune again")
         return output
     if not rows:
         raise UserError(
@@ -117,14 +123,22 @@ def finetune(
         print(f"$ {shlex.join(command)}", file=file, flush=True)
         status = _run(command, file, visible_gpus(processes))
     if status != 0 or not output.exists():
-        tail = " | ".join(log.read_text(errors="replace").splitlines()[-5:])
+        lines = log.read_text(errors="replace").splitlines()
+        start_of_this = max(i for i, line in enumerate(lines) if line.startswith("$ "))
+        for line in lines[start_of_this:]:
+            if line.startswith(_REFUSED):
+                raise UserError(line.removeprefix(_REFUSED))
+        tail = " | ".join(lines[-5:])
         raise UserError(f"finetuning failed with status {status}, see {log}: {tail}")
     return output
 
 
 def _run(command: list[str], log: IO[str], environment: dict[str, str]) -> int:
     """Run a command that ends with this process, however that ends; returns its exit status."""
-    process = start(command, log, os.environ | environment)
+    # The package that runs, whatever the child's Python would find first
+    paths = [str(Path(__file__).resolve().parents[2]), os.environ.get("PYTHONPATH", "")]
+    own = {"PYTHONPATH": os.pathsep.join(filter(None, paths))}
+    process = start(command, log, {**os.environ, **environment, **own})
     try:
         return process.wait()
     finally:  # left behind by a killed run, it would write into the resumed one's folder
@@ -173,7 +187,7 @@ def train(folder: Path) -> None:
     from accelerate import PartialState
     from transformers import DataCollatorForSeq2Seq, Trainer, TrainingArguments, set_seed
 
-    from seal.models.load import load_model, load_tokenizer
+    from seal.models.load import check_finite, load_model, load_tokenizer
     from seal.training.weighted import WeightedTrainer
 
     job = SftJob(**read_json(folder / "job.json"))
@@ -225,10 +239,12 @@ def train(folder: Path) -> None:
         else:
             trained = load_model(job.model, job.dtype, "cpu", job.trust_remote_code)
             trained.load_state_dict(weights)
+        check_finite(trained.named_parameters(), _DIVERGED)
         partial = folder / ".model.tmp"
         shutil.rmtree(partial, ignore_errors=True)
-        trained.save_pretrained(partial)
+        trained.save_pretrained(partial, max_shard_size="5GB")  # so that threads share the work
         tokenizer.save_pretrained(partial)
+        write_sums(partial, sorted(path.name for path in partial.iterdir()))
         partial.rename(folder / "model")
     shutil.rmtree(folder / "trainer", ignore_errors=True)
 
@@ -278,7 +294,15 @@ def _gpus() -> int:
     return torch.cuda.device_count()
 
 
+def _run_child(folder: Path) -> None:
+    try:
+        train(folder)
+    except UserError as error:  # the parent finds it in the log
+        print(f"{_REFUSED}{error}", flush=True)
+        raise SystemExit(2) from None
+
+
 if __name__ == "__main__":
     # The tokenizer has done its work before training forks data loaders
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    train(Path(sys.argv[1]))
+    _run_child(Path(sys.argv[1]))

@@ -230,7 +230,10 @@ def test_file_of_self_edits(complain, tmp_path, program):
     for rows, message in [
         (None, "no such file"),
         ([*good, {"id": "x"}], "row 3 is not a self-edit"),
-        ([good[0], good[1] | {"text": 3}], r"row 2 is not a self-edit .*not a string"),
+        (
+            [good[0], good[1] | {"text": 3}],
+            r"row 2 is not a self-edit: .text.: input should be a valid string",
+        ),
         ([good[0], good[1] | {"loss": 3}], "row 2 is not a self-edit"),
         (good[:1], "task bee-0 has 0 self-edits, 1 are wanted"),
     ]:

@@ -7,9 +7,10 @@ import pytest
 
 from seal.arguments import arg
 from seal.errors import UserError
-from seal.records import read_json, write_json
+from seal.records import read_json, read_jsonl, write_json
 from seal.run import Run
-from seal.usage import read_usage
+from seal.usage import read_metrics, read_usage
+from tests.support.runs import lines_of
 
 
 @dataclass(frozen=True)
@@ -58,10 +59,12 @@ def test_a_folder_of_another_version_is_refused_with_the_flags_that_changed(befo
 
     now = Now(run_dir=config.run_dir)
     close(reopen(now))
-    write_json(config.run_dir / "config.json", {"run_dir": "runs/a", **before})
+    write_json(config.run_dir / "config.json", {"run_dir": "runs/a", "inputs": {}, **before})
     with pytest.raises(UserError, match=f"has no {', '.join(named)}; finish it with the commit"):
         reopen(now)
-    write_json(config.run_dir / "config.json", {"run_dir": "runs/a", "k": 5, "seed": 0})
+    write_json(
+        config.run_dir / "config.json", {"run_dir": "runs/a", "inputs": {}, "k": 5, "seed": 0}
+    )
     close(reopen(now))  # a machine flag may be new
 
 
@@ -101,8 +104,8 @@ def test_append_skips_known_ids_also_after_reopening(config):
     close(run)
     run = reopen(config)
     run.append("answers", {"id": "c", "n": 5})
-    assert [record["n"] for record in run.records("answers")] == [1, 2, 4]
-    assert run.records("nothing") == []
+    assert [record["n"] for record in lines_of(run, "answers")] == [1, 2, 4]
+    assert run.records("nothing", Config) == []
 
 
 def test_torn_lines_are_dropped_in_parts_too(config):
@@ -115,7 +118,7 @@ def test_torn_lines_are_dropped_in_parts_too(config):
     part = reopen(config).part("round-1")
     assert part.ids("answers") == {"a"}
     part.append("answers", {"id": "b"})
-    assert [record["id"] for record in part.records("answers")] == ["a", "b"]
+    assert [record["id"] for record in read_jsonl(part.path("answers.jsonl"))] == ["a", "b"]
 
 
 def test_pending_groups_keep_their_composition(config):
@@ -130,7 +133,7 @@ def test_metrics_of_parts_lie_in_one_file(config):
     run = reopen(config)
     run.metric("start", n=1)
     run.part("round-2").metric("training", seconds=2.0)
-    assert [(event["event"], event["part"]) for event in run.records("metrics")] == [
+    assert [(event["event"], event["part"]) for event in read_metrics(run.folder)] == [
         ("start", "run"),
         ("training", "round-2"),
     ]
@@ -139,9 +142,9 @@ def test_metrics_of_parts_lie_in_one_file(config):
 def test_a_finished_run_notes_what_it_took(config):
     run = reopen(config)
     run.part("round-1").write_results({})
-    assert run.records("metrics") == []
+    assert not run.path("metrics.jsonl").exists()
     run.write_results({"accuracy": 0.5})
-    (event,) = run.records("metrics")
+    (event,) = read_metrics(run.folder)
     assert (event["event"], event["part"]) == ("usage", "run")
     assert event["seconds"] > 0 and event["peak_memory_mb"] > 1
     # The clock has no place in what was found
@@ -153,7 +156,7 @@ def test_a_resumed_run_adds_to_what_it_took(config):
         run = reopen(config)
         run.write_results({})
         close(run)
-    first, second = run.records("metrics")
+    first, second = read_metrics(run.folder)
     usage = read_usage(config.run_dir)
     assert usage.seconds == first["seconds"] + second["seconds"]
     assert usage.peak_memory_mb == max(first["peak_memory_mb"], second["peak_memory_mb"])
@@ -162,7 +165,7 @@ def test_a_resumed_run_adds_to_what_it_took(config):
 def test_an_adapter_that_diverged_does_not_end_a_run(config):
     run = reopen(config)
     run.metric("adapter", loss=float("nan"), norm=float("inf"), steps=3)
-    (event,) = run.records("metrics")
+    (event,) = read_metrics(run.folder)
     assert (event["loss"], event["norm"], event["steps"]) == (None, None, 3)
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from seal import supervisor
 from seal.supervisor import start
+from tests.support.data import REPOSITORY
 
 PYTHON = [sys.executable, "-c"]
 
@@ -48,6 +49,25 @@ def test_sigterm_to_the_supervisor_ends_the_child():
         process.terminate()
         assert process.wait() == 128 + signal.SIGTERM
         assert gone(output.fileno())
+
+
+def test_the_child_ends_with_a_killed_supervisor():
+    code = "import signal; print('up', flush=True); signal.pause()"
+    process = start([*PYTHON, code], subprocess.PIPE, None)
+    with process.stdout as output:
+        assert output.readline() == b"up\n"
+        process.kill()
+        assert gone(output.fileno())
+
+
+def test_children_import_nothing_from_the_current_folder(tmp_path, monkeypatch):
+    for name in ("signal.py", "json.py", "seal.py"):
+        (tmp_path / name).write_text("raise SystemExit('code of the current folder')")
+    monkeypatch.chdir(tmp_path)
+    environment = {"PYTHONPATH": str(REPOSITORY), "PATH": os.environ["PATH"]}
+    for command in ([*PYTHON, "import json, signal, seal"], [sys.executable, "-m", "json", "-h"]):
+        process = start(command, subprocess.PIPE, environment)
+        assert b"code of the current folder" not in process.communicate()[0]
 
 
 def test_a_child_deaf_to_sigterm_is_killed(monkeypatch):

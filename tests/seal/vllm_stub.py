@@ -64,6 +64,9 @@ class Stub(ThreadingHTTPServer):
         return 200, {"choices": self.choices(choices)}
 
 
+KEY = "the server's key"
+
+
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"  # connections stay open, as uvicorn's do
 
@@ -71,6 +74,9 @@ class Handler(BaseHTTPRequestHandler):
         stub = self.server
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         path = self.path.removeprefix("/v1/")
+        if self.headers["Authorization"] != f"Bearer {KEY}":
+            self.send_error(401)
+            return
         with stub.lock:
             stub.posts.append((path, body))
             stub.in_flight[path] += 1

@@ -119,7 +119,7 @@ def _finetune(folder: str, log: str, environment: dict[str, str]) -> None:
     _write_to(log)
     os.environ.update(environment)
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    sft.train(Path(folder))
+    sft._run_child(Path(folder))
 
 
 def _end_with_parent() -> None:

@@ -130,7 +130,11 @@ def server(vllm_command, model_folder, tmp_path_factory) -> Iterator[VllmServer]
 @pytest.fixture(scope="session")
 def sampler(server) -> Iterator[VllmSampler]:
     with VllmSampler(
-        server.base_url, server.model_name, max_loras=MAX_LORAS, timeout=120
+        server.base_url,
+        server.model_name,
+        api_key=server.api_key,
+        max_loras=MAX_LORAS,
+        timeout=120,
     ) as sampler:
         yield sampler
 

@@ -5,7 +5,10 @@ import random
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
 
+import httpx2
 import pytest
 
 from seal.samplers.vllm import VllmError, VllmSampler
@@ -144,12 +147,29 @@ def test_what_the_server_refuses_is_told_in_its_words(server, sampler, write_ada
         with pytest.raises(VllmError, match=message):
             sampler.complete([SampleRequest("fine"), request], GREEDY)
     with (
-        VllmSampler(server.base_url, "another") as stranger,
+        VllmSampler(server.base_url, "another", api_key=server.api_key) as stranger,
         pytest.raises(VllmError, match=r"HTTP 404.*`another` does not exist"),
     ):
         stranger.complete([SampleRequest("a")], GREEDY)
     # The server has survived all of it
     assert sampler.complete([SampleRequest("fine")], GREEDY)[0].token_ids
+
+
+def test_only_its_key_opens_the_server(server, sampler):
+    with (
+        VllmSampler(server.base_url, server.model_name, api_key="another") as stranger,
+        pytest.raises(VllmError, match="HTTP 401"),
+    ):
+        stranger.complete([SampleRequest("a")], GREEDY)
+    for path in ("/v1/load_lora_adapter", "/v1/unload_lora_adapter", "/v1/models"):
+        url = f"http://127.0.0.1:{server.port}{path}"
+        assert httpx2.post(url, json={}, trust_env=False).status_code == 401
+    assert sampler.complete([SampleRequest("fine")], GREEDY)  # so that it has logged requests
+    key = server.api_key.encode()
+    for command in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(FileNotFoundError):  # it has ended meanwhile
+            assert key not in command.read_bytes()
+    assert key not in server._log_file.read_bytes()
 
 
 PROGRAM = """

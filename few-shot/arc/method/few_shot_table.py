@@ -7,7 +7,7 @@ from typing import Any
 
 from arc.method.prediction import Outcome, predict_in_context
 from arc.method.reward import Reward, measure_rewards
-from arc.method.self_edits import given_self_edits, sample_self_edits
+from arc.method.self_edits import SelfEdit, sample_self_edits
 from arc.puzzles.tasks import Task
 from arc.settings import SAMPLED, TableSettings
 from seal.loop.policy import Policy
@@ -116,7 +116,7 @@ def solved_tasks(arm: Arm) -> list[str]:
 def fill_row(
     run: Run,
     label: str,
-    source: str | None,
+    source: str | Sequence[SelfEdit] | None,
     tasks: Sequence[Task],
     policy: Policy,
     settings: TableSettings,
@@ -124,14 +124,13 @@ def fill_row(
 ) -> Arm:
     """Sample, train and predict what the row `label` asks for; its records are in RUN/LABEL.
 
-    `source` of the self-edits: SAMPLED, as `given_self_edits` has it, or None for no update.
+    `source`: the self-edits, SAMPLED for the policy's own, or None for no update.
     """
     part = run.part(label)
     if source is None:
         return in_context_arm(label, predict_in_context(part, tasks, policy, settings, seed))
+    self_edits = source
     if source == SAMPLED:
         self_edits = sample_self_edits(part, tasks, policy, settings, seed)
-    else:
-        self_edits = given_self_edits(source, tasks, settings.k, settings)
     rewards, _ = measure_rewards(part, tasks, self_edits, policy, settings, seed)
     return trained_arm(label, rewards, predict_in_context(part, tasks, policy, settings, seed))

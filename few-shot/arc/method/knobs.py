@@ -6,7 +6,8 @@ There are seven knobs: four switches of augmentations, the tokens learned, how f
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
-from arc.method.configurations import Configuration, Rejection, parse_self_edit
+from arc.method.configurations import Configuration, Rejection
+from arc.method.self_edits import SelfEdit
 from seal.report.tables import markdown_table, percent
 from seal.run import Run
 
@@ -39,7 +40,7 @@ def knob_shares(parsed: Iterable[Configuration | Rejection]) -> KnobShares:
 
 def read_knobs(run: Run) -> KnobShares:
     """`knob_shares` of RUN/self_edits.jsonl."""
-    return knob_shares(parse_self_edit(record["text"]) for record in run.records("self_edits"))
+    return knob_shares(self_edit.parsed for self_edit in run.records("self_edits", SelfEdit))
 
 
 def _order(counted: tuple[str, int]) -> tuple[float, str]:

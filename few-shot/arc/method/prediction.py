@@ -16,6 +16,7 @@ from arc.puzzles.rendering import decode_grid, longest_answer
 from arc.puzzles.tasks import Task
 from arc.puzzles.views import Prediction, View, views, vote
 from arc.settings import PredictionSettings
+from seal.errors import UserError
 from seal.loop.policy import Policy
 from seal.records import Record
 from seal.run import Run
@@ -24,6 +25,37 @@ from seal.seeds import derive_seed
 
 SHOWN = 200
 """Characters of an unreadable answer that are kept."""
+
+
+@dataclass(frozen=True)
+class Votes:
+    """A grid that was predicted, from which kind of view (`Prediction`), and how often."""
+
+    grid: list[list[int]]
+    inverter: str | None
+    n: int
+
+
+@dataclass(frozen=True)
+class Try:
+    """A line of predictions.jsonl: a try at a task, or why there was none."""
+
+    id: str
+    task_id: str
+    rejection: Rejection | None = None
+    attempts: list[list[list[int]]] | None = None
+    votes: list[Votes] | None = None
+    n_views: int | None = None
+    unreadable: str | None = None
+
+    def __post_init__(self) -> None:
+        tried = (self.attempts, self.votes, self.n_views)
+        if any((part is None) != (self.rejection is not None) for part in tried):
+            raise ValueError("it holds neither a try nor a rejection alone")
+        if self.rejection is None:
+            n_read = sum(voter.n for voter in self.votes)
+            if not 0 <= n_read <= self.n_views or len(self.attempts) != (2 if n_read else 0):
+                raise ValueError("its views, votes and attempts do not fit each other")
 
 
 @dataclass(frozen=True)
@@ -150,16 +182,19 @@ def shorten(answer: str) -> str:
 
 
 def read_outcomes(run: Run, wanted: Sequence[tuple[str, Task]]) -> list[Outcome]:
-    """What predictions.jsonl says of the tries with these ids, in their order."""
-    records = {record["id"]: record for record in run.records("predictions")}
-    return [
-        Outcome(
-            id=record["id"],
-            task=task,
-            attempts=tuple(tuple(map(tuple, grid)) for grid in record.get("attempts", [])),
-            rejection=Rejection(**record["rejection"]) if "rejection" in record else None,
-            n_views=record.get("n_views", 0),
-            n_decoded=sum(voter["n"] for voter in record.get("votes", [])),
-        )
-        for task, record in ((task, records[id]) for id, task in wanted)
-    ]
+    """What predictions.jsonl says of the tries with these ids, in their order.
+
+    Raises UserError for one that is missing or belongs to another task.
+    """
+    tries = {found.id: found for found in run.records("predictions", Try)}
+    outcomes = []
+    for id, task in wanted:
+        found = tries.get(id)
+        if found is None or found.task_id != task.id:
+            problem = f"{id} is missing or belongs to another task"
+            fix = "delete its row, if any, and run the same command again"
+            raise UserError(f"{run.path('predictions.jsonl')}: {problem}; {fix}")
+        attempts = tuple(tuple(map(tuple, grid)) for grid in found.attempts or [])
+        n_decoded = sum(voter.n for voter in found.votes or [])
+        outcomes.append(Outcome(id, task, attempts, found.rejection, found.n_views or 0, n_decoded))
+    return outcomes

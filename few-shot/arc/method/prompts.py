@@ -10,7 +10,7 @@ from arc.puzzles.grids import Grid
 from arc.puzzles.rendering import demonstrations_text, examples_text, query_text
 from arc.puzzles.tasks import Pair, Task
 from arc.settings import PromptSettings
-from seal.prompt_files import chat_ids, fill, load_prompt
+from seal.prompt_files import Prompt, chat_ids, fill, load_prompt
 
 Messages = list[dict[str, str]]
 SELF_EDIT_FILE, PREDICTION_FILE = "self-edit.txt", "predict.txt"
@@ -47,10 +47,12 @@ def prediction_messages(
     return _messages(PREDICTION_FILE, settings, demonstrations=shown, query=query_text(grid))
 
 
-def check_prompts(settings: PromptSettings) -> None:
-    """Load both prompts, so that a mistake in a file costs no work; raises UserError."""
-    for file, required in _PLACEHOLDERS.items():
-        load_prompt(settings.prompt_folder / file, *required)
+def check_prompts(settings: PromptSettings) -> dict[str, Prompt]:
+    """Both prompts by their files' names, so that a mistake costs no work; raises UserError."""
+    return {
+        file: load_prompt(settings.prompt_folder / file, *required)
+        for file, required in _PLACEHOLDERS.items()
+    }
 
 
 def _messages(file: str, settings: PromptSettings, **values: str) -> Messages:

@@ -18,6 +18,7 @@ from arc.method.configurations import (
 from arc.method.prompts import self_edit_prompt
 from arc.puzzles.tasks import Task
 from arc.settings import ORACLE, OracleSettings, SelfEditSettings
+from seal.errors import UserError
 from seal.loop.policy import Policy
 from seal.loop.self_edit_files import first_self_edits
 from seal.run import Run
@@ -58,15 +59,21 @@ def sample_self_edits(
     Tasks whose samples the run holds are not asked again. Returns all, task by task.
     """
     # Groups of fixed composition: see `Run.pending_groups`
-    size = max(1, policy.settings.sampling_batch // settings.k)
-    last = settings.k - 1
-    groups = list(run.pending_groups("self_edits", tasks, size, key=lambda t: f"{t.id}/{last}"))
+    size = settings.k * max(1, policy.settings.sampling_batch // settings.k)
+    wanted = {f"{task.id}/{number}": task for task in tasks for number in range(settings.k)}
+    groups = list(run.pending_groups("self_edits", list(wanted), size, key=str))
     with run.progress(sum(map(len, groups)), "self-edits") as bar:
         for group in groups:
-            run.append("self_edits", *map(asdict, _sample(group, policy, settings, seed)))
+            of_group = list({wanted[id_].id: wanted[id_] for id_ in group}.values())
+            run.append("self_edits", *map(asdict, _sample(of_group, policy, settings, seed)))
             bar.update(len(group))
-    sampled = {record["id"]: SelfEdit(**record) for record in run.records("self_edits")}
-    return [sampled[f"{task.id}/{number}"] for task in tasks for number in range(settings.k)]
+    sampled = {self_edit.id: self_edit for self_edit in run.records("self_edits", SelfEdit)}
+    for id_, task in wanted.items():
+        if id_ not in sampled or sampled[id_].task_id != task.id:
+            problem = f"{id_} is missing or belongs to another task"
+            fix = "delete its row to have it written again"
+            raise UserError(f"{run.path('self_edits.jsonl')}: {problem}; {fix}")
+    return [sampled[id_] for id_ in wanted]
 
 
 def _sample(

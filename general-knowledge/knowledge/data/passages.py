@@ -3,6 +3,7 @@
 Paper, section 4.1: SQuAD v1.1, its questions grouped by passage, one gold answer for each.
 """
 
+import dataclasses
 import hashlib
 import re
 import unicodedata
@@ -35,6 +36,8 @@ class Passage:
     title: str
     context: str
     questions: tuple[Question, ...]
+    place: str = dataclasses.field(default="", compare=False, repr=False)
+    """Where it was read, in words that a message begins with: a file, and its place there."""
 
 
 def load_passages(source: str | Path) -> list[Passage]:
@@ -132,15 +135,16 @@ def _answered(record: Any, where: str) -> Question:
 
 
 def _unnamed(title: str, record: Any, questions: list[Question], where: str) -> Passage:
-    return Passage("", title, _text(record, "context", where), tuple(questions))
+    return Passage("", title, _text(record, "context", where), tuple(questions), where)
 
 
 def _merge_equal(passages: Iterable[Passage]) -> list[Passage]:
     """One passage for each title and context, where it first appeared, with all its questions."""
-    questions: dict[tuple[str, str], list[Question]] = {}
-    for passage in passages:
-        questions.setdefault((passage.title, passage.context), []).extend(passage.questions)
-    return [Passage("", *about, tuple(asked)) for about, asked in questions.items()]
+    merged: dict[tuple[str, str], Passage] = {}
+    for new in passages:
+        first = merged.setdefault((new.title, new.context), replace(new, questions=()))
+        merged[new.title, new.context] = replace(first, questions=first.questions + new.questions)
+    return list(merged.values())
 
 
 def _with_ids(passages: list[Passage], source: str) -> list[Passage]:

@@ -10,11 +10,19 @@ from pathlib import Path
 from typing import Any, get_args
 
 from knowledge.data.passages import Passage
-from knowledge.settings import AnswerSettings, PromptSettings, SelfEditKind, SelfEditSettings
-from seal.prompt_files import chat_ids, fill, load_prompt
+from knowledge.settings import (
+    AnswerSettings,
+    OuterLoopSettings,
+    PromptSettings,
+    SelfEditKind,
+    SelfEditSettings,
+)
+from seal.prompt_files import Prompt, chat_ids, fill, load_prompt
 
 SELF_EDIT_KINDS: tuple[str, ...] = get_args(SelfEditKind)
 """The prompts of the paper's ablation, the default first."""
+RUBRIC_FILE = "proxy-rubric.txt"
+"""How a chat model marks a self-edit, with --reward proxy."""
 
 
 def self_edit_prompt(
@@ -43,14 +51,20 @@ def answer_file(style: str) -> str:
     return "answer.txt" if style == "plain" else f"answer-{style}.txt"
 
 
-def check_prompts(settings: PromptSettings) -> None:
-    """Load every prompt that the flags ask for; UserError for a missing or malformed file."""
-    folder = settings.prompt_folder
+def check_prompts(settings: PromptSettings) -> dict[str, Prompt]:
+    """Every prompt that the flags ask for, by its file's name.
+
+    Raises UserError for a file that is missing or malformed.
+    """
+    wanted: dict[str, set[str]] = {}
     if isinstance(settings, SelfEditSettings):
-        load_prompt(folder / f"{settings.prompt_kind}.txt", frozenset({"title", "passage"}))
+        wanted[f"{settings.prompt_kind}.txt"] = {"title", "passage"}
     if isinstance(settings, AnswerSettings):
-        file = folder / answer_file(settings.answer_style)
-        load_prompt(file, frozenset({"title", "question"}))
+        wanted[answer_file(settings.answer_style)] = {"title", "question"}
+    if isinstance(settings, OuterLoopSettings) and settings.reward == "proxy":
+        wanted[RUBRIC_FILE] = {"title", "passage", "self_edit"}
+    folder = settings.prompt_folder
+    return {file: load_prompt(folder / file, frozenset(names)) for file, names in wanted.items()}
 
 
 def policy_prompt(

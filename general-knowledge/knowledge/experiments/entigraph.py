@@ -16,11 +16,9 @@ from typing import Any
 from knowledge.data.passages import Passage
 from knowledge.data.prompts import self_edit_values
 from knowledge.method.self_edits import SelfEdit
-from knowledge.method.writers import Assignment, Writer, report_missing, write_texts
+from knowledge.method.writers import Assignment, Writer, WrittenText, report_missing, write_texts
 from knowledge.settings import EntiGraphSettings
-from seal.errors import UserError
-from seal.prompt_files import load_prompt
-from seal.records import Record, write_jsonl
+from seal.prompt_files import Prompt, load_prompt
 from seal.run import Run
 from seal.seeds import derive_seed
 
@@ -37,14 +35,11 @@ _BULLET = re.compile(r"^\s*(?:[-*•–]+|\(?\d+[.):])\s+")
 _AROUND = " \t\"'“”‘’`*_,;[]{}"
 
 
-def check_entigraph(settings: EntiGraphSettings, prompts: Path) -> None:
-    """Raise UserError for a prompt file that is missing or malformed, and for limits below 1."""
-    if min(settings.max_pairs, settings.max_triples) < 1:
-        raise UserError("--max_pairs and --max_triples: at least 1 is needed")
+def check_entigraph(prompts: Path) -> list[Prompt]:
+    """The prompts of EntiGraph; raises UserError for a file that is missing or malformed."""
+    wanted = [(ENTITIES, 0), *((name, size) for size, name in RELATIONS.items())]
     about = frozenset({"title", "passage"})
-    load_prompt(prompts / f"{ENTITIES}.txt", about)
-    for size, name in RELATIONS.items():
-        load_prompt(prompts / f"{name}.txt", about | {*_PLACES[:size]})
+    return [load_prompt(prompts / f"{name}.txt", about | {*_PLACES[:n]}) for name, n in wanted]
 
 
 def entity_assignments(passages: Sequence[Passage]) -> list[Assignment]:
@@ -85,7 +80,8 @@ def write_entigraph(
         objection=lambda text: None if len(parse_entities(text)) > 1 else "no list of entities",
     )
     report_missing(run, without, len(passages), max_missing, "lists of entities")
-    entities = {record["passage_id"]: record["entities"] for record in run.records("entities")}
+    listed = run.records("entities", WrittenText)
+    entities = {record.passage_id: record.entities or [] for record in listed}
     n_entities = sum(map(len, entities.values()))
     relations = _relation_assignments(passages, entities, settings, seed)
     run.say(f"{n_entities:,} entities, {len(relations):,} relations")
@@ -136,8 +132,8 @@ def _join_relations(run: Run, relations: Sequence[Assignment], kind: str) -> lis
     The file is written again at every start: texts that were missing may have come. Each text is
     one line between separators, so one training sequence, with split lines too (golden rule G1).
     """
-    written = {record["id"]: record for record in run.records("relations")}
-    of_passage: dict[str, list[Record]] = {}
+    written = {record.id: record for record in run.records("relations", WrittenText)}
+    of_passage: dict[str, list[WrittenText]] = {}
     for item in relations:
         if item.id in written:
             of_passage.setdefault(item.passage_id, []).append(written[item.id])
@@ -146,13 +142,13 @@ def _join_relations(run: Run, relations: Sequence[Assignment], kind: str) -> lis
             id=f"{passage_id}/{kind}/0",
             passage_id=passage_id,
             kind=kind,
-            text="\n---\n".join(one_line(record["text"]) for record in records),
-            finish_reason="length" if "length" in {r["finish_reason"] for r in records} else "stop",
-            n_tokens=sum(record["n_tokens"] for record in records),
+            text="\n---\n".join(one_line(record.text) for record in records),
+            finish_reason="length" if "length" in {r.finish_reason for r in records} else "stop",
+            n_tokens=sum(record.n_tokens for record in records),
         )
         for passage_id, records in of_passage.items()
     ]
-    write_jsonl(run.path("self_edits.jsonl"), (self_edit.record for self_edit in self_edits))
+    run.replace("self_edits", (self_edit.record for self_edit in self_edits))
     return self_edits
 
 

@@ -6,14 +6,16 @@ fails costs no inner loop.
 
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Literal
 
 from knowledge.data.passages import Passage
 from knowledge.data.prompts import answer_prompt
 from knowledge.judging.judges import Grade, GradingItem, Judge, ensure_graded
 from knowledge.judging.replies import parse_final_answer
 from knowledge.settings import AnswerSettings
+from seal.errors import UserError
 from seal.loop.policy import Policy
 from seal.records import Record
 from seal.run import Run
@@ -31,6 +33,65 @@ class Trial:
     passage: Passage
     texts: tuple[str, ...] = ()
     seed: int = 0
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What was said to a question, in a line of answers.jsonl."""
+
+    question: str
+    gold: str
+    answer: str
+    """As it is graded."""
+    text: str
+    """As it was sampled."""
+    finish_reason: Literal["stop", "length"]
+
+
+@dataclass(frozen=True)
+class Answers:
+    """A line of answers.jsonl: a trial's answers, one per question of its passage."""
+
+    id: str
+    passage_id: str
+    title: str
+    answers: list[Answer]
+
+    def check(self, trial: Trial, path: Path) -> None:
+        """Raise UserError, with the file's `path`, unless these are answers of this trial."""
+        passage = trial.passage
+        asked = [(question.question, question.answer) for question in passage.questions]
+        said = [(answer.question, answer.gold) for answer in self.answers]
+        if (self.passage_id, self.title, said) != (passage.id, passage.title, asked):
+            raise UserError(
+                f"{path}: the record {self.id} answers other questions than those of passage"
+                f" {passage.id}; delete its row to have them asked again"
+            )
+
+
+@dataclass(frozen=True)
+class Grades:
+    """A line of grades.jsonl: a trial's grades, one per answer; reasons where some are missing."""
+
+    id: str
+    verdicts: list[bool | None]
+    probabilities: list[float | None]
+    reasons: list[str | None] | None = None
+
+    def __post_init__(self) -> None:
+        columns = (self.verdicts, self.probabilities, self.reasons or self.verdicts)
+        if len({len(column) for column in columns}) > 1:
+            raise ValueError("its lists differ in length")
+        for verdict, probability in zip(self.verdicts, self.probabilities, strict=True):
+            if (verdict is None) != (probability is None) or not 0 <= (probability or 0) <= 1:
+                raise ValueError(f"a verdict of {verdict} has the probability {probability}")
+
+    @property
+    def grades(self) -> list[Grade]:
+        """One per answer."""
+        reasons = self.reasons or [None] * len(self.verdicts)
+        columns = zip(self.verdicts, self.probabilities, reasons, strict=True)
+        return [Grade(*column) for column in columns]
 
 
 @dataclass(frozen=True)
@@ -56,6 +117,11 @@ class Examiner:
     """Asks and grades trials and appends answers.jsonl and grades.jsonl, from any thread."""
 
     def __init__(self, run: Run, policy: Policy, judge: Judge, settings: AnswerSettings) -> None:
+        if orphans := run.ids("grades") - run.ids("answers"):
+            raise UserError(
+                f"{run.path('grades.jsonl')}: {min(orphans)} has grades, and no answers in"
+                " answers.jsonl; delete its row to have both made again"
+            )
         self._run = run
         self._policy = policy
         self._judge = judge
@@ -74,7 +140,7 @@ class Examiner:
         # Those with a gap are graded again by `grade_missing`, now or when the run is resumed
         self._run.append("grades", *(record for record in graded if None not in record["verdicts"]))
         with self._counting:
-            self._graded += [grade for record in graded for grade in grades_of(record)]
+            self._graded += [grade for record in graded for grade in Grades(**record).grades]
             if len(self._graded) >= ENOUGH_TO_STOP:
                 ensure_graded(self._graded, self._settings.max_ungraded)
 
@@ -128,13 +194,6 @@ def grade_records(judge: Judge, records: Sequence[Record]) -> list[Record]:
     return graded
 
 
-def grades_of(record: Record) -> list[Grade]:
-    """The grades in a line of grades.jsonl, one per question; reasons where some are missing."""
-    reasons = record.get("reasons") or [None] * len(record["verdicts"])
-    columns = zip(record["verdicts"], record["probabilities"], reasons, strict=True)
-    return [Grade(*column) for column in columns]
-
-
 def grade_missing(
     run: Run, trials: Sequence[Trial], judge: Judge, settings: AnswerSettings
 ) -> None:
@@ -144,21 +203,34 @@ def grade_missing(
     smaller share is then recorded as ungraded for good.
     """
     wanted = {trial.id for trial in trials} - run.ids("grades")
-    missing = [record for record in run.records("answers") if record["id"] in wanted]
+    missing = [record for record in run.records("answers", Answers) if record.id in wanted]
     if not missing:
         return
-    graded = grade_records(judge, missing)
+    graded = grade_records(judge, list(map(asdict, missing)))
     run.append("grades", *(record for record in graded if None not in record["verdicts"]))
-    of_all = [grade for record in [*run.records("grades"), *graded] for grade in grades_of(record)]
-    ensure_graded(of_all, settings.max_ungraded)
+    of_all = [*run.records("grades", Grades), *(Grades(**record) for record in graded)]
+    ensure_graded([g for record in of_all for g in record.grades], settings.max_ungraded)
     run.append("grades", *graded)
 
 
 def read_outcomes(run: Run, trials: Sequence[Trial]) -> list[Outcome]:
-    """What answers.jsonl and grades.jsonl say of `trials`, in their order."""
-    answers = {
-        record["id"]: tuple(answer["answer"] for answer in record["answers"])
-        for record in run.records("answers")
-    }
-    grades = {record["id"]: tuple(grades_of(record)) for record in run.records("grades")}
-    return [Outcome(trial, answers[trial.id], grades[trial.id]) for trial in trials]
+    """What answers.jsonl and grades.jsonl say of `trials`, in their order.
+
+    Raises UserError for records that are missing or do not belong to their trial.
+    """
+    answers = {record.id: record for record in run.records("answers", Answers)}
+    grades = {record.id: record for record in run.records("grades", Grades)}
+    outcomes = []
+    for trial in trials:
+        if trial.id not in answers or trial.id not in grades:
+            problem = f"answers.jsonl or grades.jsonl lacks {trial.id}"
+            raise UserError(f"{run.folder}: {problem}; run the same command again")
+        said, found = answers[trial.id], grades[trial.id].grades
+        said.check(trial, run.path("answers.jsonl"))
+        if len(found) != len(said.answers):
+            raise UserError(
+                f"{run.path('grades.jsonl')}: {trial.id} has {len(found)} grades and"
+                f" {len(said.answers)} answers; delete its row to have it graded again"
+            )
+        outcomes.append(Outcome(trial, tuple(each.answer for each in said.answers), tuple(found)))
+    return outcomes

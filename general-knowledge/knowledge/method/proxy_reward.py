@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from knowledge.data.passages import Passage
-from knowledge.data.prompts import chat_messages, self_edit_values
+from knowledge.data.prompts import RUBRIC_FILE, chat_messages, self_edit_values
 from knowledge.judging.replies import ProxyScores, read_proxy_scores
 from knowledge.method.reward import Reward
 from knowledge.method.self_edits import SelfEdit
@@ -23,12 +23,22 @@ from seal.records import Record
 from seal.report.intervals import mean
 from seal.run import Run
 
-RUBRIC = "proxy-rubric"
-"""The name of the prompt file."""
-
 _GREEDY = {"temperature": 0.0, "max_tokens": 256}  # four lines, and room for a model that comments
 _GROUP = 128
 _NOTHING = ProxyScores(length=1, diversity=1, quality=1, correctness=1, final=4)
+
+
+@dataclass(frozen=True)
+class Rating:
+    """A line of ratings.jsonl: the marks of a self-edit, or the reason why there are none."""
+
+    id: str
+    scores: ProxyScores | None
+    reason: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.scores and not 4 <= self.scores.final <= 20:
+            raise ValueError(f"a final score of {self.scores.final} is not one of 4 to 20")
 
 
 @dataclass(frozen=True)
@@ -63,7 +73,7 @@ def open_rater(settings: OuterLoopSettings) -> Rater:
     if settings.judge == "offline":
         fix = "add --judge openai, or use --reward inner-loop"
         raise UserError(f"--reward proxy needs a chat model to rate self-edits; {fix}")
-    rubric = settings.prompt_folder / f"{RUBRIC}.txt"
+    rubric = settings.prompt_folder / RUBRIC_FILE
     load_prompt(rubric, frozenset({"title", "passage", "self_edit"}))
     client = open_endpoint(settings, "judge", _GREEDY, instead="--reward inner-loop")
     return Rater(client, rubric)
@@ -101,9 +111,9 @@ def rate_self_edits(
     reasons, what = [record["reason"] for record in unrated], "self-edits could not be rated"
     check_failures(reasons, len(self_edits), what, settings.max_ungraded, "--max_ungraded")
     run.append("ratings", *unrated)
-    marks = {record["id"]: record["scores"] for record in run.records("ratings")}
+    marks = {record.id: record.scores for record in run.records("ratings", Rating)}
     rewards = [
-        Reward(edit.id, edit.passage_id, float(found["final"]) if found else None, [])
+        Reward(edit.id, edit.passage_id, float(found.final) if found else None, [])
         for edit in self_edits
         for found in [marks[edit.id]]
     ]

@@ -8,6 +8,7 @@ from knowledge.data.passages import Passage
 from knowledge.data.prompts import self_edit_values
 from knowledge.method.writers import Assignment, PolicyWriter, Writer, write_texts
 from knowledge.settings import SelfEditSettings
+from seal.errors import UserError
 from seal.loop.policy import Policy
 from seal.loop.self_edit_files import first_self_edits
 from seal.records import Record
@@ -49,7 +50,14 @@ def write_self_edits(
     missing = write_texts(
         run, "self_edits", assignments, writer, seed, fields=lambda *_: kind, label="self-edits"
     )
-    written = {record["id"]: SelfEdit(**record) for record in run.records("self_edits")}
+    written = {self_edit.id: self_edit for self_edit in run.records("self_edits", SelfEdit)}
+    for item in assignments:
+        found = written.get(item.id)
+        if found and (found.passage_id, found.kind) != (item.passage_id, settings.prompt_kind):
+            raise UserError(
+                f"{run.path('self_edits.jsonl')}: {item.id} is of passage {found.passage_id} and"
+                f" kind {found.kind}; delete its row to have it written again"
+            )
     return [written[item.id] for item in assignments if item.id in written], missing
 
 

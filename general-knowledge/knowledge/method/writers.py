@@ -16,7 +16,7 @@ from knowledge.data.prompts import chat_messages, policy_prompt
 from knowledge.settings import SamplingSettings, WriterSettings
 from seal.chat.client import ChatClient, Reply, check_failures, open_endpoint
 from seal.loop.policy import Policy, open_policy
-from seal.records import Record, write_jsonl
+from seal.records import Record
 from seal.run import Run
 from seal.sampling import SampleRequest, SamplingParameters
 from seal.seeds import derive_seed
@@ -37,6 +37,19 @@ class Assignment:
     passage_id: str
     prompt: str
     values: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class WrittenText:
+    """A line of a file of texts, such as EntiGraph's."""
+
+    id: str
+    passage_id: str
+    text: str
+    finish_reason: str
+    n_tokens: int
+    token_ids: list[int] | None = None
+    entities: list[str] | None = None
 
 
 class Writer(Protocol):
@@ -194,7 +207,7 @@ def report_missing(
 ) -> None:
     """Write RUN/missing.jsonl again, say what is missing; UserError for more than `max_share`."""
     listed = run.path("missing.jsonl")
-    write_jsonl(listed, ({"id": id_, "reason": why} for id_, why in missing.items()))
+    run.replace("missing", ({"id": id_, "reason": why} for id_, why in missing.items()))
     reasons = list(missing.values())
     found = check_failures(reasons, n_wanted, f"{what} are missing", max_share, "--max_missing")
     if missing:

@@ -47,7 +47,10 @@ def test_numbers_stand_in_their_order():
 def test_shares_of_a_run(tmp_path):
     run = Run(tmp_path)
     texts = [to_json(PLAIN), "no JSON"]
-    run.append("self_edits", *({"id": str(n), "text": text} for n, text in enumerate(texts)))
+    run.append(
+        "self_edits",
+        *({"id": f"t/{n}", "task_id": "t", "text": text} for n, text in enumerate(texts)),
+    )
     assert read_knobs(run) == knob_shares([PLAIN])
 
 

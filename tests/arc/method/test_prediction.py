@@ -32,6 +32,7 @@ from tests.arc.policies import (
     recolor,
     unreadable,
 )
+from tests.support.runs import lines_of
 
 SETTINGS = PredictionSettings()
 BUGS = PredictionSettings(release_bugs=True)
@@ -130,7 +131,7 @@ def test_without_any_readable_answer_there_is_no_attempt(run):
     (found,) = predict_in_context(run, [MOTH], policy_of(RuleSampler(unreadable)), SETTINGS, 0)
     assert (found.attempts, found.correct, found.n_decoded) == ((), False, 0)
     assert found.n_views == len(task_views(MOTH, SETTINGS, 0))
-    (record,) = run.records("predictions")
+    (record,) = lines_of(run, "predictions")
     assert record["unreadable"] and record["votes"] == []
 
 
@@ -216,7 +217,7 @@ def test_records_hold_what_an_outcome_says(run):
     )
     assert rejected == Outcome("moth-0/1", MOTH, (), rejection, 0, 0)
     assert not rejected.correct
-    record = run.records("predictions")[1]
+    record = lines_of(run, "predictions")[1]
     assert record["task_id"] == "moth-0"
     assert sum(entry["n"] for entry in record["votes"]) == len(answers) - 1
     assert {"grid": [list(row) for row in NEAR_MISS], "inverter": None, "n": 1} in record["votes"]

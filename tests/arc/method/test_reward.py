@@ -29,6 +29,7 @@ from tests.arc.policies import (
     task_of,
     unreadable,
 )
+from tests.support.runs import lines_of
 
 SETTINGS = InnerLoopSettings(
     lora_rank=8, warmup_steps=2, max_answer_tokens=30, n_permutations=0, max_steps=60
@@ -153,7 +154,7 @@ def test_a_trained_policy_is_rewarded_for_what_it_learned(run):
     lines = read_jsonl(run.path("metrics.jsonl"))
     trained = [line["id"] for line in lines if line["event"] == "adapter"]
     assert sorted(trained) == ["bee-0/0", "bee-0/3"]
-    assert run.records("rewards") == [asdict(reward) for reward in rewards]
+    assert lines_of(run, "rewards") == [asdict(reward) for reward in rewards]
     assert (numbers["n_self_edits"], numbers["n_inner_loops"], numbers["n_rewarded"]) == (6, 2, 2)
     assert numbers["rejected"] == {
         "more than 60 steps": 1,
@@ -191,7 +192,7 @@ def test_the_second_attempt_counts(run):
 
     (reward,), _ = measure(run, [MOTH], self_edits_of(MOTH, ONE_STEP_TEXT), after_training(answer))
     assert reward.reward == 1.0
-    record = next(r for r in run.records("predictions") if r["id"] == "moth-0/0")
+    record = next(r for r in lines_of(run, "predictions") if r["id"] == "moth-0/0")
     target = [list(row) for row in MOTH.target]
     assert target not in record["attempts"][:1] and record["attempts"][1] == target
 
@@ -218,7 +219,7 @@ def test_a_run_that_has_them_asks_nothing(run):
     again = RuleSampler(unreadable)
     assert measure(Run(run.folder), [MOTH], found, again) == first
     assert again.calls == []
-    assert len(run.records("rewards")) == 3
+    assert len(lines_of(run, "rewards")) == 3
 
 
 # Numbers

@@ -22,6 +22,7 @@ from seal.records import read_jsonl, write_jsonl
 from seal.run import Run
 from seal.sampling import Completion, SamplingParameters
 from tests.arc.policies import FERRY, MOTH, chat_tokenizer, policy_of, task_of
+from tests.support.runs import lines_of
 
 BEE = task_of("bee-0", ((1, 2),), ((3, 1),), ((2, 2),))
 TASKS = [MOTH, FERRY, BEE]
@@ -80,7 +81,7 @@ def test_k_per_task_in_order(run):
         ("bee-0/1", "bee-0", 5, 0),
     ]
     assert script.parameters == [SamplingParameters(99, 0.7, 0.5)]
-    assert run.records("self_edits") == [asdict(self_edit) for self_edit in found]
+    assert lines_of(run, "self_edits") == [asdict(self_edit) for self_edit in found]
 
 
 def test_what_is_no_json_is_drawn_again_with_another_seed(run):

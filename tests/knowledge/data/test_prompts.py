@@ -10,7 +10,6 @@ from knowledge import settings
 from knowledge.data.passages import Passage
 from knowledge.data.prompts import SELF_EDIT_KINDS, answer_prompt, render_prompt, self_edit_prompt
 from knowledge.experiments.entigraph import ENTITIES, RELATIONS
-from knowledge.method.proxy_reward import RUBRIC
 from knowledge.method.training_texts import training_texts
 from knowledge.settings import PROMPTS, AnswerSettings, PromptSettings, SelfEditSettings
 from seal.errors import UserError
@@ -51,7 +50,14 @@ def asked(kind: str, **others) -> SelfEditSettings:
 def test_the_seven_kinds_have_a_file_each():
     assert len(SELF_EDIT_KINDS) == 7
     assert SELF_EDIT_KINDS[0] == "implications"
-    others = {"answer", "answer-chain-of-thought", "judge", RUBRIC, ENTITIES, *RELATIONS.values()}
+    others = {
+        "answer",
+        "answer-chain-of-thought",
+        "judge",
+        "proxy-rubric",
+        ENTITIES,
+        *RELATIONS.values(),
+    }
     assert {path.stem for path in PROMPTS.glob("*.txt")} == others | set(SELF_EDIT_KINDS)
 
 

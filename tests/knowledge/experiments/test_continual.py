@@ -30,6 +30,7 @@ from seal.samplers.in_process import TransformersSampler, share_weights
 from seal.sampling import SampleRequest, SamplingParameters
 from seal.seeds import derive_seed
 from tests.support.data import REPOSITORY
+from tests.support.runs import lines_of
 from tests.support.small_models import small_qwen2, small_tokenizer
 
 PASSAGES = load_passages(REPOSITORY / "general-knowledge" / "examples" / "passages.json")
@@ -98,7 +99,7 @@ def undisturbed(tmp_path_factory):
 
 def records(run) -> dict[str, dict]:
     names = ("self_edits", "answers", "grades")
-    return {name: {record["id"]: record for record in run.records(name)} for name in names}
+    return {name: {record["id"]: record for record in lines_of(run, name)} for name in names}
 
 
 def test_passages_are_cut_into_sequences_one_after_the_other():
@@ -227,7 +228,7 @@ def test_several_self_edits_are_learned_together_with_the_passage_once(tmp_path,
     settings = SequentialSettings(**{**vars(SETTINGS), "k": 3})
     run = Run(tmp_path)
     run_sequences(run, SEQUENCES[:1], Policy(), Judge(), settings, seed=0)
-    assert len(run.records("self_edits")) == 6 and len(learned_texts) == 2
+    assert len(lines_of(run, "self_edits")) == 6 and len(learned_texts) == 2
     for texts, passage in zip(learned_texts, SEQUENCES[0].passages, strict=True):
         assert texts.count(f"{passage.title}\n{passage.context.strip()}") == 1
         assert len(texts) == len(set(texts)) > 1
@@ -297,7 +298,7 @@ def test_results_are_those_of_the_sequences_matrices(undisturbed):
     renamed = dict(zip([s.id for s in sequences], [s.id for s in SEQUENCES], strict=True))
     run = Run(undisturbed.folder / "renamed")
     for name in ("answers", "grades"):
-        for record in undisturbed.records(name):
+        for record in lines_of(undisturbed, name):
             for new, old in renamed.items():
                 if record["id"].startswith(f"{old}/"):
                     run.append(name, record | {"id": record["id"].replace(old, new, 1)})

@@ -153,8 +153,10 @@ def test_a_model_whose_answers_are_there_is_not_loaded(tmp_path, monkeypatch):
     with pytest.raises(RuntimeError, match="loaded"):
         examine(run, PASSAGES, "base", ModelSettings(), OfflineJudge(), settings())
     for passage in PASSAGES:
-        answers = [{"question": q.question, "gold": "a", "answer": "a"} for q in passage.questions]
-        run.append("answers", {"id": passage.id, "title": "T", "answers": answers})
+        said = {"answer": "a", "text": "a", "finish_reason": "stop"}
+        asked = [{"question": q.question, "gold": q.answer} | said for q in passage.questions]
+        about = {"passage_id": passage.id, "title": passage.title}
+        run.append("answers", {"id": passage.id, **about, "answers": asked})
     outcomes = examine(run, PASSAGES, "base", ModelSettings(), OfflineJudge(), settings())
     assert [outcome.verdicts for outcome in outcomes] == [[True, True]] * 3
 

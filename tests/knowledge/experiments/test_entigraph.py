@@ -140,12 +140,10 @@ def test_one_line():
     assert one_line(" a\n\nb\x0bc --- d ----- e -- f ") == "a b c — d — e -- f"
 
 
-def test_prompts_and_limits_are_checked(tmp_path):
-    check_entigraph(EntiGraphSettings(), PROMPTS)
-    with pytest.raises(UserError, match="at least 1"):
-        check_entigraph(EntiGraphSettings(max_triples=0), PROMPTS)
+def test_prompts_are_checked(tmp_path):
+    assert len(check_entigraph(PROMPTS)) == 3
     with pytest.raises(UserError, match=r"entigraph-entities\.txt: no such file"):
-        check_entigraph(EntiGraphSettings(), tmp_path)
+        check_entigraph(tmp_path)
 
 
 # Lists of entities are read however a model writes them

@@ -13,6 +13,7 @@ from seal.errors import UserError
 from seal.models.untrained import train_tokenizer
 from seal.run import Run
 from seal.sampling import Completion
+from tests.support.runs import lines_of
 
 PASSAGE = Passage(
     "moth", "Moth", "It flies in May.", (Question("When?", "May"), Question("Q", "A"))
@@ -69,7 +70,7 @@ def test_bare_trials_are_asked_and_graded_once(run, kind):
     assert outcomes[0].answers == ("When?", "Q")
     assert run_trials(Run(run.folder), TRIALS, policy(kind), judge, SETTINGS) == outcomes
     assert judge.asked == 4
-    assert [record["id"] for record in run.records("answers")] == [t.id for t in TRIALS]
+    assert [record["id"] for record in lines_of(run, "answers")] == [t.id for t in TRIALS]
 
 
 def test_answers_without_grades_are_graded_later_and_not_asked_again(run):
@@ -81,7 +82,7 @@ def test_answers_without_grades_are_graded_later_and_not_asked_again(run):
 def test_too_many_ungraded_answers_stop_the_run_and_lose_nothing(run):
     with pytest.raises(UserError, match=r"4 of 4 answers .* \(mostly: status 500\)"):
         run_trials(run, TRIALS, policy(), Judge(failures=100), SETTINGS)
-    assert len(run.records("answers")) == 2 and not run.records("grades")
+    assert len(lines_of(run, "answers")) == 2 and not lines_of(run, "grades")
     outcomes = run_trials(Run(run.folder), TRIALS, policy(), Judge(), SETTINGS)
     assert [outcome.verdicts for outcome in outcomes] == [[True, False]] * 2
 

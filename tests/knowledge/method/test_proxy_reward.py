@@ -21,6 +21,7 @@ from seal.errors import UserError
 from seal.records import read_jsonl
 from seal.run import Run
 from tests.support.chat_stub import completion, refusal, running_stub
+from tests.support.runs import lines_of
 
 PASSAGES = [Passage(name, name.title(), f"All about the {name}.", ()) for name in ("moth", "ferry")]
 MARKS = "Length: {0}\nDiversity: {1}\nQuality: {2}\nCorrectness: {3}"
@@ -127,7 +128,7 @@ def test_a_missing_rating_is_no_low_score(stub, rater, tmp_path, response, reaso
         UserError, match=re.escape(f"2 of 4 self-edits could not be rated (mostly: {reason}")
     ):
         rate(run, rater, edits)
-    assert len(read_jsonl(run.path("ratings.jsonl"))) == 2 and run.records("rewards") == []
+    assert len(read_jsonl(run.path("ratings.jsonl"))) == 2 and lines_of(run, "rewards") == []
     # Asked again, it gets its marks
     stub.reply = lambda p: marks_as_written(p.replace("odd", "marks 5 5 5 5"))
     rewards, _ = rate(run, rater, edits)

@@ -19,6 +19,7 @@ from seal.errors import UserError
 from seal.records import read_jsonl
 from seal.run import Run
 from tests.support.chat_stub import completion, refusal, running_stub
+from tests.support.runs import lines_of
 
 KEY = "sk-very-secret"
 PASSAGES = [Passage(f"p{i}", f"T{i}", f"Context {i}.", ()) for i in range(3)]
@@ -152,7 +153,7 @@ def test_unfit_texts_are_tried_again_alone_and_a_bounded_number_of_times(tmp_pat
     )
     assert missing == {"c": "unfit"}
     assert writer.calls == [["a", "b"], ["b"], ["b"], ["c"], ["c"], ["c"]]
-    assert run.records("texts")[1] == {
+    assert lines_of(run, "texts")[1] == {
         "id": "b",
         "passage_id": "passage-b",
         "text": "good",

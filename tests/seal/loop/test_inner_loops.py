@@ -10,6 +10,7 @@ from seal.loop.inner_loops import GROUP_PER_SLOT, pending_groups, run_inner_loop
 from seal.lora.files import WEIGHTS_FILE
 from seal.records import read_jsonl
 from seal.run import Run
+from tests.support.runs import lines_of
 from tests.support.small_jobs import VOCABULARY, random_job
 from tests.support.small_models import small_qwen2
 
@@ -80,8 +81,8 @@ def metrics(run, event):
 def test_every_trial_is_examined_once_and_its_adapter_removed(run, kind):
     trials, domain = trials_of(1, 0, 3, 2, 1, 0, 1, 1, 2, 0), Domain(run)
     loops(run, trials, domain, kind)
-    found = {record["id"]: record["bytes"] for record in run.records("found")}
-    assert len(run.records("found")) == len(trials)
+    found = {record["id"]: record["bytes"] for record in lines_of(run, "found")}
+    assert len(lines_of(run, "found")) == len(trials)
     assert all((found[trial.id] is None) == (trial.steps == 0) for trial in trials)
     assert not run.path("adapters").exists()
     assert threading.current_thread() not in domain.threads
@@ -177,7 +178,7 @@ def test_errors_of_the_examination_reach_the_caller(run, kind, steps):
 
     with pytest.raises(RuntimeError, match="the server is gone"):
         loops(run, trials_of(*[steps] * 20), Domain(run), kind, examine=examine)
-    assert run.records("found") == []
+    assert not run.path("found.jsonl").exists()
 
 
 def test_a_killed_run_is_resumed_by_whole_groups_and_what_it_left_is_removed(run):
@@ -192,11 +193,11 @@ def test_a_killed_run_is_resumed_by_whole_groups_and_what_it_left_is_removed(run
     assert pending_groups(run, trials, "found", slots=2) == [trials[8:]]
     loops(run, trials, domain)
     assert [name for what, name in domain.events if what == "job"] == ["moth/8", "moth/9"]
-    assert [record["bytes"] for record in run.records("found")][:9] == [-1] * 9
-    assert [record["id"] for record in run.records("found")] == [trial.id for trial in trials]
+    assert [record["bytes"] for record in lines_of(run, "found")][:9] == [-1] * 9
+    assert [record["id"] for record in lines_of(run, "found")] == [trial.id for trial in trials]
     assert not run.path("adapters").exists()
 
 
 def test_no_trials_are_no_work(run):
     loops(run, [], Domain(run))
-    assert run.records("found") == []
+    assert not run.path("found.jsonl").exists()

@@ -43,12 +43,12 @@ def test_a_context_with_too_few_is_named(tmp_path, story, found):
 @pytest.mark.parametrize(
     ("record", "message"),
     [
-        ({"id": "moth/1", "story_id": "moth"}, r"is not a self-edit \(.*text"),
-        (SOUND | {"kind": "x"}, r"is not a self-edit \(.*kind"),
-        (SOUND | {"text": {"training": {}}}, "its text is not a string"),
-        (SOUND | {"story_id": ["moth"]}, "its story_id is not a string"),
-        (SOUND | {"id": 1}, "its id is not a string"),
-        (SOUND | {"repeat": "0"}, "its repeat is not an integer"),
+        ({"id": "moth/1", "story_id": "moth"}, r'is not a self-edit: "text": field required'),
+        (SOUND | {"kind": "x"}, "is not a self-edit: unknown key .kind"),
+        (SOUND | {"text": {"training": {}}}, r'"text": input should be a valid string'),
+        (SOUND | {"story_id": ["moth"]}, r'"story_id": input should be a valid string'),
+        (SOUND | {"id": 1}, r'"id": input should be a valid string'),
+        (SOUND | {"repeat": "0"}, r'"repeat": input should be a valid integer'),
         (SOUND | {"id": "moth/0"}, "id moth/0 occurs before"),
     ],
 )

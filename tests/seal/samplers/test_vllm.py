@@ -16,7 +16,7 @@ from seal.samplers import vllm as vllm_sampler
 from seal.samplers.vllm import VllmError, VllmSampler, check_adapter, open_vllm
 from seal.sampling import Completion, SampleRequest, SamplingParameters
 from seal.settings import ModelSettings
-from tests.seal.vllm_stub import Stub
+from tests.seal.vllm_stub import KEY, Stub
 
 GREEDY = SamplingParameters(max_new_tokens=5)
 SAMPLED = SamplingParameters(max_new_tokens=5, temperature=1.0, top_p=0.9)
@@ -36,7 +36,7 @@ def stub():
 
 @contextmanager
 def sampler_of(stub: Stub, **options):
-    with VllmSampler(stub.url, "base", timeout=WAIT, **options) as sampler:
+    with VllmSampler(stub.url, "base", api_key=KEY, timeout=WAIT, **options) as sampler:
         yield sampler
 
 
@@ -322,7 +322,7 @@ def test_what_the_server_refuses_is_quoted_and_not_repeated(
 
 def test_an_unknown_model_is_an_error(stub):
     with (
-        VllmSampler(stub.url, "another", timeout=WAIT) as sampler,
+        VllmSampler(stub.url, "another", api_key=KEY, timeout=WAIT) as sampler,
         pytest.raises(VllmError, match="The model `another` does not exist"),
     ):
         sampler.complete([SampleRequest("a")], GREEDY)
@@ -354,7 +354,7 @@ def test_a_slow_answer_is_an_error_and_not_asked_for_again(stub):
     done = threading.Event()
     stub.faults["completions"] = lambda body: done.wait(WAIT) and None
     with (
-        VllmSampler(stub.url, "base", timeout=0.2) as sampler,
+        VllmSampler(stub.url, "base", api_key=KEY, timeout=0.2) as sampler,
         pytest.raises(VllmError, match="did not answer a completion within 0 s"),
     ):
         sampler.complete([SampleRequest("a")], GREEDY)
@@ -403,7 +403,7 @@ def test_an_interrupted_call_ends_and_its_adapter_is_unloaded(stub, tmp_path):
 def test_closing_ends_the_calls_of_other_threads(stub):
     asked, done = threading.Event(), threading.Event()
     stub.faults["completions"] = lambda body: asked.set() or (done.wait(WAIT) and None)
-    sampler = VllmSampler(stub.url, "base", timeout=WAIT)
+    sampler = VllmSampler(stub.url, "base", api_key=KEY, timeout=WAIT)
     with ThreadPoolExecutor(1) as threads:
         call = threads.submit(sampler.complete, [SampleRequest("a")], GREEDY)
         assert asked.wait(WAIT)
@@ -415,7 +415,7 @@ def test_closing_ends_the_calls_of_other_threads(stub):
 
 def test_closing_ends_the_samplers_thread_and_may_be_repeated(stub):
     before = threading.active_count()
-    sampler = VllmSampler(stub.url, "base")
+    sampler = VllmSampler(stub.url, "base", api_key=KEY)
     assert threading.active_count() == before + 1
     sampler.close()
     sampler.close()
@@ -438,7 +438,7 @@ class FakeServer:
     """In place of a VllmServer: the stub answers, and `obituary` is what it died of."""
 
     def __init__(self, stub: Stub) -> None:
-        self.base_url, self.model_name = stub.url, "base"
+        self.base_url, self.model_name, self.api_key = stub.url, "base", KEY
         self.obituary: str | None = None
 
     def __call__(self, *arguments):

@@ -165,20 +165,39 @@ def test_the_flags_follow_the_users_own(stand_in):
     assert "--trust-remote-code" not in arguments
 
 
-def test_each_server_has_a_name_of_its_own(stand_in):
-    assert stand_in.server().model_name != stand_in.server().model_name
+def test_each_server_has_a_name_and_a_key_of_its_own(stand_in):
+    first, second = stand_in.server(), stand_in.server()
+    assert first.model_name != second.model_name
+    assert first.api_key != second.api_key and len(first.api_key) >= 32
+
+
+def test_the_key_is_neither_on_the_command_line_nor_in_the_log(stand_in):
+    with stand_in.server() as server:
+        pass
+    (start,) = stand_in.starts()
+    assert server.api_key not in str(start["argv"])
+    texts = [path.read_bytes() for path in stand_in.folder.rglob("*.log")]
+    assert texts and not any(server.api_key.encode() in text for text in texts)
+
+
+def test_a_command_with_a_key_is_refused(stand_in):
+    with pytest.raises(UserError, match="each server gets its own key"):
+        stand_in.server(vllm_command="python --api-key secret")
 
 
 def test_the_environment_passes_without_keys(stand_in, monkeypatch):
-    monkeypatch.setenv("OPENAI_API_KEY", "sk-secret")
+    secrets = ("OPENAI_API_KEY", "OPENAI_KEY", "AWS_SECRET_ACCESS_KEY", "AWS_REGION", "MY_PASSWORD")
+    for name in secrets:
+        monkeypatch.setenv(name, "sk-secret")
     monkeypatch.setenv("VLLM_API_KEY", "would lock us out")
     monkeypatch.setenv("HF_TOKEN", "for gated models")
     monkeypatch.setenv("VLLM_CPU_KVCACHE_SPACE", "1")
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    with stand_in.server():
+    with stand_in.server() as server:
         pass
     environment = stand_in.starts()[0]["env"]
-    assert not [name for name in environment if name.endswith("_API_KEY")]
+    assert not environment.keys() & set(secrets)
+    assert environment["VLLM_API_KEY"] == server.api_key
     assert environment["HF_TOKEN"] == "for gated models"
     assert environment["VLLM_CPU_KVCACHE_SPACE"] == "1"
     assert environment["VLLM_ALLOW_RUNTIME_LORA_UPDATING"] == "True"
