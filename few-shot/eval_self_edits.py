@@ -44,6 +44,7 @@ def main(config: Config) -> None:
 
     tasks = read_tasks(config, config.seed)
     require_targets(tasks)
+    cost = estimate_rewards(tasks, config.k, config)
     wanted = wanted_rows(config)
     given = {
         source: given_self_edits(source, tasks, config.k, config)
@@ -63,7 +64,7 @@ def main(config: Config) -> None:
         },
         tasks,
     )
-    run.say(f"each row: {estimate_rewards(tasks, config.k, config)}")
+    run.say(f"each row: {cost}")
     filled, log = {}, run.path("vllm.log")
     for policy_name in dict.fromkeys(model for model, _ in wanted.values()):
         with open_policy(policy_name, config, log, config.lora_rank, config.slots) as policy:

@@ -21,7 +21,9 @@ class Config(TaskSettings, PromptSettings):
 
     output: Path = arg("folder to write; an existing one is left as it is")
     format_steps: int = arg("steps, of 8 random self-edits each", 150, at_least=1, group="how much")
-    seed: int = arg("every random choice derives from it: weights and self-edits", 0)
+    seed: int = arg(
+        "every random choice derives from it: weights and self-edits", 0, at_least=0, at_most=2**32
+    )
 
 
 def main(config: Config) -> None:

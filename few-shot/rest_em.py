@@ -36,10 +36,11 @@ def main(config: Config) -> None:
 
     tasks = read_tasks(config, config.seed)
     require_targets(tasks)
+    cost = estimate_rewards(tasks, config.k, config)
     check_processes(config.sft_batch_size, config.sft_processes)
     inputs = {"--tasks --solutions --task_ids": tasks}
     run = open_run(config, inputs, {"--model": config.model}, tasks)
-    run.say(f"{config.rounds} rounds, each: {estimate_rewards(tasks, config.k, config)}")
+    run.say(f"{config.rounds} rounds, each: {cost}")
     rest_em(
         run,
         TaskDomain(tasks, config),

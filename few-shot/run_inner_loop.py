@@ -43,13 +43,14 @@ def main(config: Config) -> None:
 
     tasks = read_tasks(config, config.seed)
     require_targets(tasks)
+    cost = estimate_rewards(tasks, config.k, config)
     self_edits = given_self_edits(config.self_edits, tasks, config.k, config)
     inputs = {
         "--tasks --solutions --task_ids": tasks,
         "--self_edits --oracle_file": self_edits,
     }
     run = open_run(config, inputs, {"--model": config.model}, tasks, sampled=False)
-    run.say(estimate_rewards(tasks, config.k, config))
+    run.say(cost)
     log = run.path("vllm.log")
     with open_policy(config.model, config, log, config.lora_rank, config.slots) as policy:
         rewards, results = measure_rewards(run, tasks, self_edits, policy, config, config.seed)

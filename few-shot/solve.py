@@ -25,7 +25,7 @@ class Config(RunSettings, PolicySettings, TableSettings):
     """Flags of solve.py."""
 
     task: Path = arg("file with one ARC task, as in ARC's repository")
-    test: int = arg("which of its test inputs, counted from 0", 0)
+    test: int = arg("which of its test inputs, counted from 0", 0, at_least=0)
     sampler: Literal["vllm", "transformers"] = arg(
         "transformers: in this process; vllm: a vLLM server of its own", "transformers"
     )

@@ -20,7 +20,7 @@ class Config(PassageSettings):
     """Flags of make_untrained_model.py."""
 
     output: Path = arg("folder to write; an existing one is left as it is")
-    seed: int = arg("seed of the random weights", 0)
+    seed: int = arg("seed of the random weights", 0, at_least=0, at_most=2**32)
 
 
 def main(config: Config) -> None:

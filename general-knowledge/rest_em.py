@@ -53,6 +53,7 @@ def main(config: Config) -> None:
     ]
     validation = validation_passages(loaded, n_validation, seed) if n_validation else []
     check_processes(config.sft_batch_size, config.sft_processes)
+    cost = estimate_rewards(rounds[0], config.k, config)
     judge = open_judge(config)
     reward = open_reward(config, judge)
     passages = [passage for part in (*rounds, validation) for passage in part]
@@ -63,7 +64,7 @@ def main(config: Config) -> None:
         asked=passages,
         written_about=passages,
     )
-    run.say(f"{config.rounds} rounds, each: {estimate_rewards(rounds[0], config.k, config)}")
+    run.say(f"{config.rounds} rounds, each: {cost}")
     rest_em(
         run,
         PassageDomain(rounds, judge, reward, config, validation, config.seed),

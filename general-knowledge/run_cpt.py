@@ -38,7 +38,9 @@ class Config(RunSettings, ModelSettings, PassageSettings, PretrainingSettings, g
     n_questions: int = arg(
         "questions asked, drawn from all with seed 42 (paper: 500 in v2); 0: all", 500, at_least=0
     )
-    seed: int = arg("every random choice derives from it (release: 43)", 43)
+    seed: int = arg(
+        "every random choice derives from it (release: 43)", 43, at_least=0, at_most=2**32
+    )
 
 
 def main(config: Config) -> None:

@@ -40,6 +40,7 @@ def main(config: Config) -> None:
 
     passages = load_round(config)
     self_edits = read_self_edits(Path(config.self_edits), passages, config.k)
+    cost = estimate_rewards(passages, config.k, config)
     judge = open_judge(config)
     domain = PassageDomain([passages], judge, open_reward(config, judge), config)
     run = open_run(
@@ -48,7 +49,7 @@ def main(config: Config) -> None:
         {"--model": config.model},
         asked=passages,
     )
-    run.say(estimate_rewards(passages, config.k, config))
+    run.say(cost)
     if config.reward == "proxy":  # marks need the policy's tokenizer alone, for sft.jsonl
         opened = nullcontext(Policy(config.model, config))
     else:

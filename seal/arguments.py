@@ -9,13 +9,18 @@ import contextlib
 import dataclasses
 import difflib
 import io
+import math
+import os
 import re
 import signal
 import sys
+import threading
+import traceback
 import typing
 from collections.abc import Callable, Collection, Mapping, Sequence
 from inspect import get_annotations
 from itertools import chain
+from operator import ge, gt, le, lt
 from pathlib import Path
 from types import NoneType
 from typing import Annotated, Any, Literal, NoReturn, TypeVar
@@ -40,7 +45,16 @@ GROUPS = (
     "run",
 )
 """Groups of flags in the order of the help."""
+MOST = 1_000_000
+"""Of a whole number that no flag limits further: more is a slip, and would run without end."""
+URL = (
+    r"https?://(\[[0-9a-fA-F:.]+\]|[\w.-]+)(:\d{1,5})?(/[\w./~%-]*)?",
+    "an address such as http://127.0.0.1:8000/v1, without user, password or query",
+)
+DEVICE = (r"auto|cpu|cuda(:\d{1,3})?", "auto, cpu, cuda or cuda:N")
+GPU_INDICES = (r"\d{1,3}(,\d{1,3})*", "indices of GPUs, such as 0 or 0,1")
 REPOSITORY = Path(__file__).resolve().parent.parent
+_WITHIN = {"at_least": ge, "above": gt, "at_most": le, "below": lt}
 _KINDS = {
     int: "a whole number",
     float: "a number",
@@ -49,6 +63,10 @@ _KINDS = {
     list[str]: "a list of text",
     list[Path]: "a list of paths",
 }
+_NO_TEXT = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")
+_OWN_FOLDERS = ("lock", "adapter", "adapters", "final", "sft", "validation")
+_OWN_FILES = r"(?i)\.(json|jsonl|md|txt|log|png|diff|tmp)$|^SHA256SUMS$"
+"""Names in a run folder that are not for the labels of rows."""
 _METAVARS = {int: "INT", float: "FLOAT", str: "STR", Path: "PATH"}
 _CONFIG = tyro.conf.arg(
     help="YAML files of settings, or config.json of a run; later files win over earlier ones, and"
@@ -64,15 +82,22 @@ def arg(
     *,
     machine: bool = False,
     at_least: float | None = None,
+    above: float | None = None,
+    at_most: float | None = None,
+    below: float | None = None,
+    form: tuple[str, str] | None = None,
     group: str | None = None,
 ) -> Any:
     """A dataclass field that is a flag; without a default it is required.
 
     `machine=True` marks a flag that says where or how fast to compute, not what: a run may be
-    resumed with another value of it. A number below `at_least` is refused. `group` is where help
-    shows the flag; by default, the `group` of the class that declares it.
+    resumed with another value of it. A number out of the range is refused, a whole number also
+    beyond MOST if `at_most` does not say otherwise. `form`: the regular expression that a text must
+    match, and what it is in words. `group` is where help shows the flag; by default, the `group` of
+    the class that declares it.
     """
-    metadata = {"help": help, "machine": machine, "at_least": at_least, "group": group}
+    limits = {"at_least": at_least, "above": above, "at_most": at_most, "below": below}
+    metadata = {"help": help, "machine": machine, "limits": limits, "form": form, "group": group}
     return dataclasses.field(**_default(default), metadata=metadata)
 
 
@@ -141,12 +166,37 @@ def parse_arguments(config_class: type[Config], arguments: Sequence[str] | None 
     groups = [group for group in vars(parsed).values() if dataclasses.is_dataclass(group)]
     values = {name: value for group in groups for name, value in vars(group).items()}
     for field in dataclasses.fields(config_class):
-        value, at_least = values[field.name], field.metadata.get("at_least")
-        if at_least is not None and value is not None and not value >= at_least:
-            raise UserError(f"{place(field.name)}: must be at least {at_least}")
+        value = values[field.name]
         if value == [] and f"--{field.name}" in words:
             raise UserError(f"--{field.name}: must be followed by a list")
+        for each in value if isinstance(value, list) else [value]:
+            if demand := _demand(each, field.metadata):
+                given = place(field.name)
+                # What stands before an @ may be a password
+                shown = f"--{field.name}" if "@" in given else given
+                raise UserError(f"{shown}: must be {demand}")
     return config_class(**values)
+
+
+def _demand(value: Any, metadata: Mapping[str, Any]) -> str | None:
+    """What the value of a flag, or one of a list, would have to be; None if it is."""
+    if value is None or isinstance(value, bool):
+        return None
+    if isinstance(value, int | float):
+        limits = metadata["limits"]
+        if isinstance(value, int) and limits["at_most"] is None:
+            limits = limits | {"at_most": MOST}
+        if isinstance(value, float) and not math.isfinite(value):
+            return "a finite number"
+        for name, limit in limits.items():
+            if limit is not None and not _WITHIN[name](value, limit):
+                return f"{name.replace('_', ' ')} {limit:,}"
+        return None
+    text = str(value)
+    if not text.strip() or _NO_TEXT.search(text):
+        return "text in UTF-8, without control characters and not blank"
+    form = metadata["form"]
+    return form[1] if form and not re.fullmatch(form[0], text) else None
 
 
 def _grouped(config_class: type, types: Mapping[str, Any], from_files: Mapping[str, Any]) -> type:
@@ -190,7 +240,7 @@ def _show_help(grouped: type, program: str, description: str) -> NoReturn:
         "\n".join(line.rstrip() for line in shown.getvalue().strip().splitlines()),
         flags=re.MULTILINE,
     )
-    print(f"{description.strip()}\n\n{text}")
+    print(f"{description.strip()}\n\n{text}", flush=True)
     raise SystemExit(0)
 
 
@@ -274,11 +324,15 @@ def labelled(flag: str, values: Sequence[str], taken: Collection[str] = ()) -> d
     pairs: dict[str, str] = {}
     for word in values:
         label, _, value = word.partition("=")
-        if not value or not re.fullmatch(r"[\w.+-]+", label):
+        if not value or not re.fullmatch(r"[\w+][\w.+-]{0,99}", label):
             raise UserError(
-                f"{flag} {word}: give LABEL=VALUE, the label of letters, digits, '.', '+' and '-'"
+                f"{flag} {word}: give LABEL=VALUE, the label of letters, digits, '.', '+' and '-',"
+                " a letter or digit first"
             )
-        if label in pairs or label in taken:
+        if label in _OWN_FOLDERS or re.search(_OWN_FILES, label):
+            raise UserError(f"{flag} {word}: a file of the run has this name; choose another label")
+        # Some disks do not tell capitals from small letters
+        if label.casefold() in {other.casefold() for other in (*pairs, *taken)}:
             raise UserError(f"{flag} {word}: another row has this label; choose a new one")
         pairs[label] = value
     return pairs
@@ -291,32 +345,79 @@ def run_program(
 ) -> None:
     """Parse, run, and turn what the user can fix into one line on stderr and exit status 2.
 
-    Every other exception is a defect of ours and keeps its traceback. `main` imports what is slow
-    to load, such as PyTorch, by itself: --help and a wrong flag need not wait for it.
+    Every other exception is a defect of ours: it keeps its traceback, and a line says so. `main`
+    imports what is slow to load, such as PyTorch, by itself: --help and a wrong flag need not wait
+    for it.
     """
     # SIGTERM (Slurm's way to end a job) unwinds the stack, so servers are stopped and files closed
-    before = signal.signal(signal.SIGTERM, _exit_on_signal)
+    before = signal.signal(signal.SIGTERM, _stop)
     config = None
     try:
+        _check_surroundings(config_class)
         config = parse_arguments(config_class, arguments)
         main(config)
     except UserError as error:
         _fail(str(error), 2)
+    except BrokenPipeError:  # of `| head`, which has read enough
+        sys.stdout = None  # or Python would complain at its exit
+        raise SystemExit(1) from None
     except OSError as error:
         # Disk full, no permission: the machine's condition, not a defect; the place is what matters
         where = error.filename or getattr(config, "run_dir", None) or "the machine"
         _fail(f"{where}: {error.strerror or error}; what was computed so far is kept", 2)
-    except KeyboardInterrupt:
-        _fail("interrupted; run the same command again to resume", 130)
+    except MemoryError:
+        _fail("this machine's memory is full; what was computed so far is kept", 2)
+    except (KeyboardInterrupt, _Stopped) as error:
+        status = error.code if isinstance(error, _Stopped) else 128 + signal.SIGINT
+        _say("interrupted; run the same command again to resume")
+        # Threads that compute or wait must not hold a program that was told to end
+        if any(not thread.daemon for thread in threading.enumerate()[1:]):
+            os._exit(status)
+        raise SystemExit(status) from None
+    except Exception:
+        traceback.print_exc()
+        kept = getattr(config, "run_dir", None)
+        resume = f"; what was computed is kept in {kept}, the same command resumes it"
+        _fail(f"this is a defect of the program: please report it{resume if kept else ''}", 1)
     finally:
         signal.signal(signal.SIGTERM, before)
 
 
-def _exit_on_signal(number: int, _frame: object) -> None:
-    raise SystemExit(128 + number)
+class _Stopped(SystemExit):
+    """SIGTERM has come."""
 
 
-def _fail(message: str, status: int) -> None:
-    print(f"error: {' '.join(message.split())}", file=sys.stderr)
-    sys.stdout.flush()
+def _stop(number: int, _frame: object) -> None:
+    raise _Stopped(128 + number)
+
+
+def _check_surroundings(config_class: type) -> None:
+    """Raise UserError where a program of one checkout would run the package of another.
+
+    Likewise where the current folder is gone. What a terminal cannot show is shown otherwise.
+    """
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        raise UserError("the current folder does not exist any more; cd to another") from None
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    program = Path(sys.modules[config_class.__module__].__file__ or "").resolve()
+    own = program.parent.parent
+    if own != REPOSITORY and (own / "seal" / "arguments.py").exists():
+        raise UserError(
+            f"{program} would use the package of another checkout, {REPOSITORY}; install its own:"
+            f" pip install -e {own}"
+        )
+
+
+def _fail(message: str, status: int) -> NoReturn:
+    _say(message)
     raise SystemExit(status)
+
+
+def _say(message: str) -> None:
+    with contextlib.suppress(OSError, ValueError):  # nobody reads any more
+        print(f"error: {' '.join(message.split())}", file=sys.stderr, flush=True)
+        sys.stdout.flush()

@@ -1,7 +1,10 @@
 """JSON and JSON Lines on disk: whole files appear atomically, lines are appended whole or not."""
 
 import json
+import math
 import os
+import re
+import stat
 from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from functools import cache
@@ -11,6 +14,7 @@ from typing import Any, TypeVar
 from seal.errors import UserError
 
 Record = dict[str, Any]
+LARGEST = 2**31
 T = TypeVar("T")
 
 
@@ -20,13 +24,23 @@ def to_json(value: Any, indent: int | None = None) -> str:
 
 
 def read_text(path: Path) -> str:
-    """The text of a UTF-8 file. Raises UserError that names a file that is missing or not text."""
+    """The text of a UTF-8 file, of at most LARGEST bytes.
+
+    Raises UserError that names a file that is missing, cannot be read or is not text.
+    """
     try:
-        return path.read_text(encoding="utf-8")
+        state = path.stat()
+        if stat.S_ISDIR(state.st_mode):
+            raise UserError(f"{path} is a folder; name a file in it")
+        if not stat.S_ISREG(state.st_mode):  # reading it might never end
+            raise UserError(f"{path} is a pipe or a device; write its content to a file")
+        if state.st_size > LARGEST:
+            raise UserError(f"{path}: {state.st_size / 1e9:,.1f} GB are too much for a text file")
+        return path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; check the path") from None
-    except IsADirectoryError:
-        raise UserError(f"{path} is a folder; name a file in it") from None
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror}); check the path") from None
     except UnicodeDecodeError as error:
         raise UserError(f"{path}: not UTF-8 text ({error}); save it as UTF-8") from None
 
@@ -52,12 +66,39 @@ def read_jsonl(path: Path) -> list[Record]:
 
 def _parse(text: str, where: str) -> Any:
     try:
-        return json.loads(text)
+        value = _DECODER.decode(text)
+        if _HALF_PAIR.search(text):
+            to_json(value).encode()
+        return value
     except json.JSONDecodeError as error:
         place = f"line {error.lineno} column {error.colno}"
         raise UserError(f"{where}: malformed JSON at {place} ({error.msg}); fix it") from None
-    except (ValueError, RecursionError) as error:  # endless digits, or lists in lists
-        raise UserError(f"{where}: JSON beyond what can be read ({error}); fix it") from None
+    except UnicodeEncodeError as error:
+        half = ascii(error.object[error.start])
+        raise UserError(f"{where}: {half} is half of a surrogate pair, not text; fix it") from None
+    except (ValueError, RecursionError) as error:  # also endless digits, or lists in lists
+        raise UserError(f"{where}: JSON that cannot be read ({error}); fix it") from None
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> Record:
+    """An object, in which a repeated key would hide what came before."""
+    record = dict(pairs)
+    if len(record) < len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise ValueError(f"the key {twice[:40]!r} occurs twice in one object")
+    return record
+
+
+def _finite(digits: str) -> float:
+    number = float(digits)
+    if not math.isfinite(number):
+        raise ValueError(f"{digits[:40]} is not a finite number")
+    return number
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_unique, parse_float=_finite, parse_constant=_finite)
+_HALF_PAIR = re.compile(r"\\u[dD][89a-fA-F]")
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -59,7 +59,7 @@ class RunSettings(Settings, group="run"):
     """Where a run lies and what its random choices derive from."""
 
     run_dir: Path = arg("run folder; the same command resumes what is in it")
-    seed: int = arg("every random choice derives from it", 0)
+    seed: int = arg("every random choice derives from it", 0, at_least=0, at_most=2**32)
 
 
 class Run:

@@ -6,7 +6,7 @@ Defaults are the paper's; PAPER below is arXiv 2506.10943, and the release is th
 from pathlib import Path
 from typing import Literal
 
-from seal.arguments import Settings, arg
+from seal.arguments import URL, Settings, arg
 from seal.settings import ModelSettings
 
 TREE = Path(__file__).resolve().parent.parent
@@ -69,8 +69,8 @@ class SamplingSettings(PromptSettings, group="self-edits"):
     max_new_tokens: int = arg(
         "longest self-edit, in tokens, or part of one (paper: 8192)", 8192, at_least=1
     )
-    temperature: float = arg("sampling temperature (paper: 1.0)", 1.0, at_least=0)
-    top_p: float = arg("nucleus sampling (paper: 0.95)", 0.95, at_least=0)
+    temperature: float = arg("sampling temperature (paper: 1.0)", 1.0, at_least=0, at_most=100)
+    top_p: float = arg("nucleus sampling (paper: 0.95)", 0.95, above=0, at_most=1)
 
 
 class SelfEditSettings(SamplingSettings, group="self-edits"):
@@ -87,18 +87,25 @@ class WriterSettings(ModelSettings, SamplingSettings, group="self-edits"):
         "policy: --model writes; openai: a chat model as in the paper's GPT-4.1 rows", "policy"
     )
     writer_model: str = arg("chat model that writes (paper: GPT-4.1)", "gpt-4.1-2025-04-14")
-    writer_url: str | None = arg("another OpenAI-compatible endpoint, such as a local vLLM", None)
+    writer_url: str | None = arg(
+        "another OpenAI-compatible endpoint, such as a local vLLM", None, form=URL
+    )
     writer_concurrency: int = arg("chat model requests at a time", 32, machine=True, at_least=1)
     writer_cache: Path = arg(
         "file that keeps the chat model's texts", Path("runs/writer_cache.jsonl"), machine=True
     )
     price_input: float | None = arg(
-        "the chat model's price per million tokens read, for the estimate", None, machine=True
+        "the chat model's price per million tokens read, for the estimate",
+        None,
+        machine=True,
+        at_least=0,
     )
     price_output: float | None = arg(
-        "its price per million tokens written, for the estimate", None, machine=True
+        "its price per million tokens written, for the estimate", None, machine=True, at_least=0
     )
-    max_missing: float = arg("stop if a larger share of the texts is missing", 0.02, at_least=0)
+    max_missing: float = arg(
+        "stop if a larger share of the texts is missing", 0.02, at_least=0, at_most=1
+    )
 
 
 class EntiGraphSettings(Settings, group="self-edits"):
@@ -119,12 +126,16 @@ class JudgeSettings(Settings, group="reward and judge"):
         "offline: a calibrated rule, no key; openai: a chat model as in the paper", "offline"
     )
     judge_model: str = arg("model that judges (paper: GPT-4.1)", "gpt-4.1-2025-04-14")
-    judge_url: str | None = arg("another OpenAI-compatible endpoint, such as a local vLLM", None)
+    judge_url: str | None = arg(
+        "another OpenAI-compatible endpoint, such as a local vLLM", None, form=URL
+    )
     judge_concurrency: int = arg("judge requests at a time", 32, machine=True, at_least=1)
     judge_cache: Path = arg(
         "file that keeps the chat judge's replies", Path("runs/judge_cache.jsonl"), machine=True
     )
-    max_ungraded: float = arg("stop if a larger share of answers is ungraded", 0.02, at_least=0)
+    max_ungraded: float = arg(
+        "stop if a larger share of answers is ungraded", 0.02, at_least=0, at_most=1
+    )
 
 
 class AnswerSettings(PromptSettings, JudgeSettings, group="reward and judge"):
@@ -142,13 +153,13 @@ class InnerLoopSettings(AnswerSettings, group="inner loop"):
     split_newlines: bool = arg("each line of a self-edit is a training sequence", True)
     add_context: bool = arg("the passage itself is one more training sequence", True)
     lora_rank: int = arg("LoRA rank (paper: 32)", 32, at_least=1)
-    lora_alpha: float = arg("LoRA alpha (paper: 64)", 64)
+    lora_alpha: float = arg("LoRA alpha (paper: 64)", 64, above=0)
     target_modules: list[str] = arg("adapted layers (PEFT's for Qwen2)", ["q_proj", "v_proj"])
-    learning_rate: float = arg("learning rate, linear to 0 (paper: 1e-3)", 1e-3)
+    learning_rate: float = arg("learning rate, linear to 0 (paper: 1e-3)", 1e-3, above=0)
     epochs: int = arg("passes over the sequences (paper: 10)", 10, at_least=1)
     batch_size: int = arg("sequences per step (paper: 1)", 1, at_least=1)
     gradient_accumulation: int = arg("steps per update (paper: 1)", 1, at_least=1)
-    max_length: int = arg("longest training sequence, in tokens (release: 2048)", 2048, at_least=1)
+    max_length: int = arg("longest training sequence, in tokens (release: 2048)", 2048, at_least=2)
     padding_loss: Literal["none", "max", "sampled"] = arg(
         "max: the release's loss on padding up to max_length; sampled: its cheap estimate", "none"
     )
@@ -200,15 +211,19 @@ class PretrainingSettings(AnswerSettings, group="inner loop"):
     )
     split_newlines: bool = arg("each line of a self-edit is a training sequence", False)
     learning_rate: float = arg(
-        "learning rate, linear to 0 (paper: 7e-5 in v2; in v1 1e-3, passages only 1e-4)", 7e-5
+        "learning rate, linear to 0 (paper: 7e-5 in v2; in v1 1e-3, passages only 1e-4)",
+        7e-5,
+        above=0,
     )
-    warmup_ratio: float = arg("share of steps that warm up (release: 0.03 in v2)", 0.03, at_least=0)
+    warmup_ratio: float = arg(
+        "share of steps that warm up (release: 0.03 in v2)", 0.03, at_least=0, below=1
+    )
     epochs: int = arg("passes over the sequences (paper: 1 in v2, 3 in v1)", 1, at_least=1)
     batch_size: int = arg("sequences computed at a time, at most (release: 4)", 4, at_least=1)
     gradient_accumulation: int = arg("batches per update (release: 2)", 2, at_least=1)
     max_length: int = arg("longest training sequence, in tokens (release: 2048)", 2048, at_least=2)
     lora_rank: int = arg("LoRA rank, with --method lora (paper: 32)", 32, at_least=1)
-    lora_alpha: float = arg("LoRA alpha, with --method lora (paper: 64)", 64)
+    lora_alpha: float = arg("LoRA alpha, with --method lora (paper: 64)", 64, above=0)
     target_modules: list[str] = arg(
         "adapted layers, with --method lora (PEFT's for Qwen2)", ["q_proj", "v_proj"]
     )

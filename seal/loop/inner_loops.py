@@ -130,7 +130,8 @@ class _Examiner(ThreadPoolExecutor):
         self._pending: set[Future[None]] = set()
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        self.shutdown(wait=True, cancel_futures=kind is not None)
+        told_to_end = kind is not None and not issubclass(kind, Exception)  # Ctrl-C, SIGTERM
+        self.shutdown(wait=not told_to_end, cancel_futures=kind is not None)
         if kind is None:
             self._collect(self._pending)
 

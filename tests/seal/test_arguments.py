@@ -3,6 +3,7 @@
 import errno
 import os
 import signal
+import sys
 from dataclasses import FrozenInstanceError, asdict, replace
 from pathlib import Path
 from typing import Literal
@@ -90,7 +91,7 @@ def test_values(words, expected):
         (["--run_dir", "x", "--k", "0"], "--k 0: must be at least 1"),
         (["--run_dir", "x", "--k", "-1"], "--k -1: must be at least 1"),
         (["--run_dir", "x", "--share", "-0.5"], "--share -0.5: must be at least 0"),
-        (["--run_dir", "x", "--share", "nan"], "--share nan: must be at least 0"),
+        (["--run_dir", "x", "--share", "nan"], "--share nan: must be a finite number"),
     ],
 )
 def test_a_bad_command_line_is_one_line_and_status_2(arguments, message, capsys):
@@ -226,12 +227,26 @@ def test_errors_that_a_user_can_fix_are_one_line(raised, status, shown, capsys):
     assert shown in error and error.count("\n") == 1
 
 
-def test_defects_keep_their_traceback():
+def test_a_defect_keeps_its_traceback_and_says_what_it_is(capsys):
     def main(config: Config) -> None:
         raise ZeroDivisionError
 
-    with pytest.raises(ZeroDivisionError):
+    with pytest.raises(SystemExit) as ended:
         run_program(main, Config, ["--run_dir", "x"])
+    *traceback, last = capsys.readouterr().err.splitlines()
+    assert ended.value.code == 1 and "ZeroDivisionError" in traceback
+    assert last.startswith("error: this is a defect of the program: please report it; what was")
+    assert "kept in x, the same command resumes it" in last
+
+
+def test_a_program_refuses_the_package_of_another_checkout(tmp_path, monkeypatch):
+    (tmp_path / "seal").mkdir()
+    (tmp_path / "seal/arguments.py").touch()
+    program = tmp_path / "few-shot/solve.py"
+    monkeypatch.setattr(sys.modules[Config.__module__], "__file__", str(program))
+    with pytest.raises(SystemExit) as ended:
+        run_program(lambda config: None, Config, ["--run_dir", "x"])
+    assert ended.value.code == 2
 
 
 def test_sigterm_unwinds_the_stack():

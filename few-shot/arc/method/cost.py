@@ -5,15 +5,20 @@ from collections.abc import Sequence
 from arc.puzzles.augmenters import INVERTIBLE
 from arc.puzzles.tasks import Task
 from arc.settings import InnerLoopSettings
+from seal.arguments import MOST
+from seal.errors import UserError
 
 
 def estimate_rewards(tasks: Sequence[Task], k: int, settings: InnerLoopSettings) -> str:
     """Adapters, optimizer steps and answers of one round, in words.
 
     All are upper bounds: equal self-edits share an adapter and equal views an answer, and steps
-    are up to the self-edits.
+    are up to the self-edits. Raises UserError for a round of absurd size.
     """
     adapters = len(tasks) * k
+    if adapters > MOST:
+        product = f"{len(tasks)} tasks x --k {k}"
+        raise UserError(f"{product} are {adapters:,} adapters in a round; lower them to {MOST:,}")
     n_views = sum(
         len(task.demonstrations) * (1 + settings.n_permutations) + len(INVERTIBLE) for task in tasks
     )

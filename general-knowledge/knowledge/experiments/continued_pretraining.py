@@ -16,7 +16,6 @@ from knowledge.method.self_edits import SelfEdit
 from knowledge.method.single_passage_table import DIFFERENCE, Layout
 from knowledge.method.training_texts import training_texts
 from knowledge.settings import SHUFFLE_SEED, TREE, AnswerSettings, PretrainingSettings
-from seal.errors import UserError
 from seal.loop.policy import open_policy
 from seal.report.tables import estimate
 from seal.run import Run
@@ -73,9 +72,7 @@ def pretraining_rows(
 def pretraining_job(
     model_settings: ModelSettings, settings: PretrainingSettings, seed: int
 ) -> SftJob:
-    """The finetune of `--model` as the flags ask for it. Raises UserError for a bad warm-up."""
-    if not 0 <= settings.warmup_ratio < 1:
-        raise UserError(f"--warmup_ratio {settings.warmup_ratio}: give a share from 0 up to 1")
+    """The finetune of `--model` as the flags ask for it."""
     return SftJob(
         model=model_settings.model,
         dtype=model_settings.dtype,

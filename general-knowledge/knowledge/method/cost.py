@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from knowledge.data.passages import Passage
 from knowledge.settings import OuterLoopSettings, WriterSettings
+from seal.arguments import MOST
 from seal.errors import UserError
 
 _CHARACTERS_PER_TOKEN = 4  # of English text, roughly
@@ -13,12 +14,15 @@ def estimate_rewards(passages: Sequence[Passage], k: int, settings: OuterLoopSet
     """Adapters, answers and judge calls of one round, in words.
 
     Tokens are counted when the self-edits are there (see `run_trials`): their length is up to
-    the policy.
+    the policy. Raises UserError for a round of absurd size.
     """
     self_edits = f"{len(passages)} passages, {len(passages) * k:,} self-edits"
     if settings.reward == "proxy":
         return f"{self_edits}, each rated by one call of {settings.judge_model}, no inner loops"
     adapters = len(passages) * k * settings.repeats
+    if adapters > MOST:
+        product = f"{len(passages)} passages x --k {k} x --repeats {settings.repeats}"
+        raise UserError(f"{product} are {adapters:,} adapters in a round; lower them to {MOST:,}")
     questions = sum(len(passage.questions) for passage in passages)
     answers = questions * (1 + k * settings.repeats)
     calls = f"at most {answers:,} calls of {settings.judge_model}"
@@ -31,8 +35,11 @@ def estimate_rewards(passages: Sequence[Passage], k: int, settings: OuterLoopSet
 def estimate_writing(texts: int, prompt_characters: int, settings: WriterSettings) -> str:
     """Texts to write, their tokens and, given prices, what a chat model will ask for them at most.
 
-    Tokens of prompts are estimated from their characters. Raises UserError for one price alone.
+    Tokens of prompts are estimated from their characters. Raises UserError for one price alone, and
+    for an absurd number of texts.
     """
+    if texts > MOST:
+        raise UserError(f"{texts:,} texts are wanted; lower --k or --n_passages to {MOST:,} texts")
     written = texts * settings.max_new_tokens
     if settings.writer == "policy":
         return f"{texts:,} texts to write, of at most {settings.max_new_tokens:,} tokens"

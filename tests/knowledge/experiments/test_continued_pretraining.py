@@ -21,7 +21,6 @@ from knowledge.release.records import Pretraining
 from knowledge.release.results import questions_asked
 from knowledge.release.scan import parse_released
 from knowledge.settings import PretrainingSettings
-from seal.errors import UserError
 from seal.records import read_json
 from seal.run import Run
 from seal.settings import ModelSettings
@@ -101,12 +100,6 @@ def test_flags_reach_the_finetune():
     assert (paper.at_once, paper.batch_size, paper.max_length) == (4, 8, 2048)
     lora = pretraining_job(model, settings(method="lora", lora_rank=7, lora_alpha=5), seed=0)
     assert (lora.rank, lora.alpha, lora.target_modules) == (7, 5, ["q_proj", "v_proj"])
-
-
-@pytest.mark.parametrize("ratio", [-0.1, 1.0, 30.0])
-def test_a_warmup_that_is_no_share_is_refused(ratio):
-    with pytest.raises(UserError, match="--warmup_ratio"):
-        pretraining_job(ModelSettings(), settings(warmup_ratio=ratio), seed=0)
 
 
 # Questions
