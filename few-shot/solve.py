@@ -51,7 +51,7 @@ def main(config: Config) -> None:
         (before,) = solve(policy, [(task, None)], config, config.seed)
         show("in context, before any update", task_panels(task, tries(before.attempts)))
         self_edits = given or sample_self_edits(run, [task], policy, config, config.seed)
-        rejection = train_first_valid(run, task, self_edits, policy, adapter, config, config.seed)
+        rejection = train_first_valid(run, task, self_edits, policy, "adapter", config, config.seed)
         after = before
         if rejection is None:
             (after,) = solve(policy, [(task, adapter)], config, config.seed)

@@ -41,13 +41,13 @@ def main(config: Config) -> None:
     from knowledge.method.inner_loop import adapter_job, self_edit_texts
     from knowledge.method.open_run import open_run
     from knowledge.method.self_edits import sample_self_edits
+    from seal.loop.inner_loops import train_kept
     from seal.loop.policy import open_policy
-    from seal.lora import train_adapters
 
     passage = read_passage(config)
     inputs, models = {"--passage_file --title": passage}, {"--model": config.model}
     run = open_run(config, inputs, models, asked=[passage], written_about=[passage])
-    adapter, log = run.path("adapter"), run.path("vllm.log")
+    log = run.path("vllm.log")
     with open_policy(config.model, config, log, config.lora_rank, config.slots) as policy:
         self_edits = sample_self_edits(run, [passage], policy, config, config.seed)
         run.say("\n".join(["self-edit:", *(self_edit.text for self_edit in self_edits)]))
@@ -57,9 +57,8 @@ def main(config: Config) -> None:
             for text in self_edit_texts(passage, self_edit.text, config)
         )
         trial = Trial(passage.id, passage, tuple(texts), derive_seed(config.seed, passage.id))
-        if not adapter.exists():
-            job = adapter_job(trial, policy.tokenizer, config)
-            train_adapters(policy.model, [job], [adapter], config.target_modules, slots=1)
+        job = adapter_job(trial, policy.tokenizer, config)
+        adapter = train_kept(run, policy, job, "adapter", config.target_modules)
         before, after = (
             [answer["answer"] for answer in record["answers"]]
             for record in ask(policy, [(trial, None), (trial, adapter)], config)

@@ -8,9 +8,12 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Protocol, TypeVar
 
+from seal.checksums import SUMS_FILE, check_sums, checksum_of_value, write_sums
+from seal.errors import UserError
 from seal.loop.policy import Policy
 from seal.lora import AdapterJob, AdapterResult, train_adapters
 from seal.run import Run
@@ -102,6 +105,41 @@ def run_inner_loops(
                 # Most steps first, so that the slots run dry at about the same time
                 train(sorted(todo, key=lambda pair: -pair[1].steps), examiner)
     shutil.rmtree(run.path("adapters"), ignore_errors=True)  # of killed processes, if anything
+
+
+@dataclass(frozen=True)
+class KeptAdapter:
+    """A line of adapters.jsonl: what an adapter that a run keeps was trained on, as a checksum."""
+
+    id: str
+    trained_on: str
+
+
+def train_kept(
+    run: Run, policy: Policy, job: AdapterJob, name: str, target_modules: Sequence[str]
+) -> Path:
+    """Train an adapter into RUN/NAME, unless it is there; returns the folder.
+
+    Raises UserError for one that is damaged, or was trained on something else.
+    """
+    adapter, again = run.path(name), f"delete {run.path(name)} to train it again"
+    taught = checksum_of_value(
+        [
+            *([list(map(int, part)) for part in sequence] for sequence in job.sequences),
+            *(job.learning_rate, job.epochs, job.rank, job.alpha, job.seed),
+        ]
+    )
+    if (adapter / SUMS_FILE).exists():
+        known = {kept.id: kept.trained_on for kept in run.records("adapters", KeptAdapter)}
+        if known.get(name) != taught:
+            raise UserError(f"{adapter} was trained on other texts or in another way; {again}")
+        check_sums(adapter, again)
+        return adapter
+    shutil.rmtree(adapter, ignore_errors=True)  # of a killed process
+    run.replace("adapters", [asdict(KeptAdapter(name, taught))])
+    train_adapters(policy.model, [job], [adapter], target_modules, slots=1)
+    write_sums(adapter, sorted(path.name for path in adapter.iterdir()))
+    return adapter
 
 
 def seconds_per_adapter(run: Run) -> dict[str, float]:

@@ -9,7 +9,6 @@ begins and ends.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -26,9 +25,9 @@ from arc.puzzles.tasks import Item, Task
 from arc.puzzles.training_sets import select_items, training_items
 from arc.settings import InnerLoopSettings, PromptSettings
 from seal.errors import UserError
-from seal.loop.inner_loops import Asked, run_inner_loops
+from seal.loop.inner_loops import Asked, run_inner_loops, train_kept
 from seal.loop.policy import Policy
-from seal.lora import AdapterJob, train_adapters
+from seal.lora import AdapterJob
 from seal.lora.jobs import IGNORED_LABEL, TokenSequence
 from seal.prompt_files import chat_text
 from seal.run import Run
@@ -187,13 +186,13 @@ def train_first_valid(
     task: Task,
     self_edits: Sequence[SelfEdit],
     policy: Policy,
-    adapter: Path,
+    name: str,
     settings: InnerLoopSettings,
     seed: int,
 ) -> Rejection | None:
-    """Train an adapter on the first self-edit that is valid; if there is none, say why not.
+    """Train the adapter RUN/NAME on the first self-edit that is valid, or say why there is none.
 
-    An adapter that exists is left as it is.
+    Raises UserError as `train_kept` does.
     """
     valid = [each for each in self_edits if isinstance(each.parsed, Configuration)]
     chosen = (valid or self_edits)[0]
@@ -203,8 +202,8 @@ def train_first_valid(
     set_seed = derive_seed(seed, f"{task.id}/training-set")
     items = training_set(task, configuration.augmentations, policy, settings, set_seed)
     rejection = check_steps(configuration, len(items), settings.max_steps)
-    if rejection is None and not adapter.exists():
+    if rejection is None:
         job = adapter_job(configuration, items, settings, seed)
         run.say(f"{len(items)} training examples, {job.steps} steps")
-        train_adapters(policy.model, [job], [adapter], settings.target_modules, slots=1)
+        train_kept(run, policy, job, name, settings.target_modules)
     return rejection

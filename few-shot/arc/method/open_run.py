@@ -13,10 +13,16 @@ from arc.puzzles.rendering import longest_answer
 from arc.puzzles.tasks import Task
 from arc.settings import PredictionSettings
 from seal.loop import open_run as shared
+from seal.loop.inner_loops import KeptAdapter
 from seal.models.window import Prompt
 from seal.run import Run
 
-RECORDS: dict[str, type] = {"self_edits": SelfEdit, "predictions": Try, "rewards": Reward}
+RECORDS: dict[str, type] = {
+    "self_edits": SelfEdit,
+    "predictions": Try,
+    "rewards": Reward,
+    "adapters": KeptAdapter,
+}
 """What the lines of NAME.jsonl are, in every run folder of this domain."""
 
 

@@ -15,6 +15,7 @@ from knowledge.method.self_edits import SelfEdit
 from knowledge.method.writers import WrittenText
 from knowledge.settings import JudgeSettings
 from seal.loop import open_run as shared
+from seal.loop.inner_loops import KeptAdapter
 from seal.models.window import Prompt
 from seal.records import read_text
 from seal.run import Run
@@ -27,6 +28,7 @@ RECORDS: dict[str, type] = {
     "ratings": Rating,
     "entities": WrittenText,
     "relations": WrittenText,
+    "adapters": KeptAdapter,
 }
 """What the lines of NAME.jsonl are, in every run folder of this domain."""
 
