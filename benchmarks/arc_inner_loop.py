@@ -43,7 +43,7 @@ from arc.method.configurations import Configuration
 from arc.puzzles.rendering import answer_text
 from arc.puzzles.tasks import Task
 from arc.settings import InnerLoopSettings
-from seal.arguments import arg, run_program
+from seal.arguments import arg
 from seal.errors import UserError
 from seal.loop.policy import Policy
 from seal.lora import train as lora
@@ -51,6 +51,7 @@ from seal.lora import train_adapters
 from seal.lora.bank import AdapterBank, find_targets
 from seal.lora.files import read_adapter
 from seal.models.load import find_device
+from seal.program import run_program
 from seal.sampling import Completion, SampleRequest, SamplingParameters
 
 REAL_PRESET = "llama-3.2-1b"

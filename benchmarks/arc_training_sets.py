@@ -39,8 +39,9 @@ from arc.puzzles.training_sets import (
     select_items,
     training_items,
 )
-from seal.arguments import arg, run_program
+from seal.arguments import arg
 from seal.errors import UserError
+from seal.program import run_program
 from seal.seeds import derive_seed
 
 CAP = 250

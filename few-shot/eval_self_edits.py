@@ -18,7 +18,8 @@ from itertools import pairwise
 from arc.method.cost import estimate_rewards
 from arc.puzzles.tasks import read_tasks, require_targets
 from arc.settings import ORACLE, SAMPLED, PolicySettings, TableSettings, TaskSettings
-from seal.arguments import arg, labelled, run_program
+from seal.arguments import arg, labelled
+from seal.program import run_program
 from seal.records import write_text
 from seal.run import RunSettings
 

@@ -11,7 +11,7 @@ from collections import Counter
 from arc.method.configurations import Rejection
 from arc.puzzles.tasks import read_tasks
 from arc.settings import PolicySettings, SelfEditSettings, TaskSettings
-from seal.arguments import run_program
+from seal.program import run_program
 from seal.run import RunSettings
 
 

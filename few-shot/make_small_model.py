@@ -12,8 +12,9 @@ from pathlib import Path
 from arc.method.prompts import check_prompts
 from arc.puzzles.tasks import read_tasks
 from arc.settings import PromptSettings, TaskSettings
-from seal.arguments import arg, run_program
+from seal.arguments import arg
 from seal.models.folders import build_once
+from seal.program import run_program
 
 
 class Config(TaskSettings, PromptSettings):

@@ -16,7 +16,8 @@ from knowledge.data.passages import load_passages
 from knowledge.data.splits import evaluation_passages
 from knowledge.judging.judges import open_judge
 from knowledge.settings import PassageSettings, TableSettings
-from seal.arguments import arg, labelled, run_program
+from seal.arguments import arg, labelled
+from seal.program import run_program
 from seal.records import write_text
 from seal.run import RunSettings
 from seal.settings import ModelSettings

@@ -12,8 +12,9 @@ from pathlib import Path
 
 from knowledge.data.passages import load_passages
 from knowledge.settings import PassageSettings
-from seal.arguments import arg, run_program
+from seal.arguments import arg
 from seal.models.folders import build_once
+from seal.program import run_program
 
 
 class Config(PassageSettings):

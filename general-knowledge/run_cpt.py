@@ -20,8 +20,9 @@ from knowledge.data.passages import load_passages
 from knowledge.data.splits import evaluation_passages
 from knowledge.judging.judges import open_judge
 from knowledge.settings import PassageSettings, PretrainingSettings
-from seal.arguments import GROUPS, arg, run_program
+from seal.arguments import GROUPS, arg
 from seal.errors import UserError
+from seal.program import run_program
 from seal.records import write_text
 from seal.run import RunSettings
 from seal.settings import ModelSettings

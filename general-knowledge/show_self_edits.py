@@ -12,8 +12,9 @@ Run     python general-knowledge/show_self_edits.py --table runs/demo/knowledge/
 from pathlib import Path
 
 from knowledge.data.passages import load_passages
-from seal.arguments import Settings, arg, run_program
+from seal.arguments import Settings, arg
 from seal.errors import UserError
+from seal.program import run_program
 from seal.records import write_text
 
 

@@ -15,6 +15,7 @@ from torch.nn.utils.rnn import pad_sequence
 from torch.optim.lr_scheduler import LambdaLR
 from transformers import LlamaForCausalLM, PreTrainedModel, PreTrainedTokenizerFast
 
+from seal.errors import UserError
 from seal.lora.jobs import IGNORED_LABEL, TokenSequence
 from seal.models.folders import build_once
 from seal.models.untrained import random_model, save_model
@@ -92,11 +93,15 @@ def pretrain(run: Run, curriculum: Curriculum, measure_every: int, **size: Any) 
     checkpoint, steps = run.path("checkpoint.pt"), curriculum.steps
     done = 0
     if checkpoint.exists():
-        state = torch.load(checkpoint, weights_only=True)
-        model.load_state_dict(state["model"])
-        for optimizer, own in zip(optimizers, state["optimizers"], strict=True):
-            optimizer.load_state_dict(own)
-        done = state["steps"]
+        try:
+            state = torch.load(checkpoint, weights_only=True)
+            model.load_state_dict(state["model"])
+            for optimizer, own in zip(optimizers, state["optimizers"], strict=True):
+                optimizer.load_state_dict(own)
+            done = state["steps"]
+        except Exception as error:  # a damaged file: whatever its reader stumbles on
+            problem = f"{checkpoint} does not read ({type(error).__name__})"
+            raise UserError(f"{problem}; delete it to begin the training again") from error
     schedules = [
         LambdaLR(optimizer, lambda step: learning_rate_factor(step, steps), last_epoch=done - 1)
         for optimizer in optimizers

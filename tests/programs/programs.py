@@ -16,7 +16,8 @@ from typing import Any
 
 import pytest
 
-from seal.arguments import parse_arguments, run_program
+from seal.arguments import parse_arguments
+from seal.program import run_program
 from tests.support.data import REPOSITORY
 from tests.support.house import SCRIPTS, TREES
 

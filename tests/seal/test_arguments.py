@@ -10,8 +10,9 @@ from typing import Literal
 
 import pytest
 
-from seal.arguments import Settings, arg, labelled, machine_flags, parse_arguments, run_program
+from seal.arguments import Settings, arg, labelled, machine_flags, parse_arguments
 from seal.errors import UserError
+from seal.program import run_program
 from seal.records import to_json
 
 

@@ -7,8 +7,8 @@ from transformers import PreTrainedTokenizerBase
 
 from knowledge.data.passages import Passage
 from knowledge.data.prompts import answer_prompt, check_prompts, policy_prompt, self_edit_values
+from knowledge.judging.answer_records import Answers, Grades
 from knowledge.judging.judges import CONSTANTS, JUDGE_PROMPT
-from knowledge.method.closed_book import Answers, Grades
 from knowledge.method.proxy_reward import Rating
 from knowledge.method.reward import Reward
 from knowledge.method.self_edits import SelfEdit

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from knowledge.judging.answer_records import Answers, Grades
 from knowledge.judging.judges import Judge
 from knowledge.method.scores import JudgedAnswer, Scores, judged_again, scores_by_judge
 from knowledge.release.records import Examinations, Pretraining, Sequences
@@ -12,8 +13,10 @@ from knowledge.release.results import RELEASED_JUDGE, scores_of, scores_of_seque
 from knowledge.release.row_of_file import RowKey, rows_filled_by
 from knowledge.release.scan import Release
 from knowledge.tables.paper import PaperTable
+from seal.checksums import check_sums
 from seal.errors import UserError
-from seal.records import read_json, read_jsonl
+from seal.records import of_kind, read_json
+from seal.run import Run
 
 ROWS = {"no-update": "base", "passage-only": "passage", "seal-2": "seal"} | {
     row: row for row in ("self-edits", "gpt-4.1", "seal-1", "seal")
@@ -95,7 +98,8 @@ def our_columns(words: Sequence[str], tables: Sequence[PaperTable]) -> list[Colu
     columns = []
     for folder, given in runs:
         rows = _existing(folder, given)
-        judge = read_json(folder / "results.json").get("judge", "unknown")
+        path = folder / "results.json"
+        judge = of_kind(read_json(path), dict, f"{path}: results").get("judge", "unknown")
         found = (
             (key, scores)
             for label, key in rows.items()
@@ -128,15 +132,19 @@ def _existing(folder: Path, rows: Mapping[str, RowKey]) -> dict[str, RowKey]:
 
 
 def _answers(folder: Path) -> list[JudgedAnswer]:
-    grades = {record["id"]: record for record in read_jsonl(folder / "grades.jsonl")}
+    check_sums(folder, "name a run as it was when it finished")
+    run = Run(folder)
+    grades = {record.id: record.grades for record in run.records("grades", Grades)}
     answers = []
-    for record in read_jsonl(folder / "answers.jsonl"):
-        if record.get("id") not in grades:
-            raise UserError(f"{folder}: {record.get('id')} has no grades; finish the run first")
-        graded = grades[record["id"]]
-        found = zip(record["answers"], graded["verdicts"], graded["probabilities"], strict=True)
-        for asked, verdict, probability in found:
-            texts = (record["title"], asked["question"], asked["gold"], asked["answer"])
-            about = (record["passage_id"], *texts)
-            answers.append(JudgedAnswer(*about, verdict, record["id"], probability))
+    for record in run.records("answers", Answers):
+        graded = grades.get(record.id, [])
+        if len(graded) != len(record.answers):
+            raise UserError(
+                f"{folder}: {record.id} has {len(record.answers)} answers and {len(graded)} grades;"
+                " finish the run first"
+            )
+        for asked, grade in zip(record.answers, graded, strict=True):
+            texts = (record.title, asked.question, asked.gold, asked.answer)
+            about = (record.passage_id, *texts)
+            answers.append(JudgedAnswer(*about, grade.verdict, record.id, grade.probability))
     return answers

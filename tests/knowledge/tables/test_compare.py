@@ -193,6 +193,9 @@ def test_csv_round_trip():
 # Runs of ours
 
 
+SAID = {"text": "a", "finish_reason": "stop"}
+
+
 def write_row(folder, label, verdicts, probabilities=None):
     answers, grades = [], []
     for number, of_trial in enumerate(verdicts):
@@ -202,7 +205,7 @@ def write_row(folder, label, verdicts, probabilities=None):
                 "passage_id": f"p{number}",
                 "title": "T",
                 "answers": [
-                    {"question": f"q{q}", "gold": "g", "answer": "" if q else "a"}
+                    {"question": f"q{q}", "gold": "g", "answer": "" if q else "a", **SAID}
                     for q in range(len(of_trial))
                 ],
             }
@@ -277,7 +280,7 @@ def test_mistakes_in_runs_are_told(tmp_path, words, told):
 def test_an_unfinished_row_is_refused(tmp_path):
     write_row(tmp_path, "seal", [[True], [True]])
     write_jsonl(tmp_path / "seal" / "grades.jsonl", [])
-    with pytest.raises(UserError, match="no grades"):
+    with pytest.raises(UserError, match="1 answers and 0 grades"):
         our_columns([str(tmp_path)], TABLES)
 
 
