@@ -12,6 +12,8 @@ settings.load_profile("without-deadline")
 SLOW = (
     "tests/programs/",
     "tests/vllm/",
+    "tests/faults/test_changed_inputs.py",
+    "tests/faults/test_refused_at_the_start.py",
     "tests/conformance/test_g6_offline_judge.py",
     "tests/knowledge/experiments/test_continual.py::test_killed_at_every_call",
     "tests/knowledge/small_world/test_pretraining.py::test_a_killed_run",
