@@ -18,7 +18,6 @@ from seal.event_loop import EventLoop
 MAX_ATTEMPTS = 8
 """Of one call: half a minute with the SDK's pauses."""
 _SECRET = 16  # characters of a key that no text has by chance
-_LONGEST = 1000  # characters of what an endpoint says beside a text
 
 Messages = Sequence[Mapping[str, str]]
 T = TypeVar("T")
@@ -205,17 +204,20 @@ class ChatClient:
 
     def _describe(self, error: Any) -> str:
         """Status and message of a refusal, without the key should the endpoint quote it."""
-        message = error.body["message"][:_LONGEST]
-        text = f"status {error.status_code}" + (f": {message}" if message else "")
-        return redact(text, self._key)[:300]
+        message = error.body["message"]
+        return self._shorten(f"status {error.status_code}" + (f": {message}" if message else ""))
+
+    def _shorten(self, text: str) -> str:
+        """What an endpoint says beside a text, for a message, without the key."""
+        return redact(text[:1000], self._key)[:300]
 
     def _without_key(self, reply: Reply) -> Reply:
         """The reply without the key; a text alone may have what is merely part of it."""
         text, key = reply.text, self._key
         if text is not None and key and len(key) >= _SECRET:
             text = text.replace(key, "***")
-        failure = redact(reply.failure[:_LONGEST], key) if reply.failure else None
-        reason = redact(reply.finish_reason[:_LONGEST], key)
+        failure = self._shorten(reply.failure) if reply.failure else None
+        reason = self._shorten(reply.finish_reason)
         return replace(reply, text=text, failure=failure, finish_reason=reason)
 
 

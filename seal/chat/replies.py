@@ -66,10 +66,10 @@ def is_count(value: Any) -> bool:
 
 def _read(message: dict[str, Any], reason: Any, usage: Any) -> Reply | None:
     text, refusal = message.get("content"), message.get("refusal")
-    n_tokens = usage.get("completion_tokens") if isinstance(usage, dict) else usage
     if not all(value is None or isinstance(value, str) for value in (text, refusal, reason)):
         return None
-    if not (n_tokens is None or is_count(n_tokens)):
+    n_tokens = usage.get("completion_tokens") if isinstance(usage, dict) else None
+    if not isinstance(usage, dict | None) or not (n_tokens is None or is_count(n_tokens)):
         return None
     reason = _SURROGATES.sub("\ufffd", reason or "stop")
     if refusal:
