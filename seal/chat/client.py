@@ -45,6 +45,7 @@ class ChatClient:
         """`timeout` is in seconds, for one attempt. UserError if the cache holds something else,
         and for a proxy or certificates that the environment names and that cannot be used.
         """
+        from httpx2 import InvalidURL
         from openai import AsyncOpenAI  # takes a second to import
 
         from seal.chat.connection import Connection
@@ -57,7 +58,7 @@ class ChatClient:
         self._calls = asyncio.Semaphore(concurrency)
         try:
             self._connection = Connection(self.url, timeout)
-        except (ImportError, OSError, ValueError):  # without a package for SOCKS; no such file
+        except (InvalidURL, ImportError, OSError, ValueError):  # ImportError: SOCKS lacks a package
             variables = "http_proxy, https_proxy, all_proxy and SSL_CERT_FILE"
             problem = "no connection can be set up with what the environment says"
             raise UserError(f"{self.url}: {problem}; correct or unset {variables}") from None

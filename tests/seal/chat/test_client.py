@@ -3,6 +3,7 @@
 import logging
 import socket
 import threading
+from concurrent.futures import CancelledError
 from types import SimpleNamespace
 
 import pytest
@@ -279,3 +280,95 @@ def test_the_key_is_nowhere_but_in_the_header(stub, tmp_path, caplog, capfd, pau
 def test_no_key_is_needed_elsewhere(stub):
     ChatClient("judge", stub.url).check()
     assert stub.keys == ["Bearer none"]
+
+
+@pytest.mark.parametrize("key", [KEY, None])
+def test_no_proxy_gets_what_is_for_this_machine(stub, monkeypatch, key):
+    with running_stub() as proxy:
+        for name in ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "ALL_PROXY"):
+            monkeypatch.setenv(name, f"http://127.0.0.1:{proxy.server_port}")
+        for host in ("127.0.0.1", "localhost", "127.1"):
+            url = f"http://{host}:{stub.server_port}/v1"
+            ChatClient("judge", url, api_key=key).check()
+        assert proxy.bodies == [] and len(stub.bodies) == 3
+        ChatClient("judge", "http://judge.invalid/v1", api_key=key).check()
+        assert len(proxy.bodies) == 1, "others go through it as before"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("http_proxy", "gopher://here"),
+        ("http_proxy", "http://[::1"),
+        ("all_proxy", "socks5://127.0.0.1:1"),
+        ("SSL_CERT_FILE", "/no/such/file"),
+    ],
+)
+def test_a_proxy_or_certificates_that_cannot_be_used_are_named(monkeypatch, name, value):
+    monkeypatch.setenv(name, value)
+    with pytest.raises(UserError, match=rf"^https://host/v1: no connection .*; .*{name}"):
+        ChatClient("judge", "https://host/v1")
+
+
+# Ending
+
+
+@pytest.mark.parametrize("how", ["hangs", "asks for a pause"])
+def test_closing_ends_the_calls_of_other_threads(stub, how):
+    asked, done = threading.Event(), threading.Event()
+
+    def reply(prompt):
+        asked.set()
+        if how == "hangs":
+            done.wait(30)
+        return refusal(429, retry_after="60")
+
+    stub.reply = reply
+    client = ChatClient("judge", stub.url)
+    ended = []
+
+    def complete():
+        with pytest.raises(CancelledError):
+            client.complete(chats("a"))
+        ended.append(True)
+
+    waiting = threading.Thread(target=complete)
+    waiting.start()
+    assert asked.wait(30)
+    client.close()
+    waiting.join(30)
+    assert ended == [True]
+    done.set()
+    client.close()
+
+
+def test_an_error_ends_what_else_is_in_flight(stub):
+    asked, done = threading.Event(), threading.Event()
+
+    def reply(prompt):
+        if prompt == "a":
+            asked.set()
+            done.wait(30)
+        asked.wait(30)
+        return refusal(401)
+
+    stub.reply = reply
+    client = ChatClient("judge", stub.url)
+    with pytest.raises(UserError, match="refuses the key"):
+        client.complete(chats("a", "b"))
+    done.set()
+
+
+def test_equal_calls_have_the_reply_that_came_first(stub, tmp_path):
+    path = tmp_path / "cache.jsonl"
+    both = threading.Barrier(2)
+    answers = iter("ab")
+
+    def reply(prompt):
+        both.wait(30)
+        return completion(next(answers))
+
+    stub.reply = reply
+    replies = cached(stub, path).complete(chats("x", "x"))
+    assert replies[0] == replies[1] == cached(stub, path).complete(chats("x"))[0]
+    assert len(path.read_text().splitlines()) == 1
