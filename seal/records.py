@@ -143,6 +143,25 @@ def append_jsonl(path: Path, *records: Record) -> None:
         os.close(descriptor)
 
 
+def read_growing(path: Path, flag: str = "") -> bytes:
+    """The bytes of a file that `append_jsonl` will add to, which is created where there is none.
+
+    Raises UserError, which begins with `flag`, unless it is a regular file that can be read and
+    appended to.
+    """
+    where = f"{flag} {path}".lstrip()
+    try:
+        if path.exists() and not path.is_file():
+            raise UserError(f"{where} is no regular file; name another")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a+b") as file:
+            file.seek(0)
+            return file.read()
+    except (OSError, ValueError) as error:  # ValueError: a zero byte in its name
+        problem = error.strerror if isinstance(error, OSError) else error
+        raise UserError(f"{where} cannot be written ({problem}); name another file") from None
+
+
 def cut_torn_line(path: Path) -> str:
     """Drop what a killed process left of its last line; returns the dropped text ("" if none).
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import threading
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, suppress
@@ -14,6 +13,7 @@ import openai
 from openai.types import CompletionChoice
 
 from seal.errors import UserError
+from seal.event_loop import EventLoop
 from seal.samplers.vllm_server import VllmServer
 from seal.sampling import Completion, SampleRequest, SamplingParameters
 from seal.settings import ModelSettings
@@ -80,23 +80,14 @@ class VllmSampler(AbstractContextManager):
         self._requests_in_flight = asyncio.Semaphore(_CONCURRENCY)
         self._turns = _Turns()
         # All threads' calls run on one event loop: an error or Ctrl-C cancels what is in flight
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(
-            target=self._loop.run_forever, name="vllm-sampler", daemon=True
-        )
-        self._thread.start()
+        self._events = EventLoop("vllm-sampler")
 
     def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
         """Cancel what other threads still wait for and close the connections."""
-        if self._loop.is_closed():
-            return
-        asyncio.run_coroutine_threadsafe(self._shut_down(), self._loop).result()
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
+        self._events.close(self._client.close)
 
     def complete(
         self, requests: Sequence[SampleRequest], parameters: SamplingParameters
@@ -109,20 +100,7 @@ class VllmSampler(AbstractContextManager):
         """
         for adapter in {request.adapter for request in requests} - {None}:
             check_adapter(adapter)
-        work = self._complete(requests, parameters)
-        completing = asyncio.run_coroutine_threadsafe(work, self._loop)
-        try:
-            return completing.result()
-        except BaseException:  # Ctrl-C strikes here, in the waiting thread
-            completing.cancel()
-            raise
-
-    async def _shut_down(self) -> None:
-        others = asyncio.all_tasks() - {asyncio.current_task()}
-        for task in others:
-            task.cancel()
-        await asyncio.gather(*others, return_exceptions=True)
-        await self._client.close()
+        return self._events.run(self._complete(requests, parameters))
 
     async def _complete(
         self, requests: Sequence[SampleRequest], parameters: SamplingParameters
@@ -141,15 +119,9 @@ class VllmSampler(AbstractContextManager):
                 for batch in self._batches(requests, indices, greedy=parameters.temperature == 0):
                     tasks.create_task(answer(model, batch))
 
-        try:
-            async with asyncio.TaskGroup() as tasks:
-                for adapter, indices in by_adapter.items():
-                    tasks.create_task(answer_all(adapter, indices))
-        except BaseExceptionGroup as group:
-            error: BaseException = group
-            while isinstance(error, BaseExceptionGroup):
-                error = error.exceptions[0]
-            raise error from error.__cause__
+        async with asyncio.TaskGroup() as tasks:
+            for adapter, indices in by_adapter.items():
+                tasks.create_task(answer_all(adapter, indices))
         return [completions[index] for index in range(len(requests))]
 
     def _batches(

@@ -8,6 +8,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 Response = tuple[int, Any, dict[str, str]]
+"""Status, content and headers. Content is JSON, a text, bytes, or a function that is given the
+handler and answers by itself."""
 
 
 def completion(content: str | None, finish_reason: str = "stop") -> Response:
@@ -38,6 +40,9 @@ class ChatStub(ThreadingHTTPServer):
         self.lock = threading.Lock()
         self.in_flight = self.most_in_flight = 0
 
+    def handle_error(self, *_: object) -> None:
+        """Stay silent about a client that gave up."""
+
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.server_port}/v1"
@@ -60,9 +65,13 @@ class _Handler(BaseHTTPRequestHandler):
             stub.most_in_flight = max(stub.most_in_flight, stub.in_flight)
             scripted = stub.script.pop(0) if stub.script else None
         status, content, headers = scripted or stub.reply(body["messages"][-1]["content"])
-        data = (content if isinstance(content, str) else json.dumps(content)).encode()
         with stub.lock:
             stub.in_flight -= 1
+        if callable(content):
+            content(self)
+            return
+        text = content if isinstance(content, str | bytes) else json.dumps(content)
+        data = text if isinstance(text, bytes) else text.encode()
         self.send_response(status)
         for name, value in {"Content-Type": "application/json", **headers}.items():
             self.send_header(name, value)

@@ -6,7 +6,16 @@ from pathlib import Path
 
 from knowledge.judging.judges import Grade, GradingItem
 from seal.errors import UserError
-from seal.records import Record, cut_torn_line, field, of_kind, read_jsonl, read_text, to_json
+from seal.records import (
+    Record,
+    cut_torn_line,
+    field,
+    of_kind,
+    read_growing,
+    read_jsonl,
+    read_text,
+    to_json,
+)
 
 GRADE_FIELDS = ("verdict", "probability", "judge")
 """What grading adds to a row, or replaces in one that was graded before."""
@@ -30,7 +39,7 @@ def read_answers(path: Path) -> list[Record]:
         of_kind(record.get("title") or "", str, f'{where}: "title"')
         try:
             to_json(record).encode()
-        except ValueError as error:  # NaN, or half of a surrogate pair
+        except (ValueError, RecursionError) as error:  # NaN, or half of a surrogate pair
             raise UserError(f"{where}: it could not be written again ({error})") from None
     return [ungraded(record) for record in records]
 
@@ -61,30 +70,41 @@ def read_grades(path: Path, rows: Iterable[Record], judge: str) -> dict[str, Gra
     """The grades that an output file holds of `rows` already, by row key; {} without a file.
 
     What a killed process left of its last line is cut off. Raises UserError, and touches nothing,
-    if the file holds anything but rows that this judge graded.
+    if the file holds anything but rows that this judge graded, each in one way.
     """
-    data = path.read_bytes() if path.exists() else b""
-    if not data:
-        return {}
-    *lines, unfinished = data.decode(errors="replace").split("\n")
+    *lines, unfinished = read_growing(path, "--output").split(b"\n")
+    if not lines and unfinished:
+        lines = [unfinished]
     keys = {row_key(row) for row in rows}
-    grades = {}
-    for number, line in enumerate(lines or [unfinished], start=1):
-        try:
-            record = json.loads(line)
-            known = record.keys() >= set(GRADE_FIELDS) and row_key(record) in keys
-        except (json.JSONDecodeError, AttributeError):  # no JSON, or no object
-            known = False
-        if not known:
-            problem = f"row {number} is not a graded row of --input"
-            raise UserError(f"--output {path} {problem}; name another file")
-        if record["judge"] != judge:
-            problem = f"was graded by {record['judge']}, not by {judge}"
-            raise UserError(f"--output {path} {problem}; name another file")
-        if record["verdict"] is not None:
-            grades[row_key(record)] = Grade(record["verdict"], record["probability"])
+    grades: dict[str, Grade] = {}
+    for number, line in enumerate(lines, start=1):
+        where, fix = f"--output {path} row {number}", "name another file"
+        found = _read_grade(line)
+        if found is None or found[0] not in keys:
+            raise UserError(f"{where} is not a graded row of --input; {fix}")
+        key, grade, judged_by = found
+        if judged_by != judge:
+            raise UserError(f"{where} was graded by {judged_by}, not by {judge}; {fix}")
+        if grade.verdict is not None and grades.setdefault(key, grade) != grade:
+            raise UserError(f"{where} was graded otherwise in a row before it; {fix}")
     cut_torn_line(path)
     return grades
+
+
+def _read_grade(line: bytes) -> tuple[str, Grade, str] | None:
+    """Row key, grade and judge of a line that `graded_row` may have made; None for others."""
+    try:
+        match json.loads(line.decode()):
+            case {"verdict": verdict, "probability": number, "judge": str(judge), **_row} as record:
+                judge.encode()  # ValueError for half of a surrogate pair
+                if verdict is None and number is None:
+                    return row_key(record), Grade(None, None), judge
+                whole = type(number) in (int, float) and 0 <= number <= 1
+                if whole and verdict is (number >= 0.5):
+                    return row_key(record), Grade(verdict, float(number)), judge
+    except (ValueError, RecursionError):
+        pass
+    return None
 
 
 def describe_grades(rows: Sequence[Record]) -> str:

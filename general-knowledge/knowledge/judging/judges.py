@@ -13,9 +13,10 @@ from typing import Protocol
 
 from knowledge.data.prompts import render_prompt
 from knowledge.judging.answer_features import FEATURES, describe
-from knowledge.judging.replies import read_verdict
+from knowledge.judging.replies import is_bare_verdict, read_verdict
 from knowledge.settings import PROMPTS, JudgeSettings
 from seal.chat.client import ChatClient, check_failures, open_endpoint
+from seal.chat.replies import Reply
 from seal.errors import UserError
 from seal.records import read_json
 
@@ -121,8 +122,18 @@ class OpenAIJudge:
         unclear = "neither a clear yes nor a clear no"
         return [
             Grade(verdict, None if verdict is None else float(verdict), reason)
-            for verdict, reason in self._client.read(asked, read_verdict, unclear, unasked=False)
+            for verdict, reason in self._client.read(asked, _verdict, unclear, unasked=False)
         ]
+
+
+def _verdict(reply: Reply) -> bool | None:
+    """A verdict, if the judge ended its reply: reasoning that was cut off says it last.
+
+    Cut off after a bare yes or no, it has said all that it was asked for.
+    """
+    text = reply.text or ""
+    whole = reply.finished or (reply.finish_reason == "length" and is_bare_verdict(text))
+    return read_verdict(text) if whole else None
 
 
 def judge_messages(item: GradingItem) -> list[dict[str, str]]:

@@ -31,6 +31,11 @@ def read_verdict(reply: str) -> bool | None:
     return yes if yes != no else None
 
 
+def is_bare_verdict(reply: str) -> bool:
+    """Whether a reply is the word yes or no alone, in any case, and punctuation."""
+    return re.sub(r"[\W_]", "", reply).lower() in ("yes", "no")
+
+
 def parse_final_answer(reply: str | None) -> str:
     """What follows the first line that starts with "Final answer:" or "Final answer -", trimmed.
 

@@ -15,6 +15,7 @@ from knowledge.method.reward import Reward
 from knowledge.method.self_edits import SelfEdit
 from knowledge.settings import OuterLoopSettings, RewardSettings
 from seal.chat.client import ChatClient, check_failures, open_endpoint
+from seal.chat.replies import Reply
 from seal.errors import UserError
 from seal.loop.policy import Policy
 from seal.loop.rest_em import Numbers
@@ -62,7 +63,12 @@ class Rater:
             for passage, text in items
         ]
         unclear = "a reply without all four marks"
-        return self.client.read(conversations, read_proxy_scores, unclear, unasked=_NOTHING)
+        return self.client.read(conversations, _scores, unclear, unasked=_NOTHING)
+
+
+def _scores(reply: Reply) -> ProxyScores | None:
+    """None for a reply that was cut off: its last mark, 1 of 15, may lack digits."""
+    return read_proxy_scores(reply.text or "") if reply.finished else None
 
 
 def open_rater(settings: OuterLoopSettings) -> Rater:

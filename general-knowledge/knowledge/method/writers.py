@@ -14,7 +14,8 @@ from typing import Protocol
 
 from knowledge.data.prompts import chat_messages, policy_prompt
 from knowledge.settings import SamplingSettings, WriterSettings
-from seal.chat.client import ChatClient, Reply, check_failures, open_endpoint
+from seal.chat.client import ChatClient, check_failures, open_endpoint
+from seal.chat.replies import Reply
 from seal.loop.policy import Policy, open_policy
 from seal.records import Record
 from seal.run import Run
@@ -119,9 +120,12 @@ class ChatWriter:
     def write(self, items: Sequence[Assignment], seeds: Sequence[int], keep: Keep) -> list[Reply]:
         """One text per assignment; UserError where the endpoint will answer no further call."""
         conversations = [_messages(self._settings, item) for item in items]
-        replies = self._client.complete(
-            conversations, keep=lambda text: bool(text.strip()) and keep(text), seeds=seeds
-        )
+
+        def fit(reply: Reply) -> bool:
+            text = reply.text or ""
+            return bool(text.strip()) and keep(text)
+
+        replies = self._client.complete(conversations, fit, seeds)
         blank = Reply(None, "a blank text")
         return [reply if reply.text is None or reply.text.strip() else blank for reply in replies]
 

@@ -42,6 +42,7 @@ def files(tmp_path):
 def grade(files, tmp_path, monkeypatch):
     """Run the program on the two files with further flags."""
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    monkeypatch.setattr("seal.endpoints.REPOSITORY", tmp_path)
     monkeypatch.chdir(tmp_path)
     program = load_program("general-knowledge", "grade_answers")
 

@@ -39,6 +39,7 @@ def stub():
 @pytest.fixture
 def no_key(monkeypatch, tmp_path):
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    monkeypatch.setattr("seal.endpoints.REPOSITORY", tmp_path)
     monkeypatch.chdir(tmp_path)
 
 

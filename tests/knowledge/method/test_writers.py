@@ -14,7 +14,8 @@ from knowledge.method.writers import (
     write_texts,
 )
 from knowledge.settings import SelfEditSettings, WriterSettings
-from seal.chat.client import ChatClient, Reply
+from seal.chat.client import ChatClient
+from seal.chat.replies import Reply
 from seal.errors import UserError
 from seal.records import read_jsonl
 from seal.run import Run

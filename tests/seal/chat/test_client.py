@@ -1,17 +1,16 @@
 """Calls are retried where that can help, kept on disk, and never give a secret away."""
 
-import json
 import logging
 import socket
 import threading
-import time
+from concurrent.futures import CancelledError
 from types import SimpleNamespace
 
 import pytest
 
-from seal.chat.client import MAX_ATTEMPTS, ChatClient, Reply, ReplyCache
-from seal.chat.client import find_api_key as find
+from seal.chat.client import MAX_ATTEMPTS, ChatClient
 from seal.chat.connection import LOST_AFTER, MAX_PAUSE
+from seal.chat.replies import Reply
 from seal.errors import UserError
 from tests.support.chat_stub import completion, refusal, running_stub
 
@@ -28,15 +27,11 @@ def stub():
 def pauses(monkeypatch):
     """The seconds that the SDK would sleep between attempts; all of them, none drawn shorter."""
     taken = []
-    # Calls that an earlier test left behind may still be repeated, in their own threads
-    earlier = threading.enumerate()
 
-    def sleep(seconds: float) -> None:
-        if threading.current_thread() not in earlier:
-            taken.append(seconds)
+    async def sleep(seconds: float) -> None:
+        taken.append(seconds)
 
-    clock = SimpleNamespace(sleep=sleep, time=time.time)
-    monkeypatch.setattr("openai._base_client.time", clock)
+    monkeypatch.setattr("openai._base_client.anyio", SimpleNamespace(sleep=sleep))
     monkeypatch.setattr("openai._base_client.random", lambda: 0.0)
     return taken
 
@@ -261,49 +256,9 @@ def test_failures_and_unwanted_replies_are_not_kept(stub, tmp_path):
     path = tmp_path / "cache.jsonl"
     stub.script = [refusal(400), completion("perhaps"), completion("yes")]
     client = cached(stub, path)
-    texts = [client.complete(chats("a"), keep=lambda t: t == "yes")[0].text for _ in range(4)]
+    texts = [client.complete(chats("a"), keep=lambda r: r.text == "yes")[0].text for _ in range(4)]
     assert texts == [None, "perhaps", "yes", "yes"]
     assert len(path.read_text().splitlines()) == 1
-
-
-def test_an_unfinished_line_is_passed_over_and_does_no_harm(tmp_path):
-    path = tmp_path / "cache.jsonl"
-    ReplyCache(path).put("k1", Reply("é"))
-    path.write_bytes(path.read_bytes() + '{"key": "k2", "reply": "é'.encode()[:-1])
-    cache = ReplyCache(path)
-    assert (cache.get("k1"), cache.get("k2")) == (Reply("é"), None)
-    cache.put("k3", Reply("yes"))
-    again = ReplyCache(path)
-    kept = [again.get(key) for key in ("k1", "k2", "k3")]
-    assert kept == [Reply("é"), None, Reply("yes")]
-
-
-@pytest.mark.parametrize("text", ["my thesis\n", '{"id": 1}\n', "[1]\n", "7\n"])
-def test_a_file_of_something_else_is_left_alone(tmp_path, text):
-    path = tmp_path / "thesis"
-    path.write_text(text)
-    with pytest.raises(UserError, match="thesis does not hold replies"):
-        ReplyCache(path)
-    assert path.read_text() == text
-
-
-def test_many_threads_share_a_cache(tmp_path):
-    path = tmp_path / "cache.jsonl"
-    cache = ReplyCache(path)
-    threads = [
-        threading.Thread(
-            target=lambda n=n: [cache.put(f"{n}-{i}", Reply("x" * i)) for i in range(50)]
-        )
-        for n in range(8)
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    records = [json.loads(line) for line in path.read_text().splitlines()]
-    assert {record["key"] for record in records} == {
-        f"{n}-{i}" for n in range(8) for i in range(50)
-    }
 
 
 # The key
@@ -322,20 +277,98 @@ def test_the_key_is_nowhere_but_in_the_header(stub, tmp_path, caplog, capfd, pau
     assert KEY not in caplog.text + shown.out + shown.err + path.read_text() + repr(client)
 
 
-def test_the_key_is_found_in_the_environment_or_in_a_file_above(tmp_path, monkeypatch):
-    below = tmp_path / "a" / "b"
-    below.mkdir(parents=True)
-    monkeypatch.chdir(below)
-    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
-    assert find() is None
-    (tmp_path / ".env").write_text("OPENAI_API_KEY= \n")
-    assert find() is None
-    (tmp_path / ".env").write_text("OPENAI_API_KEY=sk-file\n")
-    assert find() == "sk-file"
-    monkeypatch.setenv("OPENAI_API_KEY", " sk-environment\n")
-    assert find() == "sk-environment"
-
-
 def test_no_key_is_needed_elsewhere(stub):
     ChatClient("judge", stub.url).check()
     assert stub.keys == ["Bearer none"]
+
+
+@pytest.mark.parametrize("key", [KEY, None])
+def test_no_proxy_gets_what_is_for_this_machine(stub, monkeypatch, key):
+    with running_stub() as proxy:
+        for name in ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "ALL_PROXY"):
+            monkeypatch.setenv(name, f"http://127.0.0.1:{proxy.server_port}")
+        for host in ("127.0.0.1", "localhost", "127.1"):
+            url = f"http://{host}:{stub.server_port}/v1"
+            ChatClient("judge", url, api_key=key).check()
+        assert proxy.bodies == [] and len(stub.bodies) == 3
+        ChatClient("judge", "http://judge.invalid/v1", api_key=key).check()
+        assert len(proxy.bodies) == 1, "others go through it as before"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("http_proxy", "gopher://here"),
+        ("http_proxy", "http://[::1"),
+        ("all_proxy", "socks5://127.0.0.1:1"),
+        ("SSL_CERT_FILE", "/no/such/file"),
+    ],
+)
+def test_a_proxy_or_certificates_that_cannot_be_used_are_named(monkeypatch, name, value):
+    monkeypatch.setenv(name, value)
+    with pytest.raises(UserError, match=rf"^https://host/v1: no connection .*; .*{name}"):
+        ChatClient("judge", "https://host/v1")
+
+
+# Ending
+
+
+@pytest.mark.parametrize("how", ["hangs", "asks for a pause"])
+def test_closing_ends_the_calls_of_other_threads(stub, how):
+    asked, done = threading.Event(), threading.Event()
+
+    def reply(prompt):
+        asked.set()
+        if how == "hangs":
+            done.wait(30)
+        return refusal(429, retry_after="60")
+
+    stub.reply = reply
+    client = ChatClient("judge", stub.url)
+    ended = []
+
+    def complete():
+        with pytest.raises(CancelledError):
+            client.complete(chats("a"))
+        ended.append(True)
+
+    waiting = threading.Thread(target=complete)
+    waiting.start()
+    assert asked.wait(30)
+    client.close()
+    waiting.join(30)
+    assert ended == [True]
+    done.set()
+    client.close()
+
+
+def test_an_error_ends_what_else_is_in_flight(stub):
+    asked, done = threading.Event(), threading.Event()
+
+    def reply(prompt):
+        if prompt == "a":
+            asked.set()
+            done.wait(30)
+        asked.wait(30)
+        return refusal(401)
+
+    stub.reply = reply
+    client = ChatClient("judge", stub.url)
+    with pytest.raises(UserError, match="refuses the key"):
+        client.complete(chats("a", "b"))
+    done.set()
+
+
+def test_equal_calls_have_the_reply_that_came_first(stub, tmp_path):
+    path = tmp_path / "cache.jsonl"
+    both = threading.Barrier(2)
+    answers = iter("ab")
+
+    def reply(prompt):
+        both.wait(30)
+        return completion(next(answers))
+
+    stub.reply = reply
+    replies = cached(stub, path).complete(chats("x", "x"))
+    assert replies[0] == replies[1] == cached(stub, path).complete(chats("x"))[0]
+    assert len(path.read_text().splitlines()) == 1
