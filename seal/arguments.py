@@ -9,18 +9,15 @@ import contextlib
 import dataclasses
 import difflib
 import io
-import math
 import os
 import re
-import signal
+import reprlib
 import sys
-import threading
 import traceback
 import typing
 from collections.abc import Callable, Collection, Mapping, Sequence
 from inspect import get_annotations
 from itertools import chain
-from operator import ge, gt, le, lt
 from pathlib import Path
 from types import NoneType
 from typing import Annotated, Any, Literal, NoReturn, TypeVar
@@ -30,6 +27,16 @@ import yaml
 from tyro import _errors as tyro_errors  # private, hence the exact pin in requirements.txt
 
 from seal.errors import UserError
+from seal.flag_values import Form, demand
+from seal.process import (
+    INTERRUPTED,
+    Stopped,
+    drop_output,
+    lacking,
+    mend_streams,
+    print_error,
+    stop_on_signals,
+)
 from seal.records import read_text
 
 Config = TypeVar("Config")
@@ -45,16 +52,7 @@ GROUPS = (
     "run",
 )
 """Groups of flags in the order of the help."""
-MOST = 1_000_000
-"""Of a whole number that no flag limits further: more is a slip, and would run without end."""
-URL = (
-    r"https?://(\[[0-9a-fA-F:.]+\]|[\w.-]+)(:\d{1,5})?(/[\w./~%-]*)?",
-    "an address such as http://127.0.0.1:8000/v1, without user, password or query",
-)
-DEVICE = (r"auto|cpu|cuda(:\d{1,3})?", "auto, cpu, cuda or cuda:N")
-GPU_INDICES = (r"\d{1,3}(,\d{1,3})*", "indices of GPUs, such as 0 or 0,1")
 REPOSITORY = Path(__file__).resolve().parent.parent
-_WITHIN = {"at_least": ge, "above": gt, "at_most": le, "below": lt}
 _KINDS = {
     int: "a whole number",
     float: "a number",
@@ -63,10 +61,7 @@ _KINDS = {
     list[str]: "a list of text",
     list[Path]: "a list of paths",
 }
-_NO_TEXT = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")
-_OWN_FOLDERS = ("lock", "adapter", "adapters", "final", "sft", "validation")
-_OWN_FILES = r"(?i)\.(json|jsonl|md|txt|log|png|diff|tmp)$|^SHA256SUMS$"
-"""Names in a run folder that are not for the labels of rows."""
+_FLAG = re.compile(r"--?(?!(?i:inf|infinity|nan)\b)[A-Za-z]")
 _METAVARS = {int: "INT", float: "FLOAT", str: "STR", Path: "PATH"}
 _CONFIG = tyro.conf.arg(
     help="YAML files of settings, or config.json of a run; later files win over earlier ones, and"
@@ -85,19 +80,21 @@ def arg(
     above: float | None = None,
     at_most: float | None = None,
     below: float | None = None,
-    form: tuple[str, str] | None = None,
+    form: Form | None = None,
+    unique: bool = False,
     group: str | None = None,
 ) -> Any:
     """A dataclass field that is a flag; without a default it is required.
 
     `machine=True` marks a flag that says where or how fast to compute, not what: a run may be
     resumed with another value of it. A number out of the range is refused, a whole number also
-    beyond MOST if `at_most` does not say otherwise. `form`: the regular expression that a text must
-    match, and what it is in words. `group` is where help shows the flag; by default, the `group` of
-    the class that declares it.
+    beyond MOST if `at_most` does not say otherwise, and a text that is not of the `form`; of a
+    list, each is looked at, and all must differ if `unique`. `group` is where help shows the flag;
+    by default, the `group` of the class that declares it.
     """
     limits = {"at_least": at_least, "above": above, "at_most": at_most, "below": below}
-    metadata = {"help": help, "machine": machine, "limits": limits, "form": form, "group": group}
+    checks = {"limits": limits, "form": form, "unique": unique}
+    metadata = {"help": help, "machine": machine, "group": group, **checks}
     return dataclasses.field(**_default(default), metadata=metadata)
 
 
@@ -141,14 +138,21 @@ def parse_arguments(config_class: type[Config], arguments: Sequence[str] | None 
     grouped = _grouped(config_class, types, from_files)
     if {"-h", "--help"} & {*words}:
         _show_help(grouped, program, module.__doc__ or "")
-    for flag in (word.partition("=")[0] for word in words if re.match(r"--?[A-Za-z]", word)):
-        name = flag.removeprefix("--")
-        if name not in types and types.get(name.removeprefix("no_")) is not bool:
-            like = _suggest(name, types, "--")
-            raise UserError(f"{flag} is not a flag of {program}{like} (--help lists all)")
+    flag = program
+    for word in words:
+        value = word
+        if _FLAG.match(word):
+            flag, equals, value = word.partition("=")
+            name = flag.removeprefix("--")
+            if name not in types and types.get(name.removeprefix("no_")) is not bool:
+                like = _suggest(name, types, "--")
+                raise UserError(f"{flag} is not a flag of {program}{like} (--help lists all)")
+            value = value if equals else flag
+        if not value.strip():
+            raise UserError(f"{flag}: must not be followed by a blank word")
 
     def place(name: str) -> str:
-        given = re.findall(rf"--{name}\b(?:[ =](?!--?[A-Za-z])\S*)*", " ".join(words))
+        given = re.findall(rf"--{name}\b(?:[ =](?!{_FLAG.pattern})\S*)*", " ".join(words))
         return given[-1] if given else places[name]
 
     def refuse(event: tyro_errors.ParseErrorEvent) -> None:
@@ -166,37 +170,14 @@ def parse_arguments(config_class: type[Config], arguments: Sequence[str] | None 
     groups = [group for group in vars(parsed).values() if dataclasses.is_dataclass(group)]
     values = {name: value for group in groups for name, value in vars(group).items()}
     for field in dataclasses.fields(config_class):
-        value = values[field.name]
+        value, checks = values[field.name], field.metadata
         if value == [] and f"--{field.name}" in words:
             raise UserError(f"--{field.name}: must be followed by a list")
-        for each in value if isinstance(value, list) else [value]:
-            if demand := _demand(each, field.metadata):
-                given = place(field.name)
-                # What stands before an @ may be a password
-                shown = f"--{field.name}" if "@" in given else given
-                raise UserError(f"{shown}: must be {demand}")
+        if wish := demand(value, checks["limits"], checks["form"]):
+            raise UserError(f"{place(field.name)}: must be {wish}")
+        if checks["unique"] and len(set(value)) < len(value):
+            raise UserError(f"{place(field.name)}: must be of different words")
     return config_class(**values)
-
-
-def _demand(value: Any, metadata: Mapping[str, Any]) -> str | None:
-    """What the value of a flag, or one of a list, would have to be; None if it is."""
-    if value is None or isinstance(value, bool):
-        return None
-    if isinstance(value, int | float):
-        limits = metadata["limits"]
-        if isinstance(value, int) and limits["at_most"] is None:
-            limits = limits | {"at_most": MOST}
-        if isinstance(value, float) and not math.isfinite(value):
-            return "a finite number"
-        for name, limit in limits.items():
-            if limit is not None and not _WITHIN[name](value, limit):
-                return f"{name.replace('_', ' ')} {limit:,}"
-        return None
-    text = str(value)
-    if not text.strip() or _NO_TEXT.search(text):
-        return "text in UTF-8, without control characters and not blank"
-    form = metadata["form"]
-    return form[1] if form and not re.fullmatch(form[0], text) else None
 
 
 def _grouped(config_class: type, types: Mapping[str, Any], from_files: Mapping[str, Any]) -> type:
@@ -255,12 +236,7 @@ def _read_config_files(
     """
     values, places = {}, {}
     for file in files:
-        try:
-            settings = yaml.safe_load(read_text(file))
-        except yaml.YAMLError as error:
-            raise UserError(f"{file} is not YAML: {error}") from None
-        if not isinstance(settings, dict):
-            raise UserError(f"{file}: must hold settings, each a line `name: value`")
+        settings = _read_yaml(file)
         settings.pop("run_dir", None)
         if ignored := [str(name) for name in settings if name not in types]:
             known = _flags_of_all_programs()
@@ -270,9 +246,25 @@ def _read_config_files(
             names = ", ".join(ignored)
             print(f"ignored from {file.name}: {names} (not flags of {program})", file=sys.stderr)
         for name in [name for name in settings if name in types]:
-            places[name] = f"{file}: {name}: {settings[name]}"
+            value = settings[name]
+            shown = value if isinstance(value, str) else reprlib.repr(value)
+            places[name] = f"{file}: {name}: {shown}"
             values[name] = _converted(settings[name], types[name], places[name])
     return values, places
+
+
+def _read_yaml(file: Path) -> dict[Any, Any]:
+    text = read_text(file)
+    try:
+        node, settings = yaml.compose(text, yaml.SafeLoader), yaml.safe_load(text)
+    except Exception as error:  # YAML's constructors raise all kinds
+        raise UserError(f"{file} is not YAML: {error}") from None
+    if not isinstance(settings, dict):
+        raise UserError(f"{file}: must hold settings, each a line `name: value`")
+    names = [key.value for key, _ in node.value]
+    if twice := [name for place, name in enumerate(names) if name in names[:place]]:
+        raise UserError(f"{file}: {twice[0]} is set twice; remove one of the two")
+    return settings
 
 
 def _converted(value: Any, kind: Any, place: str) -> Any:
@@ -284,7 +276,8 @@ def _converted(value: Any, kind: Any, place: str) -> Any:
     from pydantic import TypeAdapter, ValidationError  # takes a while; most commands have no file
 
     with contextlib.suppress(ValidationError):
-        if isinstance(value, bool) == (kind is bool):
+        blank = isinstance(value, str) and not value.strip()
+        if isinstance(value, bool) == (kind is bool) and not blank:
             return TypeAdapter(kind).validate_python(value)
     raise UserError(f"{place}: must be {_describe_type(kind)}")
 
@@ -315,29 +308,6 @@ def _flags_of_all_programs() -> set[str]:
     return {name for file in files for name in declared.findall(read_text(file))}
 
 
-def labelled(flag: str, values: Sequence[str], taken: Collection[str] = ()) -> dict[str, str]:
-    """LABEL=VALUE words of a flag as a mapping; a label also names a folder.
-
-    Raises UserError for a word without a label, and for a label that cannot name a folder, is given
-    twice or is `taken`.
-    """
-    pairs: dict[str, str] = {}
-    for word in values:
-        label, _, value = word.partition("=")
-        if not value or not re.fullmatch(r"[\w+][\w.+-]{0,99}", label):
-            raise UserError(
-                f"{flag} {word}: give LABEL=VALUE, the label of letters, digits, '.', '+' and '-',"
-                " a letter or digit first"
-            )
-        if label in _OWN_FOLDERS or re.search(_OWN_FILES, label):
-            raise UserError(f"{flag} {word}: a file of the run has this name; choose another label")
-        # Some disks do not tell capitals from small letters
-        if label.casefold() in {other.casefold() for other in (*pairs, *taken)}:
-            raise UserError(f"{flag} {word}: another row has this label; choose a new one")
-        pairs[label] = value
-    return pairs
-
-
 def run_program(
     main: Callable[[Config], None],
     config_class: type[Config],
@@ -349,60 +319,58 @@ def run_program(
     imports what is slow to load, such as PyTorch, by itself: --help and a wrong flag need not wait
     for it.
     """
-    # SIGTERM (Slurm's way to end a job) unwinds the stack, so servers are stopped and files closed
-    before = signal.signal(signal.SIGTERM, _stop)
+    is_program = main.__module__ == "__main__"  # a test calls it otherwise
+    with stop_on_signals(within_seconds=is_program):
+        status = _run(main, config_class, arguments)
+        if status and is_program:
+            os._exit(status)  # threads that still compute or wait do not hold it
+    if status:
+        raise SystemExit(status)
+
+
+def _run(
+    main: Callable[[Config], None], config_class: type[Config], arguments: Sequence[str] | None
+) -> int:
+    """The exit status, after the one line about what went wrong."""
     config = None
+    kept = "; what was computed so far is kept"
     try:
+        mend_streams()
         _check_surroundings(config_class)
         config = parse_arguments(config_class, arguments)
         main(config)
+        sys.stdout.flush()
     except UserError as error:
-        _fail(str(error), 2)
+        return print_error(str(error), 2)
+    except (KeyboardInterrupt, Stopped) as error:
+        return print_error(INTERRUPTED, getattr(error, "code", 130))
     except BrokenPipeError:  # of `| head`, which has read enough
-        sys.stdout = None  # or Python would complain at its exit
-        raise SystemExit(1) from None
+        drop_output()
+        return print_error(f"nobody reads what it prints any more{kept}", 1) if config else 1
     except OSError as error:
         # Disk full, no permission: the machine's condition, not a defect; the place is what matters
         where = error.filename or getattr(config, "run_dir", None) or "the machine"
-        _fail(f"{where}: {error.strerror or error}; what was computed so far is kept", 2)
-    except MemoryError:
-        _fail("this machine's memory is full; what was computed so far is kept", 2)
-    except (KeyboardInterrupt, _Stopped) as error:
-        status = error.code if isinstance(error, _Stopped) else 128 + signal.SIGINT
-        _say("interrupted; run the same command again to resume")
-        # Threads that compute or wait must not hold a program that was told to end
-        if any(not thread.daemon for thread in threading.enumerate()[1:]):
-            os._exit(status)
-        raise SystemExit(status) from None
-    except Exception:
+        return print_error(f"{where}: {error.strerror or error}{kept}", 2)
+    except Exception as error:
+        if lack := lacking(error):
+            return print_error(f"{lack}{kept}", 2)
         traceback.print_exc()
-        kept = getattr(config, "run_dir", None)
-        resume = f"; what was computed is kept in {kept}, the same command resumes it"
-        _fail(f"this is a defect of the program: please report it{resume if kept else ''}", 1)
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
-class _Stopped(SystemExit):
-    """SIGTERM has come."""
-
-
-def _stop(number: int, _frame: object) -> None:
-    raise _Stopped(128 + number)
+        run_dir = getattr(config, "run_dir", None)
+        resume = f"; {run_dir} keeps what was computed, the same command resumes it"
+        defect = "this is a defect of the program, not of its input: please report it"
+        return print_error(f"{defect}{resume if run_dir else ''}", 1)
+    return 0
 
 
 def _check_surroundings(config_class: type) -> None:
     """Raise UserError where a program of one checkout would run the package of another.
 
-    Likewise where the current folder is gone. What a terminal cannot show is shown otherwise.
+    Likewise where the current folder is gone.
     """
     try:
         Path.cwd()
     except FileNotFoundError:
         raise UserError("the current folder does not exist any more; cd to another") from None
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
     program = Path(sys.modules[config_class.__module__].__file__ or "").resolve()
     own = program.parent.parent
     if own != REPOSITORY and (own / "seal" / "arguments.py").exists():
@@ -410,14 +378,3 @@ def _check_surroundings(config_class: type) -> None:
             f"{program} would use the package of another checkout, {REPOSITORY}; install its own:"
             f" pip install -e {own}"
         )
-
-
-def _fail(message: str, status: int) -> NoReturn:
-    _say(message)
-    raise SystemExit(status)
-
-
-def _say(message: str) -> None:
-    with contextlib.suppress(OSError, ValueError):  # nobody reads any more
-        print(f"error: {' '.join(message.split())}", file=sys.stderr, flush=True)
-        sys.stdout.flush()

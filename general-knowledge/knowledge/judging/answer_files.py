@@ -6,7 +6,7 @@ from pathlib import Path
 
 from knowledge.judging.judges import Grade, GradingItem
 from seal.errors import UserError
-from seal.records import Record, cut_torn_line, field, of_kind, read_jsonl, read_text, to_json
+from seal.records import Record, cut_torn_line, field, of_kind, read_rows
 
 GRADE_FIELDS = ("verdict", "probability", "judge")
 """What grading adds to a row, or replaces in one that was graded before."""
@@ -19,20 +19,15 @@ def read_answers(path: Path) -> list[Record]:
 
     Raises UserError for an empty file, and with the row for what is malformed, missing or blank.
     """
-    records = read_jsonl(path)
-    numbers = [n for n, line in enumerate(read_text(path).split("\n"), start=1) if line.strip()]
-    if not records:
+    rows = read_rows(path)
+    if not rows:
         raise UserError(f"{path} is empty; it needs one object a line: question, gold, answer")
-    for number, record in zip(numbers, records, strict=True):
+    for number, record in rows:
         where = f"{path} row {number}"
         for name in _TEXTS:
             field(record, name, str, where, filled=name != "answer")
         of_kind(record.get("title") or "", str, f'{where}: "title"')
-        try:
-            to_json(record).encode()
-        except ValueError as error:  # NaN, or half of a surrogate pair
-            raise UserError(f"{where}: it could not be written again ({error})") from None
-    return [ungraded(record) for record in records]
+    return [ungraded(record) for _, record in rows]
 
 
 def ungraded(record: Record) -> Record:
