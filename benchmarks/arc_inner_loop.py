@@ -45,6 +45,7 @@ from arc.puzzles.tasks import Task
 from arc.settings import InnerLoopSettings
 from seal.arguments import arg
 from seal.errors import UserError
+from seal.flag_values import DEVICE
 from seal.loop.policy import Policy
 from seal.lora import train as lora
 from seal.lora import train_adapters
@@ -67,17 +68,19 @@ PYTHON_PARTS = (
 class Config:
     data: Path = arg("folder of data", DEFAULT_DATA)
     split: Literal["training", "evaluation"] = arg("which of the paper's tasks", "training")
-    tasks_limit: int | None = arg("how many of them; default: all", None)
-    tflops: float = arg("assumed of the GPU: 1e12 operations a second", 300.0)
-    bandwidth: float = arg("assumed of the GPU: 1e12 bytes a second from its memory", 2.0)
+    tasks_limit: int | None = arg("how many of them; default: all", None, at_least=1)
+    tflops: float = arg("assumed of the GPU: 1e12 operations a second", 300.0, above=0)
+    bandwidth: float = arg("assumed of the GPU: 1e12 bytes a second from its memory", 2.0, above=0)
     preset: Literal["small", "llama-3.2-1b"] = arg("model of the inner loops that are run", "small")
-    device: str = arg("where they run: auto = the last GPU, else the CPU", "auto")
-    loops: int = arg("tasks whose inner loops are run; 0: none", 2)
-    max_items: int = arg("training examples of those (release: 250)", 8)
-    steps: int | None = arg("optimizer steps of those, at most; default: all", None)
-    max_answer_tokens: int = arg("tokens per answer of those, as random weights never end", 32)
+    device: str = arg("where they run: auto = the last GPU, else the CPU", "auto", form=DEVICE)
+    loops: int = arg("tasks whose inner loops are run; 0: none", 2, at_least=0)
+    max_items: int = arg("training examples of those (release: 250)", 8, at_least=1)
+    steps: int | None = arg("optimizer steps of those, at most; default: all", None, at_least=1)
+    max_answer_tokens: int = arg(
+        "tokens per answer of those, as random weights never end", 32, at_least=1
+    )
     slots: list[int] = arg(
-        "adapters side by side, where starting operations is timed", [1, 2, 4, 8]
+        "adapters side by side, where starting operations is timed", [1, 2, 4, 8], at_least=1
     )
     output: Path | None = arg("JSON file for the measurements", None)
 

@@ -52,8 +52,8 @@ WAYS = ("naive", "ours")
 @dataclass(frozen=True)
 class Config:
     data: Path = arg("folder of data", DEFAULT_DATA)
-    limit: int | None = arg("how many tasks, for a quick trial; default: all", None)
-    seed: int = arg("random draws of translations, colours, orders", 0)
+    limit: int | None = arg("how many tasks, for a quick trial; default: all", None, at_least=1)
+    seed: int = arg("random draws of translations, colours, orders", 0, at_least=0)
     output: Path | None = arg("JSON file for the measurements", None)
 
 

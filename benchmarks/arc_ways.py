@@ -37,6 +37,7 @@ from transformers import PreTrainedModel
 from arc.settings import TARGET_MODULES, InnerLoopSettings
 from seal.arguments import arg
 from seal.errors import UserError
+from seal.flag_values import DEVICE
 from seal.lora import AdapterJob, train_adapters
 from seal.lora.packing import pack_sequence
 from seal.models.load import find_device
@@ -49,11 +50,11 @@ VOCABULARY = 8192
 @dataclass(frozen=True)
 class Config:
     data: Path = arg("folder of data", DEFAULT_DATA)
-    task: int = arg("which of the paper's 11 training tasks, counted from 0", 0)
+    task: int = arg("which of the paper's 11 training tasks, counted from 0", 0, at_least=0)
     preset: Literal["small", "llama-3.2-1b"] = arg("model of random weights", "small")
-    device: str = arg("auto = the last GPU, else the CPU", "auto")
-    steps: int = arg("optimizer steps of each adapter", 4)
-    slots: list[int] = arg("adapters side by side, one row each", [1, 2, 4])
+    device: str = arg("auto = the last GPU, else the CPU", "auto", form=DEVICE)
+    steps: int = arg("optimizer steps of each adapter", 4, at_least=1)
+    slots: list[int] = arg("adapters side by side, one row each", [1, 2, 4], at_least=1)
     output: Path | None = arg("JSON file for the measurements", None)
 
 
@@ -73,8 +74,6 @@ class Measurement:
 
 
 def main(config: Config) -> None:
-    if min(config.steps, *config.slots) < 1:
-        raise UserError("--steps and --slots must be at least 1")
     device = find_device(config.device)
     tasks = read_tasks(config.data, "training")
     if not 0 <= config.task < len(tasks):

@@ -29,7 +29,7 @@ from timing.presets import build_model
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from seal.arguments import arg
-from seal.errors import UserError
+from seal.flag_values import DEVICE
 from seal.lora import AdapterJob, train_adapters
 from seal.lora.bank import AdapterBank, find_targets
 from seal.lora.files import WEIGHTS_FILE
@@ -42,11 +42,11 @@ from seal.program import run_program
 class Config:
     data: Path = arg("folder of data", DEFAULT_DATA)
     preset: Literal["small", "qwen2.5-7b", "llama-3.2-1b"] = arg("model of random weights", "small")
-    device: str = arg("auto = the last GPU, else the CPU", "auto")
-    adapters: int = arg("adapters that the engine trains in each of its rows", 60)
-    slots: list[int] = arg("adapters side by side, one row each", [1, 5, 15, 60])
-    release_adapters: int = arg("adapters trained the release's way", 1)
-    trainer_adapters: int = arg("adapters trained by HF Trainer without padding", 10)
+    device: str = arg("auto = the last GPU, else the CPU", "auto", form=DEVICE)
+    adapters: int = arg("adapters that the engine trains in each of its rows", 60, at_least=1)
+    slots: list[int] = arg("adapters side by side, one row each", [1, 5, 15, 60], at_least=1)
+    release_adapters: int = arg("adapters trained the release's way", 1, at_least=1)
+    trainer_adapters: int = arg("adapters trained by HF Trainer without padding", 10, at_least=1)
     output: Path | None = arg("JSON file for the measurements", None)
 
 
@@ -64,8 +64,6 @@ class Measurement:
 
 
 def main(config: Config) -> None:
-    if min(config.adapters, config.release_adapters, config.trainer_adapters, *config.slots) < 1:
-        raise UserError("each way needs at least 1 adapter and 1 slot")
     device = find_device(config.device)
     self_edits = read_self_edits(config.data, config.adapters)
     tokenizer = train_tokenizer([text for texts in self_edits for text in texts], vocab_size=8192)

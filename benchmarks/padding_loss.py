@@ -45,8 +45,8 @@ class Config:
     """Flags of padding_loss.py."""
 
     data: Path = arg("folder of data", DEFAULT_DATA)
-    self_edits: int = arg("self-edits compared", 5)
-    samples: list[int] = arg("pads sampled per sequence, one row each", [16, 64])
+    self_edits: int = arg("self-edits compared", 5, at_least=1)
+    samples: list[int] = arg("pads sampled per sequence, one row each", [16, 64], at_least=1)
     output: Path | None = arg("JSON file for the numbers", None)
 
 

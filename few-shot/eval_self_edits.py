@@ -18,7 +18,8 @@ from itertools import pairwise
 from arc.method.cost import estimate_rewards
 from arc.puzzles.tasks import read_tasks, require_targets
 from arc.settings import ORACLE, SAMPLED, PolicySettings, TableSettings, TaskSettings
-from seal.arguments import arg, labelled
+from seal.arguments import arg
+from seal.flag_values import labelled
 from seal.program import run_program
 from seal.records import write_text
 from seal.run import RunSettings
@@ -29,7 +30,9 @@ IN_CONTEXT, SELF_EDITS = "in-context", "self-edits"
 class Config(RunSettings, PolicySettings, TaskSettings, TableSettings):
     """Flags of eval_self_edits.py."""
 
-    k: int = arg("self-edits per task (paper: 15 to train, 5 to evaluate)", 5, at_least=1)
+    k: int = arg(
+        "self-edits per task (paper: 15 to train, 5 to evaluate)", 5, at_least=1, at_most=10_000
+    )
     policies: list[str] = arg("LABEL=MODEL: a row with another policy, its weights and words", [])
     oracle: bool = arg("add a row with the hand-made configuration", False)
 

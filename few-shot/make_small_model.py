@@ -13,6 +13,7 @@ from arc.method.prompts import check_prompts
 from arc.puzzles.tasks import read_tasks
 from arc.settings import PromptSettings, TaskSettings
 from seal.arguments import arg
+from seal.flag_values import LARGEST_SEED
 from seal.models.folders import build_once
 from seal.program import run_program
 
@@ -21,9 +22,14 @@ class Config(TaskSettings, PromptSettings):
     """Flags of make_small_model.py."""
 
     output: Path = arg("folder to write; an existing one is left as it is")
-    format_steps: int = arg("steps, of 8 random self-edits each", 150, at_least=1, group="how much")
+    format_steps: int = arg(
+        "steps, of 8 random self-edits each", 150, at_least=1, at_most=100_000, group="how much"
+    )
     seed: int = arg(
-        "every random choice derives from it: weights and self-edits", 0, at_least=0, at_most=2**32
+        "every random choice derives from it: weights and self-edits",
+        0,
+        at_least=0,
+        at_most=LARGEST_SEED,
     )
 
 

@@ -29,9 +29,9 @@ class Config(RunSettings, group="how much"):
     measure_every: int = arg(
         "steps between checkpoints and measurements", 200, machine=True, at_least=1, group="run"
     )
-    training_tasks: int = arg("tasks for ReST-EM", 64, at_least=1)
-    validation_tasks: int = arg("tasks to choose settings on", 24, at_least=1)
-    evaluation_tasks: int = arg("tasks for the table", 48, at_least=1)
+    training_tasks: int = arg("tasks for ReST-EM", 64, at_least=1, at_most=10_000)
+    validation_tasks: int = arg("tasks to choose settings on", 24, at_least=1, at_most=10_000)
+    evaluation_tasks: int = arg("tasks for the table", 48, at_least=1, at_most=10_000)
 
 
 def main(config: Config) -> None:

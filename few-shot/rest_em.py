@@ -24,7 +24,7 @@ from seal.run import RunSettings
 class Config(RunSettings, PolicySettings, TaskSettings, RestEmSettings, ArcSftSettings):
     """Flags of rest_em.py."""
 
-    rounds: int = arg("rounds (paper: 1)", 1, at_least=1, group="how much")
+    rounds: int = arg("rounds (paper: 1)", 1, at_least=1, at_most=1_000, group="how much")
 
 
 def main(config: Config) -> None:

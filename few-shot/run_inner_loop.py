@@ -30,6 +30,7 @@ class Config(RunSettings, PolicySettings, TaskSettings, InnerLoopSettings, Oracl
         "self-edits per task (paper: 15 to train, 5 to evaluate)",
         15,
         at_least=1,
+        at_most=10_000,
         group="self-edits",
     )
 

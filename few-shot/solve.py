@@ -30,7 +30,12 @@ class Config(RunSettings, PolicySettings, TableSettings):
     sampler: Literal["vllm", "transformers"] = arg(
         "transformers: in this process; vllm: a vLLM server of its own", "transformers"
     )
-    k: int = arg("self-edits to draw; the first that can be trained on is used", 1, at_least=1)
+    k: int = arg(
+        "self-edits to draw; the first that can be trained on is used",
+        1,
+        at_least=1,
+        at_most=10_000,
+    )
 
 
 def main(config: Config) -> None:

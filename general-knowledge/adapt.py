@@ -33,7 +33,9 @@ class Config(RunSettings, ModelSettings, SelfEditSettings, InnerLoopSettings):
     sampler: Literal["vllm", "transformers"] = arg(
         "transformers: in this process; vllm: a vLLM server of its own", "transformers"
     )
-    k: int = arg("self-edits to write; the adapter is trained on all of them", 1, at_least=1)
+    k: int = arg(
+        "self-edits to write; the adapter is trained on all of them", 1, at_least=1, at_most=10_000
+    )
 
 
 def main(config: Config) -> None:

@@ -16,7 +16,8 @@ from knowledge.data.passages import load_passages
 from knowledge.data.splits import evaluation_passages
 from knowledge.judging.judges import open_judge
 from knowledge.settings import PassageSettings, TableSettings
-from seal.arguments import arg, labelled
+from seal.arguments import arg
+from seal.flag_values import labelled
 from seal.program import run_program
 from seal.records import write_text
 from seal.run import RunSettings
@@ -27,8 +28,8 @@ class Config(RunSettings, ModelSettings, PassageSettings, TableSettings):
     """Flags of eval_single_passage.py."""
 
     n_passages: int = arg("passages (paper: 200)", 200, at_least=1, group="how much")
-    k: int = arg("self-edits per passage (release: 1)", 1, at_least=1)
-    repeats: int = arg("inner loops per self-edit (release: 1)", 1, at_least=1)
+    k: int = arg("self-edits per passage (release: 1)", 1, at_least=1, at_most=1_000)
+    repeats: int = arg("inner loops per self-edit (release: 1)", 1, at_least=1, at_most=1_000)
     self_edit_files: list[str] = arg("LABEL=self_edits.jsonl: a row with self-edits of a file", [])
     policies: list[str] = arg("LABEL=MODEL: a row with another policy, its weights and words", [])
     order: list[str] = arg("labels in the order of the table; other rows follow", [])

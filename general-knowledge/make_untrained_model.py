@@ -13,6 +13,7 @@ from pathlib import Path
 from knowledge.data.passages import load_passages
 from knowledge.settings import PassageSettings
 from seal.arguments import arg
+from seal.flag_values import LARGEST_SEED
 from seal.models.folders import build_once
 from seal.program import run_program
 
@@ -21,7 +22,7 @@ class Config(PassageSettings):
     """Flags of make_untrained_model.py."""
 
     output: Path = arg("folder to write; an existing one is left as it is")
-    seed: int = arg("seed of the random weights", 0, at_least=0, at_most=2**32)
+    seed: int = arg("seed of the random weights", 0, at_least=0, at_most=LARGEST_SEED)
 
 
 def main(config: Config) -> None:

@@ -28,7 +28,7 @@ class Config(RunSettings, ModelSettings, PassageSettings, RestEmSettings, SftSet
     """Flags of rest_em.py."""
 
     n_passages: int = arg("new passages per round (paper: 50)", 50, at_least=1, group="how much")
-    rounds: int = arg("rounds (paper: 2)", 2, at_least=1, group="how much")
+    rounds: int = arg("rounds (paper: 2)", 2, at_least=1, at_most=1_000, group="how much")
     n_validation: int = arg(
         "training passages kept apart, on which the policy is measured before the first and after"
         " every round (release: none, it chose checkpoints on the evaluation passages)",

@@ -31,7 +31,9 @@ class Config(RunSettings, ModelSettings, PassageSettings, SequentialSettings, gr
     n_passages: int = arg("passages of a sequence (paper: 8)", 8, at_least=1)
     sequences: int = arg("sequences of a run (paper: 8)", 8, at_least=1)
     runs: int = arg("runs (paper: 8)", 8, at_least=1)
-    k: int = arg("self-edits per passage, learned together (release: 1)", 1, at_least=1)
+    k: int = arg(
+        "self-edits per passage, learned together (release: 1)", 1, at_least=1, at_most=10_000
+    )
 
 
 def main(config: Config) -> None:

@@ -22,6 +22,7 @@ from knowledge.judging.judges import open_judge
 from knowledge.settings import PassageSettings, PretrainingSettings
 from seal.arguments import GROUPS, arg
 from seal.errors import UserError
+from seal.flag_values import LARGEST_SEED
 from seal.program import run_program
 from seal.records import write_text
 from seal.run import RunSettings
@@ -34,13 +35,15 @@ class Config(RunSettings, ModelSettings, PassageSettings, PretrainingSettings, g
     self_edits: str | None = arg(
         "self_edits.jsonl of a generate_self_edits.py run", None, group=GROUPS[0]
     )
-    k: int = arg("self-edits per passage; 0: the passages alone (paper: 5)", 5, at_least=0)
+    k: int = arg(
+        "self-edits per passage; 0: the passages alone (paper: 5)", 5, at_least=0, at_most=10_000
+    )
     n_passages: int = arg("passages (paper: 200, 2067)", 200, at_least=1)
     n_questions: int = arg(
         "questions asked, drawn from all with seed 42 (paper: 500 in v2); 0: all", 500, at_least=0
     )
     seed: int = arg(
-        "every random choice derives from it (release: 43)", 43, at_least=0, at_most=2**32
+        "every random choice derives from it (release: 43)", 43, at_least=0, at_most=LARGEST_SEED
     )
 
 

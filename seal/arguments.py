@@ -1,4 +1,4 @@
-"""Command lines from `Settings`: `arg` declares a flag; `seal.program` runs a program.
+"""Command lines from `Settings`: `arg` declares a flag, `run_program` runs a program.
 
 tyro parses the flags and shows the help. A settings class names the group in which help shows its
 flags. `--config` names files of settings: YAML as it is written by hand, or config.json of a run.
@@ -9,14 +9,13 @@ import contextlib
 import dataclasses
 import difflib
 import io
-import math
 import re
+import reprlib
 import sys
 import typing
 from collections.abc import Collection, Mapping, Sequence
 from inspect import get_annotations
 from itertools import chain
-from operator import ge, gt, le, lt
 from pathlib import Path
 from types import NoneType
 from typing import Annotated, Any, Literal, NoReturn, TypeVar
@@ -26,6 +25,7 @@ import yaml
 from tyro import _errors as tyro_errors  # private, hence the exact pin in requirements.txt
 
 from seal.errors import UserError
+from seal.flag_values import Form, demand
 from seal.records import read_text
 
 Config = TypeVar("Config")
@@ -41,16 +41,7 @@ GROUPS = (
     "run",
 )
 """Groups of flags in the order of the help."""
-MOST = 1_000_000
-"""Of a whole number that no flag limits further: more is a slip, and would run without end."""
-URL = (
-    r"https?://(\[[0-9a-fA-F:.]+\]|[\w.-]+)(:\d{1,5})?(/[\w./~%-]*)?",
-    "an address such as http://127.0.0.1:8000/v1, without user, password or query",
-)
-DEVICE = (r"auto|cpu|cuda(:\d{1,3})?", "auto, cpu, cuda or cuda:N")
-GPU_INDICES = (r"\d{1,3}(,\d{1,3})*", "indices of GPUs, such as 0 or 0,1")
 REPOSITORY = Path(__file__).resolve().parent.parent
-_WITHIN = {"at_least": ge, "above": gt, "at_most": le, "below": lt}
 _KINDS = {
     int: "a whole number",
     float: "a number",
@@ -59,10 +50,7 @@ _KINDS = {
     list[str]: "a list of text",
     list[Path]: "a list of paths",
 }
-_NO_TEXT = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")
-_OWN_FOLDERS = ("lock", "adapter", "adapters", "final", "sft", "validation")
-_OWN_FILES = r"(?i)\.(json|jsonl|md|txt|log|png|diff|tmp)$|^SHA256SUMS$"
-"""Names in a run folder that are not for the labels of rows."""
+_FLAG = re.compile(r"--?(?!(?i:inf|infinity|nan)\b)[A-Za-z]")
 _METAVARS = {int: "INT", float: "FLOAT", str: "STR", Path: "PATH"}
 _CONFIG = tyro.conf.arg(
     help="YAML files of settings, or config.json of a run; later files win over earlier ones, and"
@@ -81,19 +69,21 @@ def arg(
     above: float | None = None,
     at_most: float | None = None,
     below: float | None = None,
-    form: tuple[str, str] | None = None,
+    form: Form | None = None,
+    unique: bool = False,
     group: str | None = None,
 ) -> Any:
     """A dataclass field that is a flag; without a default it is required.
 
     `machine=True` marks a flag that says where or how fast to compute, not what: a run may be
     resumed with another value of it. A number out of the range is refused, a whole number also
-    beyond MOST if `at_most` does not say otherwise. `form`: the regular expression that a text must
-    match, and what it is in words. `group` is where help shows the flag; by default, the `group` of
-    the class that declares it.
+    beyond MOST if `at_most` does not say otherwise, and a text that is not of the `form`; of a
+    list, each is looked at, and all must differ if `unique`. `group` is where help shows the flag;
+    by default, the `group` of the class that declares it.
     """
     limits = {"at_least": at_least, "above": above, "at_most": at_most, "below": below}
-    metadata = {"help": help, "machine": machine, "limits": limits, "form": form, "group": group}
+    checks = {"limits": limits, "form": form, "unique": unique}
+    metadata = {"help": help, "machine": machine, "group": group, **checks}
     return dataclasses.field(**_default(default), metadata=metadata)
 
 
@@ -137,14 +127,21 @@ def parse_arguments(config_class: type[Config], arguments: Sequence[str] | None 
     grouped = _grouped(config_class, types, from_files)
     if {"-h", "--help"} & {*words}:
         _show_help(grouped, program, module.__doc__ or "")
-    for flag in (word.partition("=")[0] for word in words if re.match(r"--?[A-Za-z]", word)):
-        name = flag.removeprefix("--")
-        if name not in types and types.get(name.removeprefix("no_")) is not bool:
-            like = _suggest(name, types, "--")
-            raise UserError(f"{flag} is not a flag of {program}{like} (--help lists all)")
+    flag = program
+    for word in words:
+        value = word
+        if _FLAG.match(word):
+            flag, equals, value = word.partition("=")
+            name = flag.removeprefix("--")
+            if name not in types and types.get(name.removeprefix("no_")) is not bool:
+                like = _suggest(name, types, "--")
+                raise UserError(f"{flag} is not a flag of {program}{like} (--help lists all)")
+            value = value if equals else flag
+        if not value.strip():
+            raise UserError(f"{flag}: must not be followed by a blank word")
 
     def place(name: str) -> str:
-        given = re.findall(rf"--{name}\b(?:[ =](?!--?[A-Za-z])\S*)*", " ".join(words))
+        given = re.findall(rf"--{name}\b(?:[ =](?!{_FLAG.pattern})\S*)*", " ".join(words))
         return given[-1] if given else places[name]
 
     def refuse(event: tyro_errors.ParseErrorEvent) -> None:
@@ -162,37 +159,14 @@ def parse_arguments(config_class: type[Config], arguments: Sequence[str] | None 
     groups = [group for group in vars(parsed).values() if dataclasses.is_dataclass(group)]
     values = {name: value for group in groups for name, value in vars(group).items()}
     for field in dataclasses.fields(config_class):
-        value = values[field.name]
+        value, checks = values[field.name], field.metadata
         if value == [] and f"--{field.name}" in words:
             raise UserError(f"--{field.name}: must be followed by a list")
-        for each in value if isinstance(value, list) else [value]:
-            if demand := _demand(each, field.metadata):
-                given = place(field.name)
-                # What stands before an @ may be a password
-                shown = f"--{field.name}" if "@" in given else given
-                raise UserError(f"{shown}: must be {demand}")
+        if wish := demand(value, checks["limits"], checks["form"]):
+            raise UserError(f"{place(field.name)}: must be {wish}")
+        if checks["unique"] and len(set(value)) < len(value):
+            raise UserError(f"{place(field.name)}: must be of different words")
     return config_class(**values)
-
-
-def _demand(value: Any, metadata: Mapping[str, Any]) -> str | None:
-    """What the value of a flag, or one of a list, would have to be; None if it is."""
-    if value is None or isinstance(value, bool):
-        return None
-    if isinstance(value, int | float):
-        limits = metadata["limits"]
-        if isinstance(value, int) and limits["at_most"] is None:
-            limits = limits | {"at_most": MOST}
-        if isinstance(value, float) and not math.isfinite(value):
-            return "a finite number"
-        for name, limit in limits.items():
-            if limit is not None and not _WITHIN[name](value, limit):
-                return f"{name.replace('_', ' ')} {limit:,}"
-        return None
-    text = str(value)
-    if not text.strip() or _NO_TEXT.search(text):
-        return "text in UTF-8, without control characters and not blank"
-    form = metadata["form"]
-    return form[1] if form and not re.fullmatch(form[0], text) else None
 
 
 def _grouped(config_class: type, types: Mapping[str, Any], from_files: Mapping[str, Any]) -> type:
@@ -251,12 +225,7 @@ def _read_config_files(
     """
     values, places = {}, {}
     for file in files:
-        try:
-            settings = yaml.safe_load(read_text(file))
-        except yaml.YAMLError as error:
-            raise UserError(f"{file} is not YAML: {error}") from None
-        if not isinstance(settings, dict):
-            raise UserError(f"{file}: must hold settings, each a line `name: value`")
+        settings = _read_yaml(file)
         settings.pop("run_dir", None)
         if ignored := [str(name) for name in settings if name not in types]:
             known = _flags_of_all_programs()
@@ -266,9 +235,25 @@ def _read_config_files(
             names = ", ".join(ignored)
             print(f"ignored from {file.name}: {names} (not flags of {program})", file=sys.stderr)
         for name in [name for name in settings if name in types]:
-            places[name] = f"{file}: {name}: {settings[name]}"
+            value = settings[name]
+            shown = value if isinstance(value, str) else reprlib.repr(value)
+            places[name] = f"{file}: {name}: {shown}"
             values[name] = _converted(settings[name], types[name], places[name])
     return values, places
+
+
+def _read_yaml(file: Path) -> dict[Any, Any]:
+    text = read_text(file)
+    try:
+        node, settings = yaml.compose(text, yaml.SafeLoader), yaml.safe_load(text)
+    except Exception as error:  # YAML's constructors raise all kinds
+        raise UserError(f"{file} is not YAML: {error}") from None
+    if not isinstance(settings, dict):
+        raise UserError(f"{file}: must hold settings, each a line `name: value`")
+    names = [key.value for key, _ in node.value]
+    if twice := [name for place, name in enumerate(names) if name in names[:place]]:
+        raise UserError(f"{file}: {twice[0]} is set twice; remove one of the two")
+    return settings
 
 
 def _converted(value: Any, kind: Any, place: str) -> Any:
@@ -280,7 +265,8 @@ def _converted(value: Any, kind: Any, place: str) -> Any:
     from pydantic import TypeAdapter, ValidationError  # takes a while; most commands have no file
 
     with contextlib.suppress(ValidationError):
-        if isinstance(value, bool) == (kind is bool):
+        blank = isinstance(value, str) and not value.strip()
+        if isinstance(value, bool) == (kind is bool) and not blank:
             return TypeAdapter(kind).validate_python(value)
     raise UserError(f"{place}: must be {_describe_type(kind)}")
 
@@ -309,26 +295,3 @@ def _flags_of_all_programs() -> set[str]:
     files = [*REPOSITORY.glob("*/*.py"), *REPOSITORY.glob("*/*/settings.py")]
     declared = re.compile(r"^    (\w+): .* = arg\(", re.MULTILINE)
     return {name for file in files for name in declared.findall(read_text(file))}
-
-
-def labelled(flag: str, values: Sequence[str], taken: Collection[str] = ()) -> dict[str, str]:
-    """LABEL=VALUE words of a flag as a mapping; a label also names a folder.
-
-    Raises UserError for a word without a label, and for a label that cannot name a folder, is given
-    twice or is `taken`.
-    """
-    pairs: dict[str, str] = {}
-    for word in values:
-        label, _, value = word.partition("=")
-        if not value or not re.fullmatch(r"[\w+][\w.+-]{0,99}", label):
-            raise UserError(
-                f"{flag} {word}: give LABEL=VALUE, the label of letters, digits, '.', '+' and '-',"
-                " a letter or digit first"
-            )
-        if label in _OWN_FOLDERS or re.search(_OWN_FILES, label):
-            raise UserError(f"{flag} {word}: a file of the run has this name; choose another label")
-        # Some disks do not tell capitals from small letters
-        if label.casefold() in {other.casefold() for other in (*pairs, *taken)}:
-            raise UserError(f"{flag} {word}: another row has this label; choose a new one")
-        pairs[label] = value
-    return pairs

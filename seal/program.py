@@ -1,18 +1,22 @@
 """Run a program: parse its flags, and end in order whatever happens."""
 
-import contextlib
-import io
 import os
-import signal
 import sys
-import threading
 import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NoReturn
 
 from seal.arguments import REPOSITORY, Config, parse_arguments
 from seal.errors import UserError
+from seal.process import (
+    INTERRUPTED,
+    Stopped,
+    drop_output,
+    lacking,
+    mend_streams,
+    print_error,
+    stop_on_signals,
+)
 
 
 def run_program(
@@ -26,60 +30,58 @@ def run_program(
     imports what is slow to load, such as PyTorch, by itself: --help and a wrong flag need not wait
     for it.
     """
-    # SIGTERM (Slurm's way to end a job) unwinds the stack, so servers are stopped and files closed
-    before = signal.signal(signal.SIGTERM, _stop)
+    is_program = main.__module__ == "__main__"  # a test calls it otherwise
+    with stop_on_signals(within_seconds=is_program):
+        status = _run(main, config_class, arguments)
+        if status and is_program:
+            os._exit(status)  # threads that still compute or wait do not hold it
+    if status:
+        raise SystemExit(status)
+
+
+def _run(
+    main: Callable[[Config], None], config_class: type[Config], arguments: Sequence[str] | None
+) -> int:
+    """The exit status, after the one line about what went wrong."""
     config = None
+    kept = "; what was computed so far is kept"
     try:
+        mend_streams()
         _check_surroundings(config_class)
         config = parse_arguments(config_class, arguments)
         main(config)
+        sys.stdout.flush()
     except UserError as error:
-        _fail(str(error), 2)
+        return print_error(str(error), 2)
+    except (KeyboardInterrupt, Stopped) as error:
+        return print_error(INTERRUPTED, getattr(error, "code", 130))
     except BrokenPipeError:  # of `| head`, which has read enough
-        sys.stdout = None  # or Python would complain at its exit
-        raise SystemExit(1) from None
+        drop_output()
+        return print_error(f"nobody reads what it prints any more{kept}", 1) if config else 1
     except OSError as error:
         # Disk full, no permission: the machine's condition, not a defect; the place is what matters
         where = error.filename or getattr(config, "run_dir", None) or "the machine"
-        _fail(f"{where}: {error.strerror or error}; what was computed so far is kept", 2)
-    except MemoryError:
-        _fail("this machine's memory is full; what was computed so far is kept", 2)
-    except (KeyboardInterrupt, _Stopped) as error:
-        status = error.code if isinstance(error, _Stopped) else 128 + signal.SIGINT
-        _say("interrupted; run the same command again to resume")
-        # Threads that compute or wait must not hold a program that was told to end
-        if any(not thread.daemon for thread in threading.enumerate()[1:]):
-            os._exit(status)
-        raise SystemExit(status) from None
-    except Exception:
+        return print_error(f"{where}: {error.strerror or error}{kept}", 2)
+    except Exception as error:
+        if lack := lacking(error):
+            return print_error(f"{lack}{kept}", 2)
         traceback.print_exc()
-        kept = getattr(config, "run_dir", None)
-        resume = f"; what was computed is kept in {kept}, the same command resumes it"
-        _fail(f"this is a defect of the program: please report it{resume if kept else ''}", 1)
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
-class _Stopped(SystemExit):
-    """SIGTERM has come."""
-
-
-def _stop(number: int, _frame: object) -> None:
-    raise _Stopped(128 + number)
+        run_dir = getattr(config, "run_dir", None)
+        resume = f"; {run_dir} keeps what was computed, the same command resumes it"
+        defect = "this is a defect of the program, not of its input: please report it"
+        return print_error(f"{defect}{resume if run_dir else ''}", 1)
+    return 0
 
 
 def _check_surroundings(config_class: type) -> None:
     """Raise UserError where a program of one checkout would run the package of another.
 
-    Likewise where the current folder is gone. What a terminal cannot show is shown otherwise.
+    Likewise where the current folder is gone.
     """
     try:
         Path.cwd()
     except FileNotFoundError:
         raise UserError("the current folder does not exist any more; cd to another") from None
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
     program = Path(sys.modules[config_class.__module__].__file__ or "").resolve()
     own = program.parent.parent
     if own != REPOSITORY and (own / "seal" / "arguments.py").exists():
@@ -87,14 +89,3 @@ def _check_surroundings(config_class: type) -> None:
             f"{program} would use the package of another checkout, {REPOSITORY}; install its own:"
             f" pip install -e {own}"
         )
-
-
-def _fail(message: str, status: int) -> NoReturn:
-    _say(message)
-    raise SystemExit(status)
-
-
-def _say(message: str) -> None:
-    with contextlib.suppress(OSError, ValueError):  # nobody reads any more
-        print(f"error: {' '.join(message.split())}", file=sys.stderr, flush=True)
-        sys.stdout.flush()

@@ -5,6 +5,7 @@ import math
 import os
 import re
 import stat
+import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from functools import cache
@@ -36,13 +37,19 @@ def read_text(path: Path) -> str:
             raise UserError(f"{path} is a pipe or a device; write its content to a file")
         if state.st_size > LARGEST:
             raise UserError(f"{path}: {state.st_size / 1e9:,.1f} GB are too much for a text file")
-        return path.read_text(encoding="utf-8-sig")
+        text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; check the path") from None
     except OSError as error:
         raise UserError(f"{path} cannot be read ({error.strerror}); check the path") from None
     except UnicodeDecodeError as error:
         raise UserError(f"{path}: not UTF-8 text ({error}); save it as UTF-8") from None
+    except ValueError:  # of a name, which a file may hold, that no file can have
+        raise UserError(f"{path!s:.99} cannot name a file; check the path") from None
+    if (zero := text.find("\0")) >= 0:
+        where = f"{path} line {text.count(chr(10), 0, zero) + 1}"
+        raise UserError(f"{where}: a NUL byte, as in UTF-16 or after a crash; save it as UTF-8")
+    return text
 
 
 def read_json(path: Path) -> Any:
@@ -52,7 +59,12 @@ def read_json(path: Path) -> Any:
 
 def read_jsonl(path: Path) -> list[Record]:
     """One object a line, blank lines skipped. Raises UserError with the row that is malformed."""
-    records = []
+    return [record for _, record in read_rows(path)]
+
+
+def read_rows(path: Path) -> list[tuple[int, Record]]:
+    """As `read_jsonl`, each object behind its row: the number of its line, from 1."""
+    rows = []
     # Only "\n" ends a record: `str.splitlines` would also cut at U+2028, which JSON allows in text
     for row, line in enumerate(read_text(path).split("\n"), start=1):
         if not line.strip():
@@ -60,45 +72,71 @@ def read_jsonl(path: Path) -> list[Record]:
         record = _parse(line, f"{path} row {row}")
         if not isinstance(record, dict):
             raise UserError(f"{path} row {row}: expected a JSON object, found {line.strip()[:40]}")
-        records.append(record)
-    return records
+        rows.append((row, record))
+    return rows
 
 
 def _parse(text: str, where: str) -> Any:
+    said = ""
     try:
         value = _DECODER.decode(text)
         if _HALF_PAIR.search(text):
             to_json(value).encode()
         return value
     except json.JSONDecodeError as error:
-        place = f"line {error.lineno} column {error.colno}"
-        raise UserError(f"{where}: malformed JSON at {place} ({error.msg}); fix it") from None
-    except UnicodeEncodeError as error:
-        half = ascii(error.object[error.start])
-        raise UserError(f"{where}: {half} is half of a surrogate pair, not text; fix it") from None
-    except (ValueError, RecursionError) as error:  # also endless digits, or lists in lists
-        raise UserError(f"{where}: JSON that cannot be read ({error}); fix it") from None
+        problem, position, said = "malformed JSON", error.pos, f" ({error.msg})"
+    except ValueError:
+        problem, position = _find_flaw(text)
+    except RecursionError:
+        raise UserError(f"{where}: JSON nested too deeply to be read; fix it") from None
+    line, column = text.count("\n", 0, position) + 1, position - text.rfind("\n", 0, position)
+    raise UserError(f"{where}: {problem} at line {line} column {column}{said}; fix it")
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> Record:
     """An object, in which a repeated key would hide what came before."""
     record = dict(pairs)
     if len(record) < len(pairs):
-        keys = [key for key, _ in pairs]
-        twice = next(key for key in keys if keys.count(key) > 1)
-        raise ValueError(f"the key {twice[:40]!r} occurs twice in one object")
+        raise ValueError
     return record
 
 
 def _finite(digits: str) -> float:
     number = float(digits)
     if not math.isfinite(number):
-        raise ValueError(f"{digits[:40]} is not a finite number")
+        raise ValueError
     return number
 
 
 _DECODER = json.JSONDecoder(object_pairs_hook=_unique, parse_float=_finite, parse_constant=_finite)
 _HALF_PAIR = re.compile(r"\\u[dD][89a-fA-F]")
+_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\]:,]|[^\s"{}\[\]:,]+')
+_MOST_DIGITS = 4300  # Python's limit
+
+
+def _find_flaw(text: str) -> tuple[str, int]:
+    """What `_parse` refuses in well-formed JSON, and its position."""
+    keys: list[set[str]] = [set()]
+    string, start = "", 0
+    for token in _TOKEN.finditer(text):
+        word = token[0]
+        if word[0] == '"':
+            string, start = json.loads(word), token.start()
+            if half := re.search("[\ud800-\udfff]", string):
+                return f"{half[0]!a} is half of a surrogate pair, not text,", start
+        elif word == ":":
+            if string in keys[-1]:
+                return f"the key {string[:40]!r} occurs twice in one object, the second time", start
+            keys[-1].add(string)
+        elif word == "{":
+            keys.append(set())
+        elif word == "}":
+            keys.pop()
+        elif word[-1].isdigit() and len(word) > _MOST_DIGITS:
+            return f"a number of {len(word):,} digits", token.start()
+        elif word[-1] in "Ny" or (word[-1].isdigit() and not math.isfinite(float(word))):
+            return f"{word[:40]} is not a finite number", token.start()
+    return "a value that cannot be read", 0
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -210,6 +248,8 @@ def of_kind(value: Any, kind: type[T], what: str) -> T:
     kinds = (int, float) if kind is float else kind
     if not isinstance(value, kinds) or (isinstance(value, bool) and kinds in (int, (int, float))):
         raise UserError(f"{what} must be {_KINDS[kind]}, found {str(value)[:40]!r}")
+    if kind is float and abs(value) > sys.float_info.max:
+        raise UserError(f"{what} is too large: {str(value)[:40]}...")
     return value
 
 

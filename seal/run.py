@@ -33,13 +33,14 @@ from tqdm import tqdm
 from seal.arguments import Settings, arg, machine_flags
 from seal.checksums import SUMS_FILE, check_sums, checksum_of_value, write_sums
 from seal.errors import UserError
+from seal.flag_values import LARGEST_SEED
 from seal.records import (
     Record,
     append_jsonl,
     cut_torn_line,
     of_kind,
     read_json,
-    read_jsonl,
+    read_rows,
     to_json,
     typed,
     write_json,
@@ -59,7 +60,7 @@ class RunSettings(Settings, group="run"):
     """Where a run lies and what its random choices derive from."""
 
     run_dir: Path = arg("run folder; the same command resumes what is in it")
-    seed: int = arg("every random choice derives from it", 0, at_least=0, at_most=2**32)
+    seed: int = arg("every random choice derives from it", 0, at_least=0, at_most=LARGEST_SEED)
 
 
 class Run:
@@ -280,7 +281,7 @@ class Run:
     def _rows(self, name: str) -> Iterator[tuple[str, Record]]:
         """Each record of NAME.jsonl behind the words that messages about it begin with."""
         path, seen = self.path(f"{name}.jsonl"), set()
-        for row, record in enumerate(read_jsonl(path) if path.exists() else [], start=1):
+        for row, record in read_rows(path) if path.exists() else []:
             where = f"{path} row {row}"
             if not isinstance(id_ := record.get("id"), str):
                 raise UserError(f'{where}: "id" is {id_!r} instead of a text; {_ROW_FIX}')

@@ -5,7 +5,8 @@ Those of every run are beside the run: `seal.run.RunSettings`.
 
 from typing import Literal
 
-from seal.arguments import DEVICE, GPU_INDICES, Settings, arg
+from seal.arguments import Settings, arg
+from seal.flag_values import DEVICE, GPU_INDICES
 
 Schedule = Literal["linear", "cosine", "constant"]
 """How a learning rate goes on from its start: down to 0, or not at all."""
@@ -24,7 +25,7 @@ class SamplerSettings(Settings, group="sampling server"):
         "GPUs of the server, counted among the visible ones", "0", machine=True, form=GPU_INDICES
     )
     vllm_startup_timeout: int = arg(
-        "seconds until a silent server is given up", 900, machine=True, at_least=1
+        "seconds until a silent server is given up", 900, machine=True, at_least=1, at_most=86_400
     )
     sampling_batch: int = arg("prompts in one call of the sampler", 64, machine=True, at_least=1)
 
@@ -46,14 +47,17 @@ class ModelSettings(SamplerSettings, group="model"):
 class SftSettings(Settings, group="M-step"):
     """The M-step: supervised finetuning on rewarded self-edits (paper, appendix B.4)."""
 
-    sft_learning_rate: float = arg("M-step learning rate (paper: 3e-4)", 3e-4, above=0)
+    sft_learning_rate: float = arg("M-step learning rate (paper: 3e-4)", 3e-4, above=0, at_most=100)
     sft_schedule: Schedule = arg("M-step learning-rate schedule (HF Trainer's default)", "linear")
-    sft_epochs: int = arg("M-step epochs (paper: 2)", 2, at_least=1)
-    sft_rank: int = arg("M-step LoRA rank (paper: 64)", 64, at_least=1)
+    sft_epochs: int = arg("M-step epochs (paper: 2)", 2, at_least=1, at_most=10_000)
+    sft_rank: int = arg("M-step LoRA rank (paper: 64)", 64, at_least=1, at_most=65_536)
     sft_alpha: float = arg("M-step LoRA alpha (paper: 128)", 128, above=0)
     sft_target_modules: list[str] = arg(
         "layers that the M-step adapts (paper: all seven)",
         ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"],
+        unique=True,
     )
     sft_batch_size: int = arg("M-step sequences per step (paper: 1 x 5 x 2 GPUs)", 10, at_least=1)
-    sft_processes: int = arg("GPUs for the M-step, by accelerate", 1, machine=True, at_least=1)
+    sft_processes: int = arg(
+        "GPUs for the M-step, by accelerate", 1, machine=True, at_least=1, at_most=1_000
+    )

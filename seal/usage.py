@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from seal.errors import UserError
-from seal.records import Record, read_text
+from seal.records import Record
 
 EVENT = "usage"
 METRICS_FILE = "metrics.jsonl"
@@ -49,8 +49,10 @@ def read_metrics(run_dir: Path) -> list[Record]:
 
     Raises UserError if there is no such file.
     """
-    records = []
-    for line in read_text(run_dir / METRICS_FILE).split("\n"):
+    path, records = run_dir / METRICS_FILE, []
+    if not path.is_file():
+        raise UserError(f"{path}: no such file; check the path")
+    for line in path.read_text(encoding="utf-8", errors="replace").split("\n"):
         with suppress(ValueError, RecursionError):
             if isinstance(record := json.loads(line), dict):
                 records.append(record)

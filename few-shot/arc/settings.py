@@ -62,12 +62,17 @@ class PromptSettings(Settings, group="model"):
 class SelfEditSettings(PromptSettings, group="self-edits"):
     """How self-edits are sampled."""
 
-    k: int = arg("self-edits per task (paper: 15 to train, 5 to evaluate)", 15, at_least=1)
+    k: int = arg(
+        "self-edits per task (paper: 15 to train, 5 to evaluate)", 15, at_least=1, at_most=10_000
+    )
     max_new_tokens: int = arg("longest self-edit, in tokens (release: 128)", 128, at_least=1)
     temperature: float = arg("sampling temperature (release: 0.8)", 0.8, at_least=0, at_most=100)
     top_p: float = arg("nucleus sampling (release: none)", 1.0, above=0, at_most=1)
     max_attempts: int = arg(
-        "draws of a self-edit until one is JSON, else invalid (release: no limit)", 20, at_least=1
+        "draws of a self-edit until one is JSON, else invalid (release: no limit)",
+        20,
+        at_least=1,
+        at_most=10_000,
     )
     skip_repeated_configs: bool = arg("draw again what repeats a task's earlier self-edit", False)
 
@@ -88,7 +93,9 @@ class OracleSettings(Settings):
 class PredictionSettings(PromptSettings, group="reward and judge"):
     """How a task is solved: greedily from several views, two attempts by vote (golden A5, A6)."""
 
-    n_permutations: int = arg("reordered copies per leave-one-out view (release: 2)", 2, at_least=0)
+    n_permutations: int = arg(
+        "reordered copies per leave-one-out view (release: 2)", 2, at_least=0, at_most=1_000
+    )
     max_answer_tokens: int | None = arg(
         "longest answer, in tokens; default: what a grid of 30 x 30 takes", None, at_least=1
     )
@@ -98,14 +105,16 @@ class PredictionSettings(PromptSettings, group="reward and judge"):
 class InnerLoopSettings(PredictionSettings, group="inner loop"):
     """Test-time training; what the self-edit decides is not a flag."""
 
-    lora_rank: int = arg("LoRA rank (paper: 128)", 128, at_least=1)
+    lora_rank: int = arg("LoRA rank (paper: 128)", 128, at_least=1, at_most=65_536)
     lora_alpha: float = arg("LoRA alpha (paper: 16)", 16, above=0)
-    target_modules: list[str] = arg("adapted layers (paper: q, v and MLP)", TARGET_MODULES)
+    target_modules: list[str] = arg(
+        "adapted layers (paper: q, v and MLP)", TARGET_MODULES, unique=True
+    )
     warmup_steps: int = arg("steps to the full rate, then cosine (release: 11)", 11, at_least=0)
     max_items: int = arg("training examples per adapter (release: 250)", 250, at_least=1)
     max_length: int = arg("examples of more tokens are left out (release: 8192)", 8192, at_least=2)
     max_steps: int = arg("self-edits that ask for more are invalid (release: 375)", 375, at_least=1)
-    slots: int = arg("adapters trained side by side", 8, machine=True, at_least=1)
+    slots: int = arg("adapters trained side by side", 8, machine=True, at_least=1, at_most=1_000)
 
 
 class RestEmSettings(SelfEditSettings, InnerLoopSettings, group="M-step"):
@@ -121,13 +130,15 @@ class RestEmSettings(SelfEditSettings, InnerLoopSettings, group="M-step"):
 class ArcSftSettings(SftSettings, group="M-step"):
     """The M-step on all rewarded self-edits, with this domain's values."""
 
-    sft_learning_rate: float = arg("M-step learning rate (paper: 5e-5)", 5e-5, above=0)
-    sft_epochs: int = arg("M-step epochs (paper: 8)", 8, at_least=1)
-    sft_rank: int = arg("M-step LoRA rank (paper: 16)", 16, at_least=1)
+    sft_learning_rate: float = arg("M-step learning rate (paper: 5e-5)", 5e-5, above=0, at_most=100)
+    sft_epochs: int = arg("M-step epochs (paper: 8)", 8, at_least=1, at_most=10_000)
+    sft_rank: int = arg("M-step LoRA rank (paper: 16)", 16, at_least=1, at_most=65_536)
     sft_alpha: float = arg("M-step LoRA alpha (paper: 16)", 16, above=0)
     sft_batch_size: int = arg("M-step sequences per step (paper: 5)", 5, at_least=1)
     sft_schedule: Schedule = arg("M-step learning-rate schedule (release: cosine)", "cosine")
-    sft_target_modules: list[str] = arg("layers the M-step adapts (as inner loop)", TARGET_MODULES)
+    sft_target_modules: list[str] = arg(
+        "layers the M-step adapts (as inner loop)", TARGET_MODULES, unique=True
+    )
 
 
 class TableSettings(SelfEditSettings, InnerLoopSettings, OracleSettings):

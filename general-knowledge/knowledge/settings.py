@@ -6,7 +6,8 @@ Defaults are the paper's; PAPER below is arXiv 2506.10943, and the release is th
 from pathlib import Path
 from typing import Literal
 
-from seal.arguments import URL, Settings, arg
+from seal.arguments import Settings, arg
+from seal.flag_values import URL
 from seal.settings import ModelSettings
 
 TREE = Path(__file__).resolve().parent.parent
@@ -76,7 +77,7 @@ class SamplingSettings(PromptSettings, group="self-edits"):
 class SelfEditSettings(SamplingSettings, group="self-edits"):
     """Which self-edits are sampled (paper, section 4.1)."""
 
-    k: int = arg("self-edits per passage (paper: 5)", 5, at_least=1)
+    k: int = arg("self-edits per passage (paper: 5)", 5, at_least=1, at_most=10_000)
     prompt_kind: SelfEditKind = arg("what to ask for (paper, prompt ablation)", "implications")
 
 
@@ -90,7 +91,9 @@ class WriterSettings(ModelSettings, SamplingSettings, group="self-edits"):
     writer_url: str | None = arg(
         "another OpenAI-compatible endpoint, such as a local vLLM", None, form=URL
     )
-    writer_concurrency: int = arg("chat model requests at a time", 32, machine=True, at_least=1)
+    writer_concurrency: int = arg(
+        "chat model requests at a time", 32, machine=True, at_least=1, at_most=1_000
+    )
     writer_cache: Path = arg(
         "file that keeps the chat model's texts", Path("runs/writer_cache.jsonl"), machine=True
     )
@@ -129,7 +132,9 @@ class JudgeSettings(Settings, group="reward and judge"):
     judge_url: str | None = arg(
         "another OpenAI-compatible endpoint, such as a local vLLM", None, form=URL
     )
-    judge_concurrency: int = arg("judge requests at a time", 32, machine=True, at_least=1)
+    judge_concurrency: int = arg(
+        "judge requests at a time", 32, machine=True, at_least=1, at_most=1_000
+    )
     judge_cache: Path = arg(
         "file that keeps the chat judge's replies", Path("runs/judge_cache.jsonl"), machine=True
     )
@@ -152,24 +157,30 @@ class InnerLoopSettings(AnswerSettings, group="inner loop"):
 
     split_newlines: bool = arg("each line of a self-edit is a training sequence", True)
     add_context: bool = arg("the passage itself is one more training sequence", True)
-    lora_rank: int = arg("LoRA rank (paper: 32)", 32, at_least=1)
+    lora_rank: int = arg("LoRA rank (paper: 32)", 32, at_least=1, at_most=65_536)
     lora_alpha: float = arg("LoRA alpha (paper: 64)", 64, above=0)
-    target_modules: list[str] = arg("adapted layers (PEFT's for Qwen2)", ["q_proj", "v_proj"])
-    learning_rate: float = arg("learning rate, linear to 0 (paper: 1e-3)", 1e-3, above=0)
-    epochs: int = arg("passes over the sequences (paper: 10)", 10, at_least=1)
+    target_modules: list[str] = arg(
+        "adapted layers (PEFT's for Qwen2)", ["q_proj", "v_proj"], unique=True
+    )
+    learning_rate: float = arg(
+        "learning rate, linear to 0 (paper: 1e-3)", 1e-3, above=0, at_most=100
+    )
+    epochs: int = arg("passes over the sequences (paper: 10)", 10, at_least=1, at_most=10_000)
     batch_size: int = arg("sequences per step (paper: 1)", 1, at_least=1)
     gradient_accumulation: int = arg("steps per update (paper: 1)", 1, at_least=1)
     max_length: int = arg("longest training sequence, in tokens (release: 2048)", 2048, at_least=2)
     padding_loss: Literal["none", "max", "sampled"] = arg(
         "max: the release's loss on padding up to max_length; sampled: its cheap estimate", "none"
     )
-    slots: int = arg("adapters trained side by side", 15, machine=True, at_least=1)
+    slots: int = arg("adapters trained side by side", 15, machine=True, at_least=1, at_most=1_000)
 
 
 class RewardSettings(InnerLoopSettings, group="reward and judge"):
     """How self-edits are rewarded and selected (paper, section 3.1 and 4.1)."""
 
-    repeats: int = arg("inner loops per self-edit, each of its own seed (paper: 3)", 3, at_least=1)
+    repeats: int = arg(
+        "inner loops per self-edit, each of its own seed (paper: 3)", 3, at_least=1, at_most=1_000
+    )
 
 
 class TableSettings(SelfEditSettings, RewardSettings):
@@ -214,19 +225,28 @@ class PretrainingSettings(AnswerSettings, group="inner loop"):
         "learning rate, linear to 0 (paper: 7e-5 in v2; in v1 1e-3, passages only 1e-4)",
         7e-5,
         above=0,
+        at_most=100,
     )
     warmup_ratio: float = arg(
         "share of steps that warm up (release: 0.03 in v2)", 0.03, at_least=0, below=1
     )
-    epochs: int = arg("passes over the sequences (paper: 1 in v2, 3 in v1)", 1, at_least=1)
+    epochs: int = arg(
+        "passes over the sequences (paper: 1 in v2, 3 in v1)", 1, at_least=1, at_most=10_000
+    )
     batch_size: int = arg("sequences computed at a time, at most (release: 4)", 4, at_least=1)
     gradient_accumulation: int = arg("batches per update (release: 2)", 2, at_least=1)
     max_length: int = arg("longest training sequence, in tokens (release: 2048)", 2048, at_least=2)
-    lora_rank: int = arg("LoRA rank, with --method lora (paper: 32)", 32, at_least=1)
+    lora_rank: int = arg(
+        "LoRA rank, with --method lora (paper: 32)", 32, at_least=1, at_most=65_536
+    )
     lora_alpha: float = arg("LoRA alpha, with --method lora (paper: 64)", 64, above=0)
     target_modules: list[str] = arg(
-        "adapted layers, with --method lora (PEFT's for Qwen2)", ["q_proj", "v_proj"]
+        "adapted layers, with --method lora (PEFT's for Qwen2)", ["q_proj", "v_proj"], unique=True
     )
     processes: int = arg(
-        "GPUs of the finetune (by accelerate), which share an update", 1, machine=True, at_least=1
+        "GPUs of the finetune (by accelerate), which share an update",
+        1,
+        machine=True,
+        at_least=1,
+        at_most=1_000,
     )

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from seal.errors import UserError
-from seal.records import read_jsonl, typed
+from seal.records import read_rows, typed
 
 SelfEdit = TypeVar("SelfEdit")
 """A dataclass; a row of the file has the same fields."""
@@ -23,7 +23,7 @@ def first_self_edits(
     by_context: dict[str, list[SelfEdit]] = {id: [] for id in context_ids}
     ids: set[str] = set()
     fix = "use a self_edits.jsonl written by generate_self_edits.py"
-    for row, record in enumerate(read_jsonl(path), start=1):
+    for row, record in read_rows(path):
         self_edit = typed(record, kind, f"{path} row {row} is not a self-edit", fix)
         if record["id"] in ids:
             # An id names a record and an adapter's folder, so one of the two would be lost

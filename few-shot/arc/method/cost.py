@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from arc.puzzles.augmenters import INVERTIBLE
 from arc.puzzles.tasks import Task
 from arc.settings import InnerLoopSettings
-from seal.arguments import MOST
 from seal.errors import UserError
+from seal.flag_values import MOST
 
 
 def estimate_rewards(tasks: Sequence[Task], k: int, settings: InnerLoopSettings) -> str:

@@ -17,6 +17,7 @@ PRESETS = TREE / "presets"
 
 # Ids become names of files and folders
 _ID = re.compile(r"\w[\w.-]*")
+_LONGEST_ID = 100
 
 
 class Pair(NamedTuple):
@@ -127,8 +128,9 @@ def _entries(path: Path) -> list[tuple[str, Any, str]]:
 
 
 def _tasks_of(id: str, content: Any, where: str) -> Iterator[Task]:
-    if not _ID.fullmatch(id):
-        raise UserError(f"{where}: {id!r} is not an id of letters, digits, dots, dashes; rename it")
+    if not _ID.fullmatch(id) or len(id.encode()) > _LONGEST_ID:
+        wanted = f"an id of letters, digits, dots, dashes, at most {_LONGEST_ID} bytes"
+        raise UserError(f"{where[:200]}: {id[:40]!r} is not {wanted}; rename it")
     demonstrations = tuple(Pair(*grids) for grids in _pairs(content, "train", where))
     for index, grids in enumerate(_pairs(content, "test", where)):
         yield Task(f"{id}-{index}", demonstrations, *grids)

@@ -88,7 +88,7 @@ def _load_rows(name: str, split: str | None) -> Iterable[Mapping[str, Any]]:
 
     try:
         return datasets.load_dataset(name, split=split)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RuntimeError, ImportError) as error:
         problem = str(error).partition("\n")[0]
         raise UserError(
             f"{name}:{split} does not load from the Hub ({problem}); check name, split and network,"
@@ -140,11 +140,15 @@ def _unnamed(title: str, record: Any, questions: list[Question], where: str) -> 
 
 def _merge_equal(passages: Iterable[Passage]) -> list[Passage]:
     """One passage for each title and context, where it first appeared, with all its questions."""
-    merged: dict[tuple[str, str], Passage] = {}
-    for new in passages:
-        first = merged.setdefault((new.title, new.context), replace(new, questions=()))
-        merged[new.title, new.context] = replace(first, questions=first.questions + new.questions)
-    return list(merged.values())
+    equal: dict[tuple[str, str], list[Passage]] = {}
+    for passage in passages:
+        equal.setdefault((passage.title, passage.context), []).append(passage)
+    return [
+        replace(
+            first, questions=tuple(asked for each in (first, *others) for asked in each.questions)
+        )
+        for first, *others in equal.values()
+    ]
 
 
 def _with_ids(passages: list[Passage], source: str) -> list[Passage]:

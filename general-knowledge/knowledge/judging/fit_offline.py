@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from knowledge.judging.answer_features import FEATURES, describe
 from seal.errors import UserError
-from seal.records import read_jsonl
+from seal.records import read_rows
 
 Floats = NDArray[np.float64]
 
@@ -74,14 +74,14 @@ def load_graded_answers(folder: Path) -> list[GradedAnswer]:
     if path.exists():
         try:
             with gzip.open(path, "rt", encoding="utf-8") as file:
-                records = [json.loads(line) for line in file]
+                rows = list(enumerate(map(json.loads, file), start=1))
         except (OSError, EOFError, ValueError) as error:
             raise UserError(f"{path}: not gzipped JSON Lines ({error})") from None
     else:
         path = path.with_suffix("")
-        records = read_jsonl(path)
+        rows = read_rows(path)
     answers = []
-    for row, record in enumerate(records, start=1):
+    for row, record in rows:
         try:
             texts = (record[name] for name in ("title", "question", "gold", "answer"))
             sources = tuple((f"{file}{side}", count) for file, side, count in record["sources"])

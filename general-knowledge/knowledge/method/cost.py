@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from knowledge.data.passages import Passage
 from knowledge.settings import OuterLoopSettings, WriterSettings
-from seal.arguments import MOST
 from seal.errors import UserError
+from seal.flag_values import MOST
 
 _CHARACTERS_PER_TOKEN = 4  # of English text, roughly
 

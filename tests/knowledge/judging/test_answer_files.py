@@ -173,7 +173,10 @@ def test_what_was_graded_before_a_breakdown_is_kept(complain, grade, files, stub
         ('{"question": "q", "gold": ["g"], "answer": "a"}\n', 'row 1: "gold" must be a text'),
         ('{"question": "q", "gold": " ", "answer": "a"}\n', 'row 1: "gold" is blank'),
         ('{"question": "q", "gold": "g", "answer": "a", "title": 3}\n', '"title" must be a text'),
-        ('{"question": "q", "gold": "g", "answer": "a", "x": NaN}\n', "row 1: JSON that cannot"),
+        (
+            '{"question": "q", "gold": "g", "answer": "a", "x": NaN}\n',
+            "row 1: NaN is not a finite number",
+        ),
         ('{"question": "q", "gold": "g", "answer": "\\ud800"}\n', "is half of a surrogate pair"),
     ],
 )
