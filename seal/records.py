@@ -5,7 +5,7 @@ import math
 import os
 import re
 import stat
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields
 from functools import cache
 from pathlib import Path
@@ -52,16 +52,20 @@ def read_json(path: Path) -> Any:
 
 def read_jsonl(path: Path) -> list[Record]:
     """One object a line, blank lines skipped. Raises UserError with the row that is malformed."""
-    records = []
+    return [record for _, record in read_rows(path)]
+
+
+def read_rows(path: Path) -> Iterator[tuple[str, Record]]:
+    """As `read_jsonl`, each record behind the words that a message about it begins with."""
     # Only "\n" ends a record: `str.splitlines` would also cut at U+2028, which JSON allows in text
     for row, line in enumerate(read_text(path).split("\n"), start=1):
         if not line.strip():
             continue
-        record = _parse(line, f"{path} row {row}")
+        where = f"{path} row {row}"
+        record = _parse(line, where)
         if not isinstance(record, dict):
-            raise UserError(f"{path} row {row}: expected a JSON object, found {line.strip()[:40]}")
-        records.append(record)
-    return records
+            raise UserError(f"{where}: expected a JSON object, found {line.strip()[:40]}; fix it")
+        yield where, record
 
 
 def _parse(text: str, where: str) -> Any:
