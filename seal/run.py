@@ -37,9 +37,9 @@ from seal.records import (
     Record,
     append_jsonl,
     cut_torn_line,
+    jsonl_rows,
     of_kind,
     read_json,
-    read_rows,
     to_json,
     typed,
     write_json,
@@ -285,7 +285,7 @@ class Run:
     def _rows(self, name: str) -> Iterator[tuple[str, Record]]:
         """Each record of NAME.jsonl behind the words that messages about it begin with."""
         path, seen = self.path(f"{name}.jsonl"), set()
-        for where, record in read_rows(path) if path.exists() else ():
+        for where, record in jsonl_rows(path) if path.exists() else ():
             if not isinstance(id_ := record.get("id"), str):
                 raise UserError(f'{where}: "id" is {id_!r} instead of a text; {_ROW_FIX}')
             if id_ in seen:

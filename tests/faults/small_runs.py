@@ -244,9 +244,7 @@ def arc_table(run: Run) -> None:
     arms = []
     for label, source in sources.items():
         with _arc("base", run.path("log")) as policy:
-            arms.append(
-                few_shot_table.fill_row(run, label, source, tasks, policy, settings, SEED)
-            )
+            arms.append(few_shot_table.fill_row(run, label, source, tasks, policy, settings, SEED))
     rows = [few_shot_table.summarize_arm(arm, None, SEED) for arm in arms]
     seconds_per_adapter(run)
     run.write_results({"rows": rows, "knobs": read_knobs(run.part("self-edits"))})

@@ -141,7 +141,7 @@ OUT_OF_RANGE: dict[str, tuple[Any, ...]] = {
 def same_kind(value: Any, wrong: Any) -> bool:
     """Whether the one may stand for the other: then no type tells them apart."""
     numbers = isinstance(value, float) and type(wrong) in (int, float)
-    return numbers and abs(wrong) <= 1e9 or type(value) is type(wrong)
+    return (numbers and abs(wrong) <= 1e9) or type(value) is type(wrong)
 
 
 def of_fields(record: dict[str, Any], within: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
@@ -199,7 +199,11 @@ def damages(folder: Path) -> Iterator[tuple[Path, str, Damage]]:
         if path.name not in DECIDES_NOTHING:
             inside = path.relative_to(folder)
             found = [*of_file(path)]
-            if path.suffix == ".jsonl" and path.name not in ("metrics.jsonl", "rows.jsonl", "sft.jsonl"):
+            if path.suffix == ".jsonl" and path.name not in (
+                "metrics.jsonl",
+                "rows.jsonl",
+                "sft.jsonl",
+            ):
                 found += of_rows(path)
             yield from ((inside, what, damage) for what, damage in found)
 
