@@ -194,7 +194,7 @@ def of_kind(value: Any, kind: type[T], what: str) -> T:
     """
     kinds = (int, float) if kind is float else kind
     if not isinstance(value, kinds) or (isinstance(value, bool) and kinds in (int, (int, float))):
-        raise UserError(f"{what} must be {_KINDS[kind]}, found {str(value)[:40]!r}")
+        raise UserError(f"{what} must be {_KINDS[kind]}, found {str(value)[:40]!r}; fix it")
     return value
 
 

@@ -88,7 +88,7 @@ def read_seed(folder: Path, field: str) -> SeedRun:
     results = read_json(path)
     rows, above = {}, None
     try:
-        for record in results["rows"]:
+        for record in of_kind(results["rows"], list, f"{other}: its rows"):
             label = of_kind(record["label"], str, f"{other}: the label of a row")
             value, change = (
                 None if each is None else typed(each, Estimate, f"{other}: row {label}", fix)

@@ -97,7 +97,8 @@ def rate_self_edits(
 
     As `measure_rewards`, but neither the policy's weights nor the seed matter. Appends
     RUN/ratings.jsonl and writes rewards.jsonl. Raises UserError, with the ratings kept, if more
-    than `max_ungraded` of the self-edits stay unrated; a smaller share is recorded as unrated for good.
+    than `max_ungraded` of the self-edits stay unrated; a smaller share is recorded as unrated for
+    good.
     """
     by_id = {passage.id: passage for passage in passages}
     wanted = [edit for edit in self_edits if edit.id not in run.ids("ratings")]

@@ -128,7 +128,8 @@ def read_lessons(row: Path, passages: Sequence[Passage]) -> dict[str, Lesson]:
                 " its questions; give those that the table was made with"
             )
         if len(verdicts.get(record.id, ())) != len(questions):
-            raise UserError(f"{run.path('grades.jsonl')}: {record.id} lacks grades; finish the run")
+            problem = f"answers.jsonl has other answers to {record.id} than grades.jsonl has grades"
+            raise UserError(f"{row}: {problem}; finish the run")
         self_edit, _, _ = record.id.rpartition("/")
         answers = tuple(answer.answer for answer in record.answers)
         lesson = Lesson(texts.get(self_edit, ""), answers, verdicts[record.id])
