@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from seal.errors import UserError
-from seal.records import Record
+from seal.records import Record, typed
 
 EVENT = "usage"
 METRICS_FILE = "metrics.jsonl"
@@ -64,13 +64,11 @@ def read_usage(run_dir: Path) -> Usage | None:
 
     Raises UserError for a folder without metrics, or for a note that lacks a number.
     """
-    path = run_dir / METRICS_FILE
+    where = f"{run_dir / METRICS_FILE}: a line of usage"
     names = Usage.__dataclass_fields__
     noted = [record for record in read_metrics(run_dir) if record.get("event") == EVENT]
-    try:
-        return total_usage([Usage(**{name: each[name] for name in names}) for each in noted])
-    except KeyError as error:
-        raise UserError(f"{path}: a line of usage has no {error}; remove that line") from None
+    own = [{name: each[name] for name in names if name in each} for each in noted]
+    return total_usage([typed(each, Usage, where, "remove that line") for each in own])
 
 
 def total_usage(parts: Sequence[Usage]) -> Usage | None:

@@ -86,5 +86,5 @@ def test_a_folder_without_metrics_and_a_broken_note_are_refused(tmp_path):
     with pytest.raises(UserError, match=r"metrics\.jsonl: no such file"):
         read_usage(tmp_path)
     note(tmp_path, event="usage", seconds=1.0)
-    with pytest.raises(UserError, match="no 'peak_memory_mb'"):
+    with pytest.raises(UserError, match='"peak_memory_mb": field required; remove'):
         read_usage(tmp_path)

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from knowledge.judging.answer_features import FEATURES, describe
 from seal.errors import UserError
-from seal.records import read_rows
+from seal.records import jsonl_rows
 
 Floats = NDArray[np.float64]
 
@@ -74,20 +74,20 @@ def load_graded_answers(folder: Path) -> list[GradedAnswer]:
     if path.exists():
         try:
             with gzip.open(path, "rt", encoding="utf-8") as file:
-                rows = list(enumerate(map(json.loads, file), start=1))
+                rows = [(f"{path} row {n}", json.loads(line)) for n, line in enumerate(file, 1)]
         except (OSError, EOFError, ValueError) as error:
             raise UserError(f"{path}: not gzipped JSON Lines ({error})") from None
     else:
         path = path.with_suffix("")
-        rows = read_rows(path)
+        rows = list(jsonl_rows(path))
     answers = []
-    for row, record in rows:
+    for where, record in rows:
         try:
             texts = (record[name] for name in ("title", "question", "gold", "answer"))
             sources = tuple((f"{file}{side}", count) for file, side, count in record["sources"])
             answers.append(GradedAnswer(*texts, record["n_yes"], record["n_no"], sources))
         except (KeyError, TypeError, ValueError):
-            raise UserError(f"{path} row {row} is not a graded answer (golden set G6)") from None
+            raise UserError(f"{where} is not a graded answer (golden set G6)") from None
     if not answers:
         raise UserError(f"{path} is empty")
     return answers

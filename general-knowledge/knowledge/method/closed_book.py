@@ -60,8 +60,8 @@ class Examiner:
     def __init__(self, run: Run, policy: Policy, judge: Judge, settings: AnswerSettings) -> None:
         if orphans := run.ids("grades") - run.ids("answers"):
             raise UserError(
-                f"{run.path('grades.jsonl')}: {min(orphans)} has grades, and no answers in"
-                " answers.jsonl; delete its row to have both made again"
+                f"{run.path('grades.jsonl')}: {len(orphans)} rows grade what answers.jsonl lacks,"
+                f" such as {min(orphans)}; delete these rows to have both made again"
             )
         self._run = run
         self._policy = policy
