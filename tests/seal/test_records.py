@@ -142,9 +142,9 @@ def test_what_is_missing_or_blank_is_named():
     assert field({"a": " "}, "a", str, "here") == " "
 
 
-def test_a_growing_file_is_read_or_made(tmp_path):
+def test_a_growing_file_is_read_and_not_made(tmp_path):
     path = tmp_path / "new" / "a.jsonl"
-    assert read_growing(path) == b"" and path.exists()
+    assert read_growing(path) == b"" and not path.parent.exists()
     append_jsonl(path, {"a": 1})
     assert read_growing(path) == b'{"a": 1}\n'
 
