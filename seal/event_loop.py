@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
 
 T = TypeVar("T")
+_GRACE = 3.0  # seconds in which cancelled calls may clean up after themselves
 
 
 class EventLoop:
@@ -76,6 +77,7 @@ async def _finish(last: tuple[Callable[[], Awaitable[None]], ...]) -> None:
     others = asyncio.all_tasks() - {asyncio.current_task()}
     for task in others:
         task.cancel()
-    await asyncio.gather(*others, return_exceptions=True)
+    if others:
+        await asyncio.wait(others, timeout=_GRACE)
     for call in last:
         await call()

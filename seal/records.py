@@ -180,22 +180,25 @@ def append_jsonl(path: Path, *records: Record) -> None:
 
 
 def read_growing(path: Path, flag: str = "") -> bytes:
-    """The bytes of a file that `append_jsonl` will add to, which is created where there is none.
+    """The bytes of a file that `append_jsonl` will add to; b"" if it will create it.
 
     Raises UserError, which begins with `flag`, unless it is a regular file that can be read and
-    appended to.
+    appended to, or can be created.
     """
-    where = f"{flag} {path}".lstrip()
     try:
-        if path.exists() and not path.is_file():
-            raise UserError(f"{where} is no regular file; name another")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("a+b") as file:
-            file.seek(0)
-            return file.read()
+        if stat.S_ISREG(path.stat().st_mode):
+            with path.open("a+b") as file:
+                file.seek(0)
+                return file.read()
+        problem = "no regular file"
+    except FileNotFoundError:
+        above = next(folder for folder in path.absolute().parents if folder.exists())
+        if os.access(above, os.W_OK):
+            return b""
+        problem = f"no permission to write in {above}"
     except (OSError, ValueError) as error:  # ValueError: a zero byte in its name
-        problem = error.strerror if isinstance(error, OSError) else error
-        raise UserError(f"{where} cannot be written ({problem}); name another file") from None
+        problem = str(error.strerror if isinstance(error, OSError) else error)
+    raise UserError(f"{flag} {path} cannot be used ({problem}); name another file".lstrip())
 
 
 def cut_torn_line(path: Path) -> str:

@@ -27,8 +27,8 @@ class ChatClient:
     """Asks one model at one endpoint; safe for threads, which share its `concurrency`.
 
     `parameters` (temperature, max_tokens, ...) are sent with every call and are part of its key in
-    the cache. Only what may pass is tried again: broken connections, malformed responses, 408, 409,
-    429 and 5xx.
+    the cache. Only what may pass is tried again: broken connections, malformed responses,
+    redirects, 408, 409, 429 and 5xx.
     """
 
     def __init__(
@@ -42,8 +42,10 @@ class ChatClient:
         concurrency: int = 32,
         timeout: float = 120.0,
     ) -> None:
-        """`timeout` is in seconds, for one attempt. UserError if the cache holds something else,
-        and for a proxy or certificates that the environment names and that cannot be used.
+        """`timeout` is in seconds, for an attempt from its first to its last byte.
+
+        Raises UserError if the cache holds something else, and for a proxy or certificates that
+        the environment names and that cannot be used.
         """
         from httpx2 import InvalidURL
         from openai import AsyncOpenAI  # takes a second to import

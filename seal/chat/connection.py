@@ -29,7 +29,10 @@ class Connection(DefaultAsyncHttpxClient):
     """Sends the attempts of all calls to the endpoint `url`; for one event loop."""
 
     def __init__(self, url: str, timeout: float) -> None:
-        """`timeout` is in seconds, for an attempt from its first to its last byte."""
+        """`timeout` is in seconds, for an attempt from its first to its last byte.
+
+        Raises what httpx2 does for a proxy or certificates that cannot be used.
+        """
         host = httpx2.URL(url).host
         # The environment's proxy must get neither key nor question of a server on this machine
         direct = {f"all://{f'[{host}]' if ':' in host else host}": None} if is_local(host) else None

@@ -131,16 +131,22 @@ def test_an_output_of_something_else_is_left_alone(grade, files, data):
 def test_an_output_that_is_no_file_is_named(grade, files, tmp_path):
     output = files[1]
     output.mkdir()
-    assert grade().startswith(f"--output {output} is no regular file; name another")
+    assert grade().startswith(
+        f"--output {output} cannot be used (no regular file); name another file"
+    )
     output.rmdir()
     os.mkfifo(output)
-    assert grade().startswith(f"--output {output} is no regular file; name another")
+    assert grade().startswith(
+        f"--output {output} cannot be used (no regular file); name another file"
+    )
     output.unlink()
     output.symlink_to("/dev/null")
-    assert grade().startswith(f"--output {output} is no regular file; name another")
+    assert grade().startswith(
+        f"--output {output} cannot be used (no regular file); name another file"
+    )
     output.unlink()
     output.symlink_to(tmp_path / "missing" / "folder" / "file")
-    assert grade().startswith(f"--output {output} cannot be written")
+    assert grade().startswith(f"{output}: No such file")
 
 
 def test_a_folder_that_is_missing_is_made(grade, files):

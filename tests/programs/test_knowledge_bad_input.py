@@ -119,6 +119,7 @@ def test_server_that_cannot_start(complain, tmp_path):
 def test_judge_without_key(complain, monkeypatch, tmp_path):
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     monkeypatch.chdir(tmp_path)  # no .env here
+    monkeypatch.setattr("seal.endpoints.REPOSITORY", tmp_path)
     assert "OPENAI_API_KEY" in complain(judge="openai")
     assert not (tmp_path / "run").exists()
 

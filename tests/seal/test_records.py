@@ -12,6 +12,7 @@ from seal.records import (
     cut_torn_line,
     field,
     of_kind,
+    read_growing,
     read_json,
     read_jsonl,
     read_text,
@@ -139,3 +140,20 @@ def test_what_is_missing_or_blank_is_named():
     with pytest.raises(UserError, match=r'^here: "a" is blank; fill it in$'):
         field({"a": " \n"}, "a", str, "here", filled=True)
     assert field({"a": " "}, "a", str, "here") == " "
+
+
+def test_a_growing_file_is_read_and_not_made(tmp_path):
+    path = tmp_path / "new" / "a.jsonl"
+    assert read_growing(path) == b"" and not path.parent.exists()
+    append_jsonl(path, {"a": 1})
+    assert read_growing(path) == b'{"a": 1}\n'
+
+
+def test_what_cannot_grow_is_named(tmp_path):
+    fifo, file = tmp_path / "fifo", tmp_path / "file"
+    os.mkfifo(fifo)
+    file.write_text("")
+    for path in (tmp_path, fifo, file / "a", tmp_path / ("x" * 300), tmp_path / "a\0b"):
+        with pytest.raises(UserError, match="; name another") as raised:
+            read_growing(path, "--output")
+        assert str(raised.value).startswith(f"--output {path}")

@@ -12,9 +12,9 @@ Response = tuple[int, Any, dict[str, str]]
 handler and answers by itself."""
 
 
-def completion(content: str | None, finish_reason: str = "stop") -> Response:
-    """A well-formed response with one choice."""
-    message = {"role": "assistant", "content": content}
+def completion(content: str | None, finish_reason: str = "stop", **more: Any) -> Response:
+    """A well-formed response with one choice; `more` is in its message."""
+    message = {"role": "assistant", "content": content, **more}
     choice = {"index": 0, "message": message, "finish_reason": finish_reason}
     body = {"id": "1", "object": "chat.completion", "created": 1, "model": "m", "choices": [choice]}
     return 200, body, {}

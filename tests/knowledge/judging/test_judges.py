@@ -200,6 +200,17 @@ def test_open_judge_without_a_key(no_key, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    "url", ["http://user:PASSWORD@host", "http://[::1", "", f"http://host/{KEY}/v1", "ftp://host"]
+)
+def test_a_url_that_cannot_be_used_is_refused_before_anything(no_key, monkeypatch, tmp_path, url):
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    with pytest.raises(UserError, match=r"^--judge_url: a ") as raised:
+        open_judge(JudgeSettings(judge="openai", judge_url=url))
+    assert "PASS" not in str(raised.value) and KEY not in str(raised.value)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_openais_own_model_is_named_without_its_url():
     assert OpenAIJudge(ChatClient("gpt-4.1-2025-04-14", OPENAI_URL)).name == "gpt-4.1-2025-04-14"
 

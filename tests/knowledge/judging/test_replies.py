@@ -4,6 +4,7 @@ import pytest
 
 from knowledge.judging.replies import (
     NO_ANSWER,
+    is_bare_verdict,
     parse_final_answer,
     parse_proxy_scores,
     read_verdict,
@@ -25,6 +26,18 @@ from knowledge.judging.replies import (
 )
 def test_an_unclear_reply_is_no_verdict(reply, verdict):
     assert read_verdict(reply) is verdict
+
+
+@pytest.mark.parametrize("bare", ["yes", "NO", " **Yes.**\n", "_no_", '"Yes"'])
+def test_a_bare_word(bare):
+    assert is_bare_verdict(bare)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "...", "yes, it is", "no no", "nope", "<b>yes</b>", "y e s s"]
+)
+def test_more_than_a_bare_word(text):
+    assert not is_bare_verdict(text)
 
 
 def test_final_answer():

@@ -107,6 +107,7 @@ def test_a_run_resumes_from_what_it_holds_and_from_the_cache(stub, tmp_path):
     [
         (completion(None, "content_filter"), "no text (content_filter)"),
         (completion("1. Half", "content_filter"), "no text (content_filter)"),
+        (completion("1. Half", refusal="I cannot"), "a refusal"),
         (completion(" \n"), "a blank text"),
         (refusal(400, "not allowed"), "status 400: not allowed"),
     ],
