@@ -91,8 +91,8 @@ def labelled(flag: str, values: Sequence[str], taken: Collection[str] = ()) -> d
     pairs: dict[str, str] = {}
     for word in values:
         label, _, value = word.partition("=")
-        fits = len(label.encode()) <= _LONGEST_LABEL
-        if not value.strip() or not fits or not re.fullmatch(r"[\w+][\w.+-]*", label):
+        fits = re.fullmatch(r"[\w+][\w.+-]*", label) and len(label.encode()) <= _LONGEST_LABEL
+        if not fits or not value.strip():
             raise UserError(
                 f"{flag} {word}: give LABEL=VALUE, the label of letters, digits, '.', '+' and '-',"
                 f" a letter or digit first, at most {_LONGEST_LABEL} bytes"
