@@ -273,7 +273,8 @@ def _read_yaml(file: Path) -> dict[Any, Any]:
     for key, value in node.value:
         if value.tag == _YAML_INT and not re.fullmatch(r"[+-]?(0|[1-9]\d*)", value.value):
             raise UserError(
-                f"{file}: {key.value}: {value.value}: YAML reads another number; use 0-9"
+                f"{file}: {key.value}: {value.value}: YAML reads another number; use decimal"
+                " digits, or quotes for a text"
             )
     if twice := [name for place, name in enumerate(names) if name in names[:place]]:
         raise UserError(f"{file}: {twice[0]} is set twice; remove one of the two")
@@ -334,6 +335,7 @@ def run_program(
     for it.
     """
     is_program = main.__module__ == "__main__"  # a test calls it otherwise
+    mend_streams()
     with stop_on_signals(within_seconds=is_program):
         status = _run(main, config_class, arguments)
         if status and is_program:
@@ -349,7 +351,6 @@ def _run(
     config = None
     kept = "; what was computed so far is kept"
     try:
-        mend_streams()
         _check_surroundings(config_class)
         config = parse_arguments(config_class, arguments)
         main(config)
