@@ -41,6 +41,7 @@ from arc.puzzles.training_sets import (
 )
 from seal.arguments import arg
 from seal.errors import UserError
+from seal.flag_values import LARGEST_SEED
 from seal.program import run_program
 from seal.seeds import derive_seed
 
@@ -53,7 +54,9 @@ WAYS = ("naive", "ours")
 class Config:
     data: Path = arg("folder of data", DEFAULT_DATA)
     limit: int | None = arg("how many tasks, for a quick trial; default: all", None, at_least=1)
-    seed: int = arg("random draws of translations, colours, orders", 0, at_least=0)
+    seed: int = arg(
+        "random draws of translations, colours, orders", 0, at_least=0, at_most=LARGEST_SEED
+    )
     output: Path | None = arg("JSON file for the measurements", None)
 
 

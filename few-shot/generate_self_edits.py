@@ -11,6 +11,7 @@ from collections import Counter
 from arc.method.configurations import Rejection
 from arc.puzzles.tasks import read_tasks
 from arc.settings import PolicySettings, SelfEditSettings, TaskSettings
+from seal.flag_values import count
 from seal.program import run_program
 from seal.run import RunSettings
 
@@ -26,6 +27,7 @@ def main(config: Config) -> None:
     from seal.loop.policy import open_policy
 
     tasks = read_tasks(config, config.seed)
+    count("self-edits", {"--n_tasks": len(tasks), "--k": config.k})
     inputs = {"--tasks --solutions --task_ids": tasks}
     run = open_run(config, inputs, {"--model": config.model}, tasks)
     run.say(f"{len(tasks)} tasks x {config.k} self-edits")

@@ -17,7 +17,7 @@ from knowledge.data.splits import evaluation_passages
 from knowledge.judging.judges import open_judge
 from knowledge.settings import PassageSettings, TableSettings
 from seal.arguments import arg
-from seal.flag_values import labelled
+from seal.flag_values import count, labelled
 from seal.program import run_program
 from seal.records import write_text
 from seal.run import RunSettings
@@ -46,6 +46,8 @@ def main(config: Config) -> None:
     passages = evaluation_passages(
         load_passages(config.passages), config.n_passages, config.shuffle_seed
     )
+    factors = {"--n_passages": len(passages), "--k": config.k, "--repeats": config.repeats}
+    count("adapters in a row", factors)
     files = {
         label: read_self_edits(Path(path), passages, config.k)
         for label, path in labelled(

@@ -12,6 +12,7 @@ Run     python general-knowledge/generate_self_edits.py --run_dir runs/self-edit
 from knowledge.data.splits import load_round
 from knowledge.method.cost import estimate_writing
 from knowledge.settings import RoundSettings, SelfEditSettings, WriterSettings
+from seal.flag_values import count
 from seal.program import run_program
 from seal.run import RunSettings
 
@@ -27,6 +28,7 @@ def main(config: Config) -> None:
     from knowledge.method.writers import count_characters, open_writer, report_missing
 
     passages = load_round(config)
+    count("self-edits", {"--n_passages": len(passages), "--k": config.k})
     assignments = self_edit_assignments(passages, config)
     characters = count_characters(assignments, config)
     estimate = estimate_writing(len(assignments), characters, config)

@@ -51,6 +51,8 @@ _KINDS = {
     list[Path]: "a list of paths",
 }
 _FLAG = re.compile(r"--?(?!(?i:inf|infinity|nan)\b)[A-Za-z]")
+_YAML_INT = "tag:yaml.org,2002:int"
+_LONGEST_PLACE, _LARGEST_CONFIG = 300, 1_000_000
 _METAVARS = {int: "INT", float: "FLOAT", str: "STR", Path: "PATH"}
 _CONFIG = tyro.conf.arg(
     help="YAML files of settings, or config.json of a run; later files win over earlier ones, and"
@@ -78,8 +80,8 @@ def arg(
     `machine=True` marks a flag that says where or how fast to compute, not what: a run may be
     resumed with another value of it. A number out of the range is refused, a whole number also
     beyond MOST if `at_most` does not say otherwise, and a text that is not of the `form`; of a
-    list, each is looked at, and all must differ if `unique`. `group` is where help shows the flag;
-    by default, the `group` of the class that declares it.
+    list, each is looked at; if it is `unique`, all differ and there is one at least. `group` is
+    where help shows the flag; by default, the `group` of the class that declares it.
     """
     limits = {"at_least": at_least, "above": above, "at_most": at_most, "below": below}
     checks = {"limits": limits, "form": form, "unique": unique}
@@ -135,21 +137,25 @@ def parse_arguments(config_class: type[Config], arguments: Sequence[str] | None 
             name = flag.removeprefix("--")
             if name not in types and types.get(name.removeprefix("no_")) is not bool:
                 like = _suggest(name, types, "--")
-                raise UserError(f"{flag} is not a flag of {program}{like} (--help lists all)")
+                raise UserError(
+                    f"{flag[:_LONGEST_PLACE]} is not a flag of {program}{like} (--help lists all)"
+                )
             value = value if equals else flag
         if not value.strip():
             raise UserError(f"{flag}: must not be followed by a blank word")
 
     def place(name: str) -> str:
         given = re.findall(rf"--{name}\b(?:[ =](?!{_FLAG.pattern})\S*)*", " ".join(words))
-        return given[-1] if given else places[name]
+        return (given[-1] if given else places[name])[:_LONGEST_PLACE]
 
     def refuse(event: tyro_errors.ParseErrorEvent) -> None:
         if isinstance(event, tyro_errors.MissingArgs):
             flags = ", ".join(f"--{one.arg.field.intern_name}" for one in event.missing_arguments)
             raise UserError(f"required and not given: {flags} (--help lists all flags)")
         if isinstance(event, tyro_errors.UnrecognizedArgs):
-            raise UserError(f"{event.tokens[0]}: belongs to no flag (--help lists all)")
+            raise UserError(
+                f"{event.tokens[0][:_LONGEST_PLACE]}: belongs to no flag (--help lists all)"
+            )
         name = event.argument.field.intern_name
         must = "must be followed by" if isinstance(event, tyro_errors.BadValue) else "must be"
         raise UserError(f"{place(name)}: {must} {_describe_type(types[name])}")
@@ -164,8 +170,8 @@ def parse_arguments(config_class: type[Config], arguments: Sequence[str] | None 
             raise UserError(f"--{field.name}: must be followed by a list")
         if wish := demand(value, checks["limits"], checks["form"]):
             raise UserError(f"{place(field.name)}: must be {wish}")
-        if checks["unique"] and len(set(value)) < len(value):
-            raise UserError(f"{place(field.name)}: must be of different words")
+        if checks["unique"] and not 0 < len(value) == len(set(value)):
+            raise UserError(f"{place(field.name)}: must be words that differ, one at least")
     return config_class(**values)
 
 
@@ -244,13 +250,21 @@ def _read_config_files(
 
 def _read_yaml(file: Path) -> dict[Any, Any]:
     text = read_text(file)
+    if len(text) > _LARGEST_CONFIG:
+        raise UserError(f"{file}: {len(text):,} characters are too many for settings")
     try:
         node, settings = yaml.compose(text, yaml.SafeLoader), yaml.safe_load(text)
     except Exception as error:  # YAML's constructors raise all kinds
-        raise UserError(f"{file} is not YAML: {error}") from None
+        raise UserError(f"{file} is not YAML: {error}; fix it") from None
     if not isinstance(settings, dict):
         raise UserError(f"{file}: must hold settings, each a line `name: value`")
     names = [key.value for key, _ in node.value]
+    for key, value in node.value:
+        if value.tag == _YAML_INT and not re.fullmatch(r"[+-]?(0|[1-9]\d*)", value.value):
+            raise UserError(
+                f"{file}: {key.value}: {value.value}: YAML reads another number; use decimal"
+                " digits, or quotes for a text"
+            )
     if twice := [name for place, name in enumerate(names) if name in names[:place]]:
         raise UserError(f"{file}: {twice[0]} is set twice; remove one of the two")
     return settings
@@ -265,8 +279,9 @@ def _converted(value: Any, kind: Any, place: str) -> Any:
     from pydantic import TypeAdapter, ValidationError  # takes a while; most commands have no file
 
     with contextlib.suppress(ValidationError):
-        blank = isinstance(value, str) and not value.strip()
-        if isinstance(value, bool) == (kind is bool) and not blank:
+        if isinstance(value, str) and not value.strip():
+            raise UserError(f"{place}: must not be blank")
+        if isinstance(value, bool) == (kind is bool):
             return TypeAdapter(kind).validate_python(value)
     raise UserError(f"{place}: must be {_describe_type(kind)}")
 

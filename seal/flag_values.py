@@ -82,6 +82,18 @@ def _out_of_range(value: float, limits: Mapping[str, float | None]) -> str | Non
     return None
 
 
+def count(what: str, factors: Mapping[str, int], most: int = MOST) -> int:
+    """How many `what` a run makes, as the product of `factors`, each named by its flag.
+
+    Raises UserError above `most`: such a run would not end.
+    """
+    product = math.prod(factors.values())
+    if product > most:
+        shown = " x ".join(f"{name} {factor:,}" for name, factor in factors.items())
+        raise UserError(f"{shown}: {product:,} {what} are too many; lower them to {most:,}")
+    return product
+
+
 def labelled(flag: str, values: Sequence[str], taken: Collection[str] = ()) -> dict[str, str]:
     """LABEL=VALUE words of a flag as a mapping; a label also names a folder.
 
@@ -91,8 +103,8 @@ def labelled(flag: str, values: Sequence[str], taken: Collection[str] = ()) -> d
     pairs: dict[str, str] = {}
     for word in values:
         label, _, value = word.partition("=")
-        fits = len(label.encode()) <= _LONGEST_LABEL
-        if not value.strip() or not fits or not re.fullmatch(r"[\w+][\w.+-]*", label):
+        fits = re.fullmatch(r"[\w+][\w.+-]*", label) and len(label.encode()) <= _LONGEST_LABEL
+        if not fits or not value.strip():
             raise UserError(
                 f"{flag} {word}: give LABEL=VALUE, the label of letters, digits, '.', '+' and '-',"
                 f" a letter or digit first, at most {_LONGEST_LABEL} bytes"

@@ -31,6 +31,7 @@ def run_program(
     for it.
     """
     is_program = main.__module__ == "__main__"  # a test calls it otherwise
+    mend_streams()
     with stop_on_signals(within_seconds=is_program):
         status = _run(main, config_class, arguments)
         if status and is_program:
@@ -46,7 +47,6 @@ def _run(
     config = None
     kept = "; what was computed so far is kept"
     try:
-        mend_streams()
         _check_surroundings(config_class)
         config = parse_arguments(config_class, arguments)
         main(config)

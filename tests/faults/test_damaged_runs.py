@@ -7,6 +7,7 @@ one, and files without permission, which root reads anyway.
 import os
 import shutil
 import signal
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -137,6 +138,9 @@ def start_until(writes: int, job: Callable[[Run], None], folder: Path) -> bool:
         try:
             start(job, folder)
         except Killed:
+            for thread in threading.enumerate():  # those of a killed process would be gone
+                if thread.name.startswith("examiner"):
+                    thread.join()
             return True
         return False
 

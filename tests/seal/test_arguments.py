@@ -183,7 +183,7 @@ def test_settings_of_other_programs_are_named_and_ignored(config_file, capsys):
         ("k: null", "k: None: must be a whole number"),
         ("k: 0", "k: 0: must be at least 1"),
         ("share: [1]", "share: [1]: must be a number"),
-        ("name: 0012", "name: 10: must be text"),
+        ("name: 0012", "name: 0012: YAML reads another number"),
         ("kind: c", "kind: c: must be one of a, b"),
         ("labels: a", "labels: a: must be a list"),
         ("labels: [a, 1]", "labels: ['a', 1]: must be a list of text"),

@@ -5,8 +5,7 @@ from collections.abc import Sequence
 from arc.puzzles.augmenters import INVERTIBLE
 from arc.puzzles.tasks import Task
 from arc.settings import InnerLoopSettings
-from seal.errors import UserError
-from seal.flag_values import MOST
+from seal.flag_values import count
 
 
 def estimate_rewards(tasks: Sequence[Task], k: int, settings: InnerLoopSettings) -> str:
@@ -15,10 +14,7 @@ def estimate_rewards(tasks: Sequence[Task], k: int, settings: InnerLoopSettings)
     All are upper bounds: equal self-edits share an adapter and equal views an answer, and steps
     are up to the self-edits. Raises UserError for a round of absurd size.
     """
-    adapters = len(tasks) * k
-    if adapters > MOST:
-        product = f"{len(tasks)} tasks x --k {k}"
-        raise UserError(f"{product} are {adapters:,} adapters in a round; lower them to {MOST:,}")
+    adapters = count("adapters in a round", {"--n_tasks": len(tasks), "--k": k})
     n_views = sum(
         len(task.demonstrations) * (1 + settings.n_permutations) + len(INVERTIBLE) for task in tasks
     )

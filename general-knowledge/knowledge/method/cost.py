@@ -5,9 +5,10 @@ from collections.abc import Sequence
 from knowledge.data.passages import Passage
 from knowledge.settings import OuterLoopSettings, WriterSettings
 from seal.errors import UserError
-from seal.flag_values import MOST
+from seal.flag_values import count
 
 _CHARACTERS_PER_TOKEN = 4  # of English text, roughly
+_MOST_TOKENS = 100_000_000_000
 
 
 def estimate_rewards(passages: Sequence[Passage], k: int, settings: OuterLoopSettings) -> str:
@@ -16,13 +17,11 @@ def estimate_rewards(passages: Sequence[Passage], k: int, settings: OuterLoopSet
     Tokens are counted when the self-edits are there (see `run_trials`): their length is up to
     the policy. Raises UserError for a round of absurd size.
     """
-    self_edits = f"{len(passages)} passages, {len(passages) * k:,} self-edits"
+    factors = {"--n_passages": len(passages), "--k": k}
+    self_edits = f"{len(passages)} passages, {count('self-edits', factors):,} self-edits"
     if settings.reward == "proxy":
         return f"{self_edits}, each rated by one call of {settings.judge_model}, no inner loops"
-    adapters = len(passages) * k * settings.repeats
-    if adapters > MOST:
-        product = f"{len(passages)} passages x --k {k} x --repeats {settings.repeats}"
-        raise UserError(f"{product} are {adapters:,} adapters in a round; lower them to {MOST:,}")
+    adapters = count("adapters in a round", factors | {"--repeats": settings.repeats})
     questions = sum(len(passage.questions) for passage in passages)
     answers = questions * (1 + k * settings.repeats)
     calls = f"at most {answers:,} calls of {settings.judge_model}"
@@ -36,11 +35,10 @@ def estimate_writing(texts: int, prompt_characters: int, settings: WriterSetting
     """Texts to write, their tokens and, given prices, what a chat model will ask for them at most.
 
     Tokens of prompts are estimated from their characters. Raises UserError for one price alone, and
-    for an absurd number of texts.
+    for a run of absurd size.
     """
-    if texts > MOST:
-        raise UserError(f"{texts:,} texts are wanted; lower --k or --n_passages to {MOST:,} texts")
-    written = texts * settings.max_new_tokens
+    lengths = {"texts about --n_passages": texts, "--max_new_tokens": settings.max_new_tokens}
+    written = count("tokens", lengths, _MOST_TOKENS)
     if settings.writer == "policy":
         return f"{texts:,} texts to write, of at most {settings.max_new_tokens:,} tokens"
     read = prompt_characters // _CHARACTERS_PER_TOKEN
