@@ -92,8 +92,11 @@ def run_killed(
         while process.is_alive() and progress(run_dir) < moment:
             process.join(0.02)
         assert process.is_alive(), f"ended before it could be killed: {log.read_text()[-2000:]}"
-        os.kill(process.pid, number)
-        process.join(60)
+        for _ in range(60):
+            os.kill(process.pid, number)  # again: a fork ignores Ctrl-C until it has begun
+            process.join(1)
+            if not process.is_alive():
+                break
         assert not process.is_alive(), f"{number!r} did not end it"
     assert run_program_to_end(program, arguments, log) == 0, log.read_text()
 
