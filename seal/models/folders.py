@@ -33,15 +33,13 @@ def check_folder(folder: Path, where: str, trust_remote_code: bool = False) -> N
         )
     if not any((folder / name).exists() for name in ("tokenizer.json", "tokenizer_config.json")):
         raise UserError(f"{where}: no tokenizer; save the model's tokenizer into the same folder")
-    for path in sorted(folder.glob("*.json")):
-        content = read_json(path)
-        if path.name.endswith("config.json"):
-            content = of_kind(content, dict, f"{path}: a model's settings")
-            if "auto_map" in content and not trust_remote_code:
-                raise UserError(
-                    f"{path} names code in the folder to run (auto_map); with --trust_remote_code"
-                    " it is run, so read it first"
-                )
+    for path in sorted(folder.glob("*config.json")):
+        content = of_kind(read_json(path), dict, f"{path}: a model's settings")
+        if "auto_map" in content and not trust_remote_code:
+            raise UserError(
+                f"{path} names code in the folder to run (auto_map); with --trust_remote_code it is"
+                " run, so read it first"
+            )
     check_sums(folder, "copy the model again, or delete its folder and repeat the finetuning")
 
 
