@@ -4,7 +4,6 @@ Merging a LoRA adapter adds B A to a weight. One adapter whose A holds the rows 
 whose B their columns, adds their sum: to be updated again, a model need not be merged or copied.
 """
 
-import json
 import math
 import shutil
 from collections.abc import Mapping, Sequence
@@ -18,6 +17,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from seal.errors import UserError
+from seal.records import of_kind, read_json
 
 CONFIG_FILE = "adapter_config.json"
 WEIGHTS_FILE = "adapter_model.safetensors"
@@ -82,19 +82,25 @@ def write_adapter(
 
 
 def read_adapter(folder: Path) -> AdapterFolder:
-    """Read a plain LoRA adapter. Raises UserError, naming the folder, for anything else."""
+    """Read a plain LoRA adapter. Raises UserError, naming the folder, for anything else.
+
+    Values that are not finite pass: an adapter that diverged is examined like every other.
+    """
+    for name in (CONFIG_FILE, WEIGHTS_FILE):
+        if not (folder / name).is_file():
+            raise UserError(f"adapter {folder}: no {name}; give a PEFT adapter folder")
     try:
-        config = json.loads((folder / CONFIG_FILE).read_text())
+        config = of_kind(read_json(folder / CONFIG_FILE), dict, "its settings")
+        rank, alpha = of_kind(config.get("r"), int, "r"), config.get("lora_alpha")
+        alpha = of_kind(alpha, float, "lora_alpha")
+        rank_stabilised = of_kind(config.get("use_rslora") or False, bool, "use_rslora")
         weights = load_file(folder / WEIGHTS_FILE)
-    except FileNotFoundError as error:
-        missing = Path(error.filename or WEIGHTS_FILE).name
-        raise UserError(f"adapter {folder}: no {missing}; give a PEFT adapter folder") from None
-    except (SafetensorError, ValueError) as error:
+    except UserError as error:
+        raise UserError(f"adapter {folder}: {error}; train it again") from None
+    except (SafetensorError, OSError, ValueError) as error:
         raise UserError(f"adapter {folder} does not read: {error}; train it again") from error
     _check_plain_lora(folder, config, weights)
-    rank, alpha = config["r"], config["lora_alpha"]
-    scale = alpha / (math.sqrt(rank) if config.get("use_rslora") else rank)
-    return AdapterFolder(rank, scale, weights)
+    return AdapterFolder(rank, alpha / (math.sqrt(rank) if rank_stabilised else rank), weights)
 
 
 def _check_plain_lora(
@@ -113,6 +119,16 @@ def _check_plain_lora(
         raise UserError(
             f"adapter {folder}: {WEIGHTS_FILE} must hold A and B of linear layers, but {problem}"
         )
+    for name, weight in weights.items():
+        rank_axis = 0 if name.endswith(_SUFFIXES[0]) else 1
+        shape = tuple(weight.shape)
+        if len(shape) != 2 or shape[rank_axis] != config["r"] or 0 in shape:
+            raise UserError(
+                f"adapter {folder}: {name} has shape {shape}, and r is {config['r']} in"
+                f" {CONFIG_FILE}; the files do not belong together, train it again"
+            )
+        if not weight.is_floating_point():
+            raise UserError(f"adapter {folder}: {name} holds {weight.dtype}; train it again")
 
 
 def concatenate_adapters(adapters: Sequence[AdapterFolder]) -> AdapterFolder:

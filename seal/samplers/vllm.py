@@ -266,7 +266,9 @@ def check_adapter(adapter: Path) -> None:
     path = adapter / "adapter_config.json"
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+        if not isinstance(config, dict):
+            raise ValueError("it holds no object")
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{path} is not JSON ({error}); save the adapter again") from error
     for key in _IGNORED_SETTINGS:
         if config.get(key):
