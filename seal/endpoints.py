@@ -26,8 +26,8 @@ def check_url(url: str, flag: str) -> None:
     import httpx2  # what the calls are sent with
 
     fix = "give one such as http://localhost:8000/v1"
-    if not url.isprintable() or " " in url:
-        raise UserError(f"{flag}: a URL with blanks or control characters; {fix}")
+    if not url.isprintable() or set(url) & {" ", "\\"}:
+        raise UserError(f"{flag}: a URL with blanks, backslashes or control characters; {fix}")
     try:
         parsed = httpx2.URL(url)
     except httpx2.InvalidURL:

@@ -9,8 +9,8 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from operator import ge, gt, le, lt
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
+from seal.endpoints import check_url
 from seal.errors import UserError
 
 Form = tuple[Callable[[str], object], str]
@@ -23,7 +23,6 @@ _SMALLEST, _LARGEST = 1e-12, 1e12
 """Of a number but 0, in size: others are none, or 0, to the float32 that models compute with."""
 _WITHIN = {"at_least": ge, "above": gt, "at_most": le, "below": lt}
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
-_URL = re.compile(r"https?://(\[[0-9a-fA-F:.]+\]|[\w.-]+)(:\d{1,5})?(/[\w./~%-]*)?")
 _OWN_FOLDERS = ("lock", "adapter", "adapters", "final", "sft", "validation")
 _OWN_FILES = re.compile(r"(?i)\.(json|jsonl|md|txt|log|png|diff|tmp)$|^SHA256SUMS$")
 """Names in a run folder that are not for the labels of rows."""
@@ -32,11 +31,10 @@ _LONGEST_LABEL = 100
 
 def _is_url(text: str) -> bool:
     try:
-        url = urlsplit(text)
-        host = (url.hostname or "").encode("idna")
-        return bool(_URL.fullmatch(text) and host and (url.port is None or url.port > 0))
-    except ValueError:  # a port too large, an address of digits that is none, an empty part
+        check_url(text, "")
+    except UserError:
         return False
+    return True
 
 
 URL: Form = (
