@@ -79,6 +79,8 @@ def check_sums(folder: Path, fix: str) -> None:
         if not parsed or Path(parsed[2]).is_absolute() or ".." in Path(parsed[2]).parts:
             raise UserError(f"{listed} row {row} is not a checksum and a file's name; {fix}")
         expected[parsed[2]] = parsed[1]
+    if not expected:
+        raise UserError(f"{listed} lists nothing; {fix}")
     for name in expected:
         if not (folder / name).is_file():
             raise UserError(f"{folder / name} is missing, which {SUMS_FILE} lists; {fix}")

@@ -5,7 +5,7 @@ import math
 import os
 import re
 import stat
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields
 from functools import cache
 from pathlib import Path
@@ -23,8 +23,8 @@ def to_json(value: Any, indent: int | None = None) -> str:
     return json.dumps(value, ensure_ascii=False, indent=indent, allow_nan=False, default=os.fspath)
 
 
-def read_text(path: Path) -> str:
-    """The text of a UTF-8 file, of at most LARGEST bytes.
+def read_text(path: Path, errors: str = "strict") -> str:
+    """The text of a UTF-8 file, of at most LARGEST bytes; `errors` is as in `bytes.decode`.
 
     Raises UserError that names a file that is missing, cannot be read or is not text.
     """
@@ -36,7 +36,7 @@ def read_text(path: Path) -> str:
             raise UserError(f"{path} is a pipe or a device; write its content to a file")
         if state.st_size > LARGEST:
             raise UserError(f"{path}: {state.st_size / 1e9:,.1f} GB are too much for a text file")
-        return path.read_text(encoding="utf-8-sig")
+        return path.read_text(encoding="utf-8-sig", errors=errors)
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; check the path") from None
     except OSError as error:
@@ -52,16 +52,20 @@ def read_json(path: Path) -> Any:
 
 def read_jsonl(path: Path) -> list[Record]:
     """One object a line, blank lines skipped. Raises UserError with the row that is malformed."""
-    records = []
+    return [record for _, record in jsonl_rows(path)]
+
+
+def jsonl_rows(path: Path) -> Iterator[tuple[str, Record]]:
+    """As `read_jsonl`, each record behind the words that a message about it begins with."""
     # Only "\n" ends a record: `str.splitlines` would also cut at U+2028, which JSON allows in text
     for row, line in enumerate(read_text(path).split("\n"), start=1):
         if not line.strip():
             continue
-        record = _parse(line, f"{path} row {row}")
+        where = f"{path} row {row}"
+        record = _parse(line, where)
         if not isinstance(record, dict):
-            raise UserError(f"{path} row {row}: expected a JSON object, found {line.strip()[:40]}")
-        records.append(record)
-    return records
+            raise UserError(f"{where}: expected a JSON object, found {line.strip()[:40]}; fix it")
+        yield where, record
 
 
 def _parse(text: str, where: str) -> Any:
@@ -190,7 +194,7 @@ def of_kind(value: Any, kind: type[T], what: str) -> T:
     """
     kinds = (int, float) if kind is float else kind
     if not isinstance(value, kinds) or (isinstance(value, bool) and kinds in (int, (int, float))):
-        raise UserError(f"{what} must be {_KINDS[kind]}, found {str(value)[:40]!r}")
+        raise UserError(f"{what} must be {_KINDS[kind]}, found {str(value)[:40]!r}; fix it")
     return value
 
 
@@ -202,6 +206,8 @@ def typed(record: Record, kind: type[T], where: str, fix: str = "fix it") -> T:
     """
     from pydantic import ValidationError
 
+    if not isinstance(record, Mapping):
+        raise UserError(f"{where}: expected an object, found {str(record)[:40]!r}; {fix}")
     if unknown := record.keys() - {field.name for field in fields(kind)}:
         raise UserError(f"{where}: unknown key {min(unknown)!r}; {fix}")
     try:
@@ -209,8 +215,11 @@ def typed(record: Record, kind: type[T], where: str, fix: str = "fix it") -> T:
         return _validator(kind).validate_json(to_json(record), strict=True)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        place = ".".join(map(str, first["loc"]))
-        raise UserError(f'{where}: "{place}": {first["msg"].lower()}; {fix}') from None
+        place = f'"{".".join(map(str, first["loc"]))}": ' if first["loc"] else ""
+        problem = first["msg"].removeprefix("Value error, ")
+        raise UserError(f"{where}: {place}{problem[0].lower()}{problem[1:]}; {fix}") from None
+    except ValueError as error:  # not what JSON of ours can hold: NaN, half of a surrogate pair
+        raise UserError(f"{where}: {error}; {fix}") from None
 
 
 @cache

@@ -8,7 +8,7 @@ metrics.jsonl      times, losses, memory: everything that depends on the clock o
                    the run ends, what it took (`seal.usage`)
 NAME.jsonl         outputs, one record a line, each with a stable "id"
 results.json       what was found; equal for equal configs and inputs
-SHA256SUMS         checksums of NAME.jsonl and results.json, once the run or a part is finished
+SHA256SUMS         checksums of results.json and all NAME.jsonl, once the run or a part is finished
 """
 
 import dataclasses
@@ -37,9 +37,9 @@ from seal.records import (
     Record,
     append_jsonl,
     cut_torn_line,
+    jsonl_rows,
     of_kind,
     read_json,
-    read_jsonl,
     to_json,
     typed,
     write_json,
@@ -186,6 +186,10 @@ class Run:
 
     def _check_records(self, kinds: Mapping[str, type]) -> None:
         """Find damage, before any work; drop what a killed process left of a line."""
+        for path in self.folder.rglob("*"):
+            own = path.suffix in (".json", ".jsonl") or path.name in ("log.txt", SUMS_FILE)
+            if own and not path.is_file():  # reading a pipe or a device might never end
+                raise UserError(f"{path} is not a file; remove it to have it made again")
         for results in self.folder.rglob("results.json"):
             part = Run(results.parent, self)
             again = f"delete {part.path(SUMS_FILE)} to make the results again from all records"
@@ -231,8 +235,9 @@ class Run:
                 [of_kind(entry, dict, f"{self.path(name)}: an entry") for entry in value]
             return value
         except UserError as error:
+            problem = str(error).removesuffix("; fix it")
             restore = "restore it from a copy, or choose another --run_dir"
-            raise UserError(f"{error} ({restore})") from None
+            raise UserError(f"{problem}; {restore}") from None
 
     # Telling
 
@@ -280,8 +285,7 @@ class Run:
     def _rows(self, name: str) -> Iterator[tuple[str, Record]]:
         """Each record of NAME.jsonl behind the words that messages about it begin with."""
         path, seen = self.path(f"{name}.jsonl"), set()
-        for row, record in enumerate(read_jsonl(path) if path.exists() else [], start=1):
-            where = f"{path} row {row}"
+        for where, record in jsonl_rows(path) if path.exists() else ():
             if not isinstance(id_ := record.get("id"), str):
                 raise UserError(f'{where}: "id" is {id_!r} instead of a text; {_ROW_FIX}')
             if id_ in seen:
@@ -305,8 +309,9 @@ class Run:
         self._ids.pop(name, None)
 
     def _reopen(self) -> None:
-        """Unmark a finished part, as its records are about to change."""
-        self.path(SUMS_FILE).unlink(missing_ok=True)
+        """Unmark a finished part, and the run, as its records are about to change."""
+        for folder in {self.folder, (self._whole or self).folder}:
+            (folder / SUMS_FILE).unlink(missing_ok=True)
 
     def pending_groups(
         self, name: str, items: Sequence[Item], size: int, key: Callable[[Item], str]
@@ -337,9 +342,16 @@ class Run:
             self.metric(EVENT, **dataclasses.asdict(usage))
         self._reopen()
         write_json(self.path("results.json"), results)
-        records = sorted(path.name for path in self.folder.glob("*.jsonl"))
-        finished = [name for name in records if name != METRICS_FILE]
-        write_sums(self.folder, [*finished, "results.json"])
+        write_sums(self.folder, [*self._record_files(), "results.json"])
+
+    def _record_files(self) -> list[str]:
+        """The files of records of this part, in whatever folder of it; not of finished parts."""
+        finished = {path.parent for path in self.folder.rglob(SUMS_FILE)}
+        return sorted(
+            str(path.relative_to(self.folder))
+            for path in self.folder.rglob("*.jsonl")
+            if path.name != METRICS_FILE and finished.isdisjoint(path.parents)
+        )
 
 
 def _with_value(name: str, flags: Mapping[str, Any]) -> str:

@@ -8,8 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from seal.errors import UserError
-from seal.records import Record, read_text
+from seal.records import Record, read_text, typed
 
 EVENT = "usage"
 METRICS_FILE = "metrics.jsonl"
@@ -50,7 +49,7 @@ def read_metrics(run_dir: Path) -> list[Record]:
     Raises UserError if there is no such file.
     """
     records = []
-    for line in read_text(run_dir / METRICS_FILE).split("\n"):
+    for line in read_text(run_dir / METRICS_FILE, errors="replace").split("\n"):
         with suppress(ValueError, RecursionError):
             if isinstance(record := json.loads(line), dict):
                 records.append(record)
@@ -62,13 +61,11 @@ def read_usage(run_dir: Path) -> Usage | None:
 
     Raises UserError for a folder without metrics, or for a note that lacks a number.
     """
-    path = run_dir / METRICS_FILE
+    where = f"{run_dir / METRICS_FILE}: a line of usage"
     names = Usage.__dataclass_fields__
     noted = [record for record in read_metrics(run_dir) if record.get("event") == EVENT]
-    try:
-        return total_usage([Usage(**{name: each[name] for name in names}) for each in noted])
-    except KeyError as error:
-        raise UserError(f"{path}: a line of usage has no {error}; remove that line") from None
+    own = [{name: each[name] for name in names if name in each} for each in noted]
+    return total_usage([typed(each, Usage, where, "remove that line") for each in own])
 
 
 def total_usage(parts: Sequence[Usage]) -> Usage | None:

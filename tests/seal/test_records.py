@@ -125,9 +125,9 @@ def test_a_field_of_the_wanted_kind_is_given(value, kind):
     ],
 )
 def test_a_field_of_another_kind_is_named(value, kind, message):
-    with pytest.raises(UserError, match=f'^file row 1: "a" must be {message}$'):
+    with pytest.raises(UserError, match=f'^file row 1: "a" must be {message}; fix it$'):
         field({"a": value}, "a", kind, "file row 1")
-    with pytest.raises(UserError, match=f"^it must be {message}$"):
+    with pytest.raises(UserError, match=f"^it must be {message}; fix it$"):
         of_kind(value, kind, "it")
 
 

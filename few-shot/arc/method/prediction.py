@@ -25,6 +25,8 @@ from seal.seeds import derive_seed
 
 SHOWN = 200
 """Characters of an unreadable answer that are kept."""
+IN_CONTEXT = "in-context"
+"""Ends the ids of tries without an update."""
 
 
 @dataclass(frozen=True)
@@ -52,10 +54,20 @@ class Try:
         tried = (self.attempts, self.votes, self.n_views)
         if any((part is None) != (self.rejection is not None) for part in tried):
             raise ValueError("it holds neither a try nor a rejection alone")
+        n_unread = 0
         if self.rejection is None:
-            n_read = sum(voter.n for voter in self.votes)
-            if not 0 <= n_read <= self.n_views or len(self.attempts) != (2 if n_read else 0):
-                raise ValueError("its views, votes and attempts do not fit each other")
+            predictions = [
+                Prediction(_grid(voter.grid), voter.inverter)
+                for voter in self.votes
+                for _ in range(voter.n)
+            ]
+            if tuple(map(_grid, self.attempts)) != (vote(predictions) or ()):
+                raise ValueError("its attempts are not what its votes say")
+            n_unread = self.n_views - len(predictions)
+            if n_unread < 0 or self.n_views < 1 or min((v.n for v in self.votes), default=1) < 1:
+                raise ValueError("its votes are not of its views")
+        if (n_unread > 0) != (self.unreadable is not None):
+            raise ValueError("its unreadable answer does not fit its votes")
 
 
 @dataclass(frozen=True)
@@ -99,7 +111,7 @@ def predict_in_context(
     run: Run, tasks: Sequence[Task], policy: Policy, settings: PredictionSettings, seed: int
 ) -> list[Outcome]:
     """The bare policy's try at each task, appended to RUN/predictions.jsonl unless it is there."""
-    tries = [(f"{task.id}/in-context", task) for task in tasks]
+    tries = [(f"{task.id}/{IN_CONTEXT}", task) for task in tasks]
     n_views = max(len(task_views(task, settings, seed)) for task in tasks)
     size = max(1, policy.settings.sampling_batch // n_views)
     groups = list(run.pending_groups("predictions", tries, size, key=itemgetter(0)))
@@ -181,6 +193,10 @@ def shorten(answer: str) -> str:
     return answer if len(answer) <= SHOWN else f"{answer[:SHOWN]} ..."
 
 
+def _grid(rows: list[list[int]]) -> Grid:
+    return tuple(map(tuple, rows))
+
+
 def read_outcomes(run: Run, wanted: Sequence[tuple[str, Task]]) -> list[Outcome]:
     """What predictions.jsonl says of the tries with these ids, in their order.
 
@@ -194,7 +210,7 @@ def read_outcomes(run: Run, wanted: Sequence[tuple[str, Task]]) -> list[Outcome]
             problem = f"{id} is missing or belongs to another task"
             fix = "delete its row, if any, and run the same command again"
             raise UserError(f"{run.path('predictions.jsonl')}: {problem}; {fix}")
-        attempts = tuple(tuple(map(tuple, grid)) for grid in found.attempts or [])
+        attempts = tuple(map(_grid, found.attempts or []))
         n_decoded = sum(voter.n for voter in found.votes or [])
         outcomes.append(Outcome(id, task, attempts, found.rejection, found.n_views or 0, n_decoded))
     return outcomes

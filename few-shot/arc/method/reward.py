@@ -54,7 +54,7 @@ def measure_rewards(
 ) -> tuple[list[Reward], dict[str, Any]]:
     """Reward every self-edit with an inner loop on the policy's own weights.
 
-    Appends RUN/predictions.jsonl and rewards.jsonl. Returns the rewards in the order of
+    Appends RUN/predictions.jsonl and writes rewards.jsonl. Returns the rewards in the order of
     `self_edits`, and the run's numbers.
     """
     in_context = predict_in_context(run, tasks, policy, settings, seed)
@@ -62,7 +62,7 @@ def measure_rewards(
     # What the release trained for no epoch at all earned what the bare policy does by luck
     lucky = in_context if settings.release_bugs else []
     rewards = rewards_of(self_edits, outcomes, lucky)
-    run.append("rewards", *map(asdict, rewards))
+    run.replace("rewards", map(asdict, rewards))
     return rewards, summarize(rewards, outcomes, in_context)
 
 

@@ -15,12 +15,13 @@ from arc.method.configurations import (
     parse_self_edit,
     to_json,
 )
+from arc.method.prediction import IN_CONTEXT
 from arc.method.prompts import self_edit_prompt
 from arc.puzzles.tasks import Task
 from arc.settings import ORACLE, OracleSettings, SelfEditSettings
 from seal.errors import UserError
 from seal.loop.policy import Policy
-from seal.loop.self_edit_files import first_self_edits
+from seal.loop.self_edit_files import check_id, first_self_edits
 from seal.run import Run
 from seal.sampling import SampleRequest, SamplingParameters
 from seal.seeds import derive_seed
@@ -39,6 +40,11 @@ class SelfEdit:
     repeat: int = 0
     token_ids: list[int] | None = None
     """What the policy sampled, the end of text included; None for one that it did not write."""
+
+    def __post_init__(self) -> None:
+        check_id(self.id, self.task_id)
+        if self.id == f"{self.task_id}/{IN_CONTEXT}":
+            raise ValueError("its id is that of the try in context")
 
     @property
     def parsed(self) -> Configuration | Rejection:
@@ -68,10 +74,10 @@ def sample_self_edits(
             run.append("self_edits", *map(asdict, _sample(of_group, policy, settings, seed)))
             bar.update(len(group))
     sampled = {self_edit.id: self_edit for self_edit in run.records("self_edits", SelfEdit)}
-    for id_, task in wanted.items():
-        if id_ not in sampled or sampled[id_].task_id != task.id:
-            problem = f"{id_} is missing or belongs to another task"
-            fix = "delete its row to have it written again"
+    for id_, self_edit in sampled.items():
+        if id_ not in wanted or self_edit.task_id != wanted[id_].id:
+            problem = f"{id_} is of another run or of task {self_edit.task_id}"
+            fix = "delete its row, and the same command has it written again"
             raise UserError(f"{run.path('self_edits.jsonl')}: {problem}; {fix}")
     return [sampled[id_] for id_ in wanted]
 

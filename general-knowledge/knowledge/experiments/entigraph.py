@@ -69,10 +69,11 @@ def write_entigraph(
     Returns the self-edits and the run's counts. Raises UserError, with all that came kept, where
     more than `max_missing` of the lists or of the texts are missing.
     """
+    assignments = entity_assignments(passages)
     without = write_texts(
         run,
         "entities",
-        entity_assignments(passages),
+        assignments,
         writer,
         seed,
         fields=lambda _, text: {"entities": parse_entities(text)},
@@ -80,8 +81,12 @@ def write_entigraph(
         objection=lambda text: None if len(parse_entities(text)) > 1 else "no list of entities",
     )
     report_missing(run, without, len(passages), max_missing, "lists of entities")
-    listed = run.records("entities", WrittenText)
-    entities = {record.passage_id: record.entities or [] for record in listed}
+    listed = {record.id: record.text for record in run.records("entities", WrittenText)}
+    entities = {
+        item.passage_id: parse_entities(listed[item.id])
+        for item in assignments
+        if item.id in listed
+    }
     n_entities = sum(map(len, entities.values()))
     relations = _relation_assignments(passages, entities, settings, seed)
     run.say(f"{n_entities:,} entities, {len(relations):,} relations")

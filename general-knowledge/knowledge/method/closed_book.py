@@ -8,10 +8,10 @@ import threading
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
 
 from knowledge.data.passages import Passage
 from knowledge.data.prompts import answer_prompt
+from knowledge.judging.answer_records import Answers, Grades
 from knowledge.judging.judges import Grade, GradingItem, Judge, ensure_graded
 from knowledge.judging.replies import parse_final_answer
 from knowledge.settings import AnswerSettings
@@ -33,65 +33,6 @@ class Trial:
     passage: Passage
     texts: tuple[str, ...] = ()
     seed: int = 0
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What was said to a question, in a line of answers.jsonl."""
-
-    question: str
-    gold: str
-    answer: str
-    """As it is graded."""
-    text: str
-    """As it was sampled."""
-    finish_reason: Literal["stop", "length"]
-
-
-@dataclass(frozen=True)
-class Answers:
-    """A line of answers.jsonl: a trial's answers, one per question of its passage."""
-
-    id: str
-    passage_id: str
-    title: str
-    answers: list[Answer]
-
-    def check(self, trial: Trial, path: Path) -> None:
-        """Raise UserError, with the file's `path`, unless these are answers of this trial."""
-        passage = trial.passage
-        asked = [(question.question, question.answer) for question in passage.questions]
-        said = [(answer.question, answer.gold) for answer in self.answers]
-        if (self.passage_id, self.title, said) != (passage.id, passage.title, asked):
-            raise UserError(
-                f"{path}: the record {self.id} answers other questions than those of passage"
-                f" {passage.id}; delete its row to have them asked again"
-            )
-
-
-@dataclass(frozen=True)
-class Grades:
-    """A line of grades.jsonl: a trial's grades, one per answer; reasons where some are missing."""
-
-    id: str
-    verdicts: list[bool | None]
-    probabilities: list[float | None]
-    reasons: list[str | None] | None = None
-
-    def __post_init__(self) -> None:
-        columns = (self.verdicts, self.probabilities, self.reasons or self.verdicts)
-        if len({len(column) for column in columns}) > 1:
-            raise ValueError("its lists differ in length")
-        for verdict, probability in zip(self.verdicts, self.probabilities, strict=True):
-            if (verdict is None) != (probability is None) or not 0 <= (probability or 0) <= 1:
-                raise ValueError(f"a verdict of {verdict} has the probability {probability}")
-
-    @property
-    def grades(self) -> list[Grade]:
-        """One per answer."""
-        reasons = self.reasons or [None] * len(self.verdicts)
-        columns = zip(self.verdicts, self.probabilities, reasons, strict=True)
-        return [Grade(*column) for column in columns]
 
 
 @dataclass(frozen=True)
@@ -119,8 +60,8 @@ class Examiner:
     def __init__(self, run: Run, policy: Policy, judge: Judge, settings: AnswerSettings) -> None:
         if orphans := run.ids("grades") - run.ids("answers"):
             raise UserError(
-                f"{run.path('grades.jsonl')}: {min(orphans)} has grades, and no answers in"
-                " answers.jsonl; delete its row to have both made again"
+                f"{run.path('grades.jsonl')}: {len(orphans)} rows grade what answers.jsonl lacks,"
+                f" such as {min(orphans)}; delete these rows to have both made again"
             )
         self._run = run
         self._policy = policy
@@ -226,7 +167,7 @@ def read_outcomes(run: Run, trials: Sequence[Trial]) -> list[Outcome]:
             problem = f"answers.jsonl or grades.jsonl lacks {trial.id}"
             raise UserError(f"{run.folder}: {problem}; run the same command again")
         said, found = answers[trial.id], grades[trial.id].grades
-        said.check(trial, run.path("answers.jsonl"))
+        _check_questions(said, trial.passage, run.path("answers.jsonl"))
         if len(found) != len(said.answers):
             raise UserError(
                 f"{run.path('grades.jsonl')}: {trial.id} has {len(found)} grades and"
@@ -234,3 +175,14 @@ def read_outcomes(run: Run, trials: Sequence[Trial]) -> list[Outcome]:
             )
         outcomes.append(Outcome(trial, tuple(each.answer for each in said.answers), tuple(found)))
     return outcomes
+
+
+def _check_questions(said: Answers, passage: Passage, path: Path) -> None:
+    """Raise UserError, with the file's `path`, unless these questions of the passage were asked."""
+    asked = [(question.question, question.answer) for question in passage.questions]
+    answered = [(answer.question, answer.gold) for answer in said.answers]
+    if (said.passage_id, said.title, answered) != (passage.id, passage.title, asked):
+        raise UserError(
+            f"{path}: the record {said.id} answers other questions than those of passage"
+            f" {passage.id}; delete its row to have them asked again"
+        )

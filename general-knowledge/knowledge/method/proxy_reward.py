@@ -37,8 +37,12 @@ class Rating:
     reason: str | None = None
 
     def __post_init__(self) -> None:
-        if self.scores and not 4 <= self.scores.final <= 20:
-            raise ValueError(f"a final score of {self.scores.final} is not one of 4 to 20")
+        if (self.scores is None) != (self.reason is not None):
+            raise ValueError("it holds neither marks nor a reason alone")
+        if self.scores:
+            *marks, final = asdict(self.scores).values()
+            if not all(1 <= mark <= 5 for mark in marks) or not 4 <= final <= 20:
+                raise ValueError("a mark is not one of 1 to 5, or the final score of 4 to 20")
 
 
 @dataclass(frozen=True)
@@ -92,8 +96,9 @@ def rate_self_edits(
     """Reward every self-edit with a chat model's marks for its text, 4 to 20; no inner loop runs.
 
     As `measure_rewards`, but neither the policy's weights nor the seed matter. Appends
-    RUN/ratings.jsonl and rewards.jsonl. Raises UserError, with the ratings kept, if more than
-    `max_ungraded` of the self-edits stay unrated; a smaller share is recorded as unrated for good.
+    RUN/ratings.jsonl and writes rewards.jsonl. Raises UserError, with the ratings kept, if more
+    than `max_ungraded` of the self-edits stay unrated; a smaller share is recorded as unrated for
+    good.
     """
     by_id = {passage.id: passage for passage in passages}
     wanted = [edit for edit in self_edits if edit.id not in run.ids("ratings")]
@@ -117,7 +122,7 @@ def rate_self_edits(
         for edit in self_edits
         for found in [marks[edit.id]]
     ]
-    run.append("rewards", *map(asdict, rewards))
+    run.replace("rewards", map(asdict, rewards))
     rated = [reward.reward for reward in rewards if reward.reward is not None]
     return rewards, {
         "reward": "proxy",

@@ -73,14 +73,14 @@ def measure_rewards(
 ) -> tuple[list[Reward], Numbers]:
     """Reward every self-edit with `settings.repeats` inner loops on the policy's own weights.
 
-    Appends RUN/answers.jsonl, grades.jsonl and rewards.jsonl. Returns the rewards in the order of
-    `self_edits`, and the run's numbers.
+    Appends RUN/answers.jsonl and grades.jsonl, and writes rewards.jsonl. Returns the rewards in the
+    order of `self_edits`, and the run's numbers.
     """
     bare = run_trials(run, bare_trials(passages), policy, judge, settings, "no update")
     trials = inner_loop_trials(passages, self_edits, settings, seed)
     outcomes = run_trials(run, trials, policy, judge, settings)
     rewards = rewards_of(self_edits, outcomes, bare)
-    run.append("rewards", *map(asdict, rewards))
+    run.replace("rewards", map(asdict, rewards))
     answers = [answer for outcome in outcomes for answer in outcome.answers]
     return rewards, {
         "reward": "inner-loop",

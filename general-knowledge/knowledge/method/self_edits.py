@@ -10,7 +10,7 @@ from knowledge.method.writers import Assignment, PolicyWriter, Writer, write_tex
 from knowledge.settings import SelfEditSettings
 from seal.errors import UserError
 from seal.loop.policy import Policy
-from seal.loop.self_edit_files import first_self_edits
+from seal.loop.self_edit_files import check_id, first_self_edits
 from seal.records import Record
 from seal.run import Run
 
@@ -27,6 +27,11 @@ class SelfEdit:
     n_tokens: int
     token_ids: list[int] | None = None
     """What the policy sampled, the end of text included; None for one that it did not write."""
+
+    def __post_init__(self) -> None:
+        check_id(self.id, self.passage_id)
+        if self.n_tokens < 0:
+            raise ValueError(f"{self.n_tokens} tokens are too few")
 
     @property
     def record(self) -> Record:

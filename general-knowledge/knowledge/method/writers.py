@@ -51,6 +51,10 @@ class WrittenText:
     token_ids: list[int] | None = None
     entities: list[str] | None = None
 
+    def __post_init__(self) -> None:
+        if self.n_tokens < 0:
+            raise ValueError(f"{self.n_tokens} tokens are too few")
+
 
 class Writer(Protocol):
     """Anything that writes."""

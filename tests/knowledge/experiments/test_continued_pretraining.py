@@ -84,7 +84,7 @@ def test_as_many_sequences_as_in_the_releases_runs(file, copies):
     results = read_json(shared_data(f"seal-release/general-knowledge/results/{file}"))
     passages = [PASSAGES[0]] * results["n_articles"]
     k = results.get("k_completions")
-    edits = [SelfEdit(str(n), "p0", "implications", "1. A\n2. B", "stop", 3) for n in range(k)]
+    edits = [SelfEdit(f"p0/{n}", "p0", "implications", "1. A\n2. B", "stop", 3) for n in range(k)]
     of_one = pretraining_rows(passages[:1], edits, settings(passage_copies=copies))
     assert len(of_one) * len(passages) == results["train_sequences"]
 

@@ -57,3 +57,14 @@ def test_a_row_that_is_not_a_self_edit_is_named(tmp_path, record, message):
     write_jsonl(path, [SOUND | {"id": "moth/0"}, record])
     with pytest.raises(UserError, match=rf"some\.jsonl row 2.*{message}"):
         read(path, ["moth"], 1)
+    path.write_text(path.read_text().replace("\n", "\n\n"))
+    with pytest.raises(UserError, match=rf"some\.jsonl row 3.*{message}"):  # as an editor counts
+        read(path, ["moth"], 1)
+
+
+@pytest.mark.parametrize(("first", "second"), [("moth/a/1", "moth/a--1"), ("moth--a", "moth/a")])
+def test_ids_that_name_one_folder_are_refused(first, second, tmp_path):
+    path = tmp_path / "some.jsonl"
+    write_jsonl(path, [SOUND | {"id": first}, SOUND | {"id": second}])
+    with pytest.raises(UserError, match=r"some\.jsonl row 2: id .* occurs before"):
+        read(path, ["moth"], 1)
