@@ -34,9 +34,10 @@ def main(config: Config) -> None:
     rows = report.read_rows(config.table, people)
     first, last = compared([row.label for row in rows], config.compare)
     lessons = {
-        label: report.read_lessons(config.table / label) for label in (report.BEFORE, first, last)
+        label: report.read_lessons(config.table / label, passages)
+        for label in (report.BEFORE, first, last)
     }
-    passage, place = report.find_example(passages, lessons[first], lessons[last])
+    passage, place = report.find_example(passages, *lessons.values())
     of_passage = {label: of_row[passage.id] for label, of_row in lessons.items()}
     text = "\n\n".join(
         [

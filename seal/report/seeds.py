@@ -9,8 +9,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from seal.checksums import check_sums
 from seal.errors import UserError
-from seal.records import read_json
+from seal.records import of_kind, read_json, typed
 from seal.report.intervals import Estimate, mean, standard_error
 from seal.report.tables import markdown_table, number, percent
 from seal.usage import Usage, read_usage, total_usage
@@ -82,20 +83,22 @@ def read_seed(folder: Path, field: str) -> SeedRun:
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder; name one that holds table/ and rest-em/")
     path = folder / "table" / "results.json"
+    check_sums(path.parent, "restore the table as it was when it was finished")
+    other, fix = f"{path} is not a table with rows of {field}", "name a seed's run of this domain"
     results = read_json(path)
+    rows, above = {}, None
     try:
-        rows, above = {}, None
-        for record in results["rows"]:
-            if (value := record[field]) is not None:
-                change = record["difference_to_row_above"]
-                difference = Estimate(**change) if change else None
-                rows[record["label"]] = Row(Estimate(**value), difference, above)
-            above = record["label"]
+        for record in of_kind(results["rows"], list, f"{other}: its rows"):
+            label = of_kind(record["label"], str, f"{other}: the label of a row")
+            value, change = (
+                None if each is None else typed(each, Estimate, f"{other}: row {label}", fix)
+                for each in (record[field], record["difference_to_row_above"])
+            )
+            if value:
+                rows[label] = Row(value, change, above)
+            above = label
     except (KeyError, TypeError) as error:
-        raise UserError(
-            f"{path} is not a table with rows of {field} ({error}); name a seed's run of this"
-            " domain"
-        ) from None
+        raise UserError(f"{other} ({error}); {fix}") from None
     usage = _total(read_usage(folder / program) for program in ("rest-em", "table"))
     return SeedRun(folder.name, rows, usage)
 

@@ -6,11 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from knowledge.data.passages import Passage
+from knowledge.judging.answer_records import Answers, Grades
 from knowledge.small_world.people import RELATIONS, STYLES, Person, style_of
+from seal.checksums import check_sums
 from seal.errors import UserError
-from seal.records import read_json, read_jsonl
+from seal.records import field, jsonl_rows, of_kind, read_json
 from seal.report.intervals import mean
 from seal.report.tables import markdown_table, number, percent
+from seal.run import Run
 
 BEFORE = "no-update"
 """The row of eval_single_passage.py without an update."""
@@ -73,26 +76,32 @@ def read_people(passages: Sequence[Passage], source: str) -> dict[str, Person]:
 def read_rows(table: Path, people: Mapping[str, Person]) -> list[Row]:
     """The rows of a table that have self-edits of their own, in its order.
 
-    Raises UserError for a folder without a table or such rows, or with passages that `people` lack.
+    Raises UserError for a folder without a table or such rows, with passages that `people` lack, or
+    that is not what it was when the table was finished.
     """
     path = table / "results.json"
+    check_sums(table, "give a table as it was when it was finished")
     results = read_json(path) if path.exists() else {}
-    if not {"n_passages", "rows"} <= results.keys():
+    if not isinstance(results, dict) or not {"n_passages", "rows"} <= results.keys():
         raise UserError(
             f"--table {table} has no finished table in its results.json; give the --run_dir of an"
             " eval_single_passage.py that has ended"
         )
     rows = []
-    for row in results["rows"]:
-        path = table / row["label"] / "self_edits.jsonl"
+    for row in of_kind(results["rows"], list, f'{path}: "rows"'):
+        label = field(row, "label", str, f"{table / 'results.json'}: a row")
+        accuracy = field(row, "accuracy", object, f"{table / 'results.json'}: row {label}")
+        where = f"{table / 'results.json'}: accuracy of row {label}"
+        found = None if accuracy is None else field(accuracy, "mean", float, where)
+        path = table / label / "self_edits.jsonl"
         if path.exists():
-            texts = tuple((each["passage_id"], each["text"]) for each in read_jsonl(path))
+            texts = tuple((passage, text) for _, passage, text in _self_edits(path))
             if missing := [passage for passage, _ in texts if passage not in people]:
                 raise UserError(
                     f"{path}: passage {missing[0]} is not among --passages; give those that the"
                     " table was made with"
                 )
-            rows.append(Row(row["label"], row["accuracy"] and row["accuracy"]["mean"], texts))
+            rows.append(Row(label, found, texts))
     if not rows:
         raise UserError(
             f"--table {table} has no row with self-edits of its own; give the --run_dir of an"
@@ -101,18 +110,40 @@ def read_rows(table: Path, people: Mapping[str, Person]) -> list[Row]:
     return rows
 
 
-def read_lessons(row: Path) -> dict[str, Lesson]:
-    """The lesson of each passage, by its id: the first inner loop of the first self-edit."""
-    path = row / "self_edits.jsonl"
-    texts = {each["id"]: each["text"] for each in read_jsonl(path)} if path.exists() else {}
-    verdicts = {each["id"]: each["verdicts"] for each in read_jsonl(row / "grades.jsonl")}
+def read_lessons(row: Path, passages: Sequence[Passage]) -> dict[str, Lesson]:
+    """The lesson of each passage, by its id: the first inner loop of the first self-edit.
+
+    Raises UserError for records that are damaged, or not of these passages and their questions.
+    """
+    run, path = Run(row), row / "self_edits.jsonl"
+    texts = {id_: text for id_, _, text in _self_edits(path)} if path.exists() else {}
+    verdicts = {each.id: tuple(each.verdicts) for each in run.records("grades", Grades)}
+    asked = {each.id: [question.question for question in each.questions] for each in passages}
     lessons: dict[str, Lesson] = {}
-    for record in sorted(read_jsonl(row / "answers.jsonl"), key=lambda record: record["id"]):
-        self_edit, _, _ = record["id"].rpartition("/")
-        answers = tuple(answer["answer"] for answer in record["answers"])
-        lesson = Lesson(texts.get(self_edit, ""), answers, tuple(verdicts[record["id"]]))
-        lessons.setdefault(record["passage_id"], lesson)
+    for record in sorted(run.records("answers", Answers), key=lambda record: record.id):
+        questions = [answer.question for answer in record.answers]
+        if questions != asked.get(record.passage_id):
+            raise UserError(
+                f"{run.path('answers.jsonl')}: {record.id} is not of a passage of --passages and"
+                " its questions; give those that the table was made with"
+            )
+        if len(verdicts.get(record.id, ())) != len(questions):
+            problem = f"answers.jsonl has other answers to {record.id} than grades.jsonl has grades"
+            raise UserError(f"{row}: {problem}; finish the run")
+        self_edit, _, _ = record.id.rpartition("/")
+        answers = tuple(answer.answer for answer in record.answers)
+        lesson = Lesson(texts.get(self_edit, ""), answers, verdicts[record.id])
+        lessons.setdefault(record.passage_id, lesson)
     return lessons
+
+
+def _self_edits(path: Path) -> list[tuple[str, str, str]]:
+    """Id, passage and text of each self-edit of a file."""
+    names = ("id", "passage_id", "text")
+    return [
+        tuple(field(record, name, str, where) for name in names)
+        for where, record in jsonl_rows(path)
+    ]
 
 
 # The table
@@ -154,14 +185,16 @@ def _mean_lines(texts: Sequence[str]) -> str:
 # An example
 
 
-def find_example(
-    passages: Sequence[Passage], first: Mapping[str, Lesson], last: Mapping[str, Lesson]
-) -> tuple[Passage, int]:
-    """The first passage with a question that is wrong after `first` and right after `last`.
+def find_example(passages: Sequence[Passage], *rows: Mapping[str, Lesson]) -> tuple[Passage, int]:
+    """The first passage with a question that is wrong in the row before the last, but right there.
 
-    Returns it with the question's place; without such a question, the first question of all.
+    Returns it with the question's place; without such a question, the first question of all. Raises
+    UserError if no passage is in all rows.
     """
-    examined = [passage for passage in passages if passage.id in first.keys() & last.keys()]
+    first, last = rows[-2:]
+    examined = [each for each in passages if all(each.id in lessons for lessons in rows)]
+    if not examined:
+        raise UserError("--table: no passage is in all rows that are compared; finish the table")
     for passage in examined:
         for place in range(len(passage.questions)):
             if first[passage.id].verdicts[place] is False and last[passage.id].verdicts[place]:

@@ -50,6 +50,22 @@ def text_in(style: str, passage: Passage) -> str:
     return self_edit_text(style, person, passage.context, random.Random(0))
 
 
+def answered(name: str, passage: Passage, said: list[str]) -> dict[str, object]:
+    """A line of answers.jsonl."""
+    answers = [
+        {"question": each.question, "gold": each.answer, "answer": text, "text": text}
+        | {"finish_reason": "stop"}
+        for each, text in zip(passage.questions, said, strict=True)
+    ]
+    about = {"passage_id": passage.id, "title": passage.title}
+    return {"id": name, **about, "answers": answers}
+
+
+def graded(name: str, verdicts: list[bool]) -> dict[str, object]:
+    """A line of grades.jsonl."""
+    return {"id": name, "verdicts": verdicts, "probabilities": list(map(float, verdicts))}
+
+
 def write_row(folder: Path, passages, styles, verdicts) -> None:
     """A row in which the answers of a passage are right or wrong as in its list of `verdicts`."""
     self_edits, answers, grades = [], [], []
@@ -59,12 +75,12 @@ def write_row(folder: Path, passages, styles, verdicts) -> None:
             name = f"{passage.id}/implications/0/0"
             text = text_in(styles[place], passage)
             self_edits.append({"id": name[:-2], "passage_id": passage.id, "text": text})
-        given = [
-            {"answer": question.answer if verdict else f"not-{question.answer}"}
+        said = [
+            question.answer if verdict else f"not-{question.answer}"
             for question, verdict in zip(passage.questions, own, strict=True)
         ]
-        answers.append({"id": name, "passage_id": passage.id, "answers": given})
-        grades.append({"id": name, "verdicts": own})
+        answers.append(answered(name, passage, said))
+        grades.append(graded(name, own))
     if self_edits:
         write_jsonl(folder / "self_edits.jsonl", self_edits[::-1])
     write_jsonl(folder / "answers.jsonl", answers[::-1])
@@ -131,14 +147,14 @@ def test_a_lesson_is_the_first_of_its_passage(tmp_path):
         tmp_path / "self_edits.jsonl",
         [{"id": f"p/implications/{n}", "passage_id": "p", "text": f"text {n}"} for n in (10, 0, 1)],
     )
-    answers = [{"id": id, "passage_id": "p", "answers": [{"answer": id}]} for id in ids]
-    write_jsonl(tmp_path / "answers.jsonl", answers)
-    write_jsonl(tmp_path / "grades.jsonl", [{"id": id, "verdicts": [id == ids[-1]]} for id in ids])
-    assert read_lessons(tmp_path) == {"p": Lesson("text 0", (ids[-1],), (True,))}
+    passage = Passage("p", "P", "It is so.", (Question("Is it?", "yes"),))
+    write_jsonl(tmp_path / "answers.jsonl", [answered(id, passage, [id]) for id in ids])
+    write_jsonl(tmp_path / "grades.jsonl", [graded(id, [id == ids[-1]]) for id in ids])
+    assert read_lessons(tmp_path, [passage]) == {"p": Lesson("text 0", (ids[-1],), (True,))}
 
 
 def test_before_any_update_nothing_was_written(table, passages):
-    lessons = read_lessons(table / BEFORE)
+    lessons = read_lessons(table / BEFORE, passages)
     assert lessons.keys() == {passage.id for passage in passages}
     assert {lesson.self_edit for lesson in lessons.values()} == {""}
 
