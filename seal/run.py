@@ -8,7 +8,7 @@ metrics.jsonl      times, losses, memory: everything that depends on the clock o
                    the run ends, what it took (`seal.usage`)
 NAME.jsonl         outputs, one record a line, each with a stable "id"
 results.json       what was found; equal for equal configs and inputs
-SHA256SUMS         checksums of NAME.jsonl and results.json, once the run or a part is finished
+SHA256SUMS         checksums of results.json and all NAME.jsonl, once the run or a part is finished
 """
 
 import dataclasses

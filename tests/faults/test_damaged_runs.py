@@ -7,7 +7,6 @@ one, and files without permission, which root reads anyway.
 import os
 import shutil
 import signal
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -111,8 +110,8 @@ def test_a_damaged_run_is_refused_or_ends_alike(job, finished, runs, tmp_path):
 # Kills
 
 
-class Killed(BaseException):
-    pass
+class Killed(Exception):
+    """Other threads are waited for, as those of a program that is killed do not outlive it."""
 
 
 WRITES = ("append_jsonl", "write_json", "write_jsonl", "write_text", "write_sums")
@@ -138,9 +137,6 @@ def start_until(writes: int, job: Callable[[Run], None], folder: Path) -> bool:
         try:
             start(job, folder)
         except Killed:
-            for thread in threading.enumerate():  # those of a killed process would be gone
-                if thread.name.startswith("examiner"):
-                    thread.join()
             return True
         return False
 

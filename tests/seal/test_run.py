@@ -174,3 +174,65 @@ def test_say_prints_and_logs(config, capsys):
     run.part("round-1").say("hello")
     assert "hello" in capsys.readouterr().out
     assert run.path("log.txt").read_text().endswith("  hello\n")
+
+
+def test_a_finished_run_is_refused_after_a_change_of_a_rows_records(config):
+    run = reopen(config)
+    part = run.part("self-edits")
+    part.append("answers", {"id": "a", "n": 1})
+    run.write_results({"rows": []})
+    close(run)
+    path = part.path("answers.jsonl")
+    path.write_text('{"id": "a", "n": 2}\n')
+    with pytest.raises(
+        UserError, match=r"self-edits/answers\.jsonl is not what SHA256SUMS says; .*"
+    ):
+        reopen(config)
+    path.write_text('{"id": "a", "n": 1}\n')
+    close(reopen(config))
+
+
+def test_a_finished_run_whose_row_grows_is_not_finished(config):
+    run = reopen(config)
+    part = run.part("self-edits")
+    run.write_results({"rows": []})
+    assert run.results() == {"rows": []}
+    part.append("answers", {"id": "a", "n": 1})
+    assert run.results() is None
+    close(run)
+    close(reopen(config))
+
+
+def test_a_finished_part_has_checksums_of_its_own(config):
+    run = reopen(config)
+    part = run.part("round-1")
+    part.append("answers", {"id": "a"})
+    part.write_results({})
+    run.write_results({})
+    assert "answers.jsonl" in part.path("SHA256SUMS").read_text()
+    assert "answers.jsonl" not in run.path("SHA256SUMS").read_text()
+
+
+def test_checksums_that_list_nothing_are_refused(config):
+    run = reopen(config)
+    run.write_results({})
+    close(run)
+    run.path("SHA256SUMS").write_text("")
+    with pytest.raises(UserError, match="SHA256SUMS lists nothing; restore it, or delete"):
+        reopen(config)
+
+
+def test_rows_are_counted_with_blank_lines(config):
+    run = reopen(config)
+    run.path("answers.jsonl").write_text('{"id": "a"}\n\n{"id": "a"}\n')
+    with pytest.raises(UserError, match=r"answers\.jsonl row 3: its id 'a' occurs before"):
+        run.ids("answers")
+
+
+@pytest.mark.parametrize("name", ["log.txt", "round-1/answers.jsonl", "results.json"])
+def test_a_folder_in_the_place_of_a_file_is_refused(name, config):
+    close(reopen(config))
+    config.run_dir.joinpath(name).unlink(missing_ok=True)
+    config.run_dir.joinpath(name).mkdir(parents=True)
+    with pytest.raises(UserError, match=rf"{name} is not a file; remove it"):
+        reopen(config)

@@ -1,5 +1,6 @@
 """What a run took: measured of this process, summed over the starts of a run."""
 
+import json
 import resource
 import subprocess
 import sys
@@ -87,4 +88,19 @@ def test_a_folder_without_metrics_and_a_broken_note_are_refused(tmp_path):
         read_usage(tmp_path)
     note(tmp_path, event="usage", seconds=1.0)
     with pytest.raises(UserError, match='"peak_memory_mb": field required; remove'):
+        read_usage(tmp_path)
+
+
+def test_metrics_that_are_no_text_are_left_out(tmp_path):
+    note(tmp_path, event="usage", seconds=1.0, peak_memory_mb=200.0, peak_gpu_memory_mb=None)
+    with (tmp_path / "metrics.jsonl").open("ab") as file:
+        file.write(b"\xff\xfe\0\n[1]\n")
+    assert read_usage(tmp_path) == Usage(1.0, 200.0)
+
+
+@pytest.mark.parametrize("seconds", ["1.0", None, True, float("nan")])
+def test_a_note_of_another_type_is_refused(seconds, tmp_path):
+    line = {"event": "usage", "seconds": seconds, "peak_memory_mb": 2.0}
+    (tmp_path / "metrics.jsonl").write_text(json.dumps(line) + "\n")
+    with pytest.raises(UserError, match=r"metrics\.jsonl: a line of usage: .*; remove that line"):
         read_usage(tmp_path)

@@ -98,6 +98,7 @@ def our_columns(words: Sequence[str], tables: Sequence[PaperTable]) -> list[Colu
     columns = []
     for folder, given in runs:
         rows = _existing(folder, given)
+        check_sums(folder, "name a run as it was when it finished")
         path = folder / "results.json"
         judge = of_kind(read_json(path), dict, f"{path}: results").get("judge", "unknown")
         found = (
@@ -132,7 +133,6 @@ def _existing(folder: Path, rows: Mapping[str, RowKey]) -> dict[str, RowKey]:
 
 
 def _answers(folder: Path) -> list[JudgedAnswer]:
-    check_sums(folder, "name a run as it was when it finished")
     run = Run(folder)
     grades = {record.id: record.grades for record in run.records("grades", Grades)}
     answers = []

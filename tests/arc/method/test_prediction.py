@@ -6,6 +6,7 @@ from arc.method.configurations import Rejection
 from arc.method.prediction import (
     SHOWN,
     Outcome,
+    Try,
     predict_in_context,
     read_outcomes,
     record_of,
@@ -19,6 +20,8 @@ from arc.puzzles.grids import Grid
 from arc.puzzles.rendering import answer_text, longest_answer
 from arc.puzzles.views import Prediction, views
 from arc.settings import PredictionSettings
+from seal.errors import UserError
+from seal.records import typed
 from seal.run import Run
 from seal.sampling import SamplingParameters
 from seal.seeds import derive_seed
@@ -255,3 +258,32 @@ def test_a_batch_holds_the_views_of_as_many_tasks_as_fit(run):
         part = Run(run.folder / str(batch))
         predict_in_context(part, [MOTH, FERRY], policy, SETTINGS, seed=1)
         assert len(sampler.calls) == calls
+
+
+TRIED = {"id": "moth-0/0", "task_id": "moth-0", "n_views": 3, "attempts": [[[1]], [[2]]]} | {
+    "votes": [{"grid": [[1]], "inverter": None, "n": 2}, {"grid": [[2]], "inverter": None, "n": 1}]
+}
+REJECTED = {"id": "moth-0/0", "task_id": "moth-0", "rejection": {"reason": "x", "kind": "dummy"}}
+
+
+@pytest.mark.parametrize("record", [TRIED, REJECTED])
+def test_a_sound_try_is_read(record):
+    assert typed(record, Try, "row 1").id == "moth-0/0"
+
+
+@pytest.mark.parametrize(
+    ("record", "message"),
+    [
+        (TRIED | {"rejection": REJECTED["rejection"]}, "neither a try nor a rejection alone"),
+        (REJECTED | {"n_views": 3}, "neither a try nor a rejection alone"),
+        (REJECTED | {"unreadable": "x"}, "unreadable answer does not fit its votes"),
+        (TRIED | {"attempts": [[[2]], [[1]]]}, "attempts are not what its votes say"),
+        (TRIED | {"votes": TRIED["votes"][:1]}, "attempts are not what its votes say"),
+        (TRIED | {"n_views": 2}, "votes are not of its views"),
+        (TRIED | {"n_views": 4}, "unreadable answer does not fit its votes"),
+        (TRIED | {"unreadable": "x"}, "unreadable answer does not fit its votes"),
+    ],
+)
+def test_a_try_that_contradicts_itself_is_refused(record, message):
+    with pytest.raises(UserError, match=f"^row 1: .*{message}; fix it$"):
+        typed(record, Try, "row 1")

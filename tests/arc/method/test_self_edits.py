@@ -231,3 +231,21 @@ def test_a_file_need_not_name_the_repeat(tmp_path):
 def test_a_file_that_is_not_there_is_named(tmp_path):
     with pytest.raises(UserError, match=r"none\.jsonl: no such file"):
         given_self_edits(str(tmp_path / "none.jsonl"), [MOTH], 1, OracleSettings())
+
+
+def test_a_row_of_another_run_is_refused(run):
+    sample(run, Script(moth=[valid(1)]), [MOTH], k=1)
+    alien = {"id": "owl-0/0", "task_id": "owl-0", "text": "{}"}
+    run.append("self_edits", alien)
+    with pytest.raises(UserError, match=r"self_edits\.jsonl: owl-0/0 is of another run"):
+        sample(run, Script(), [MOTH], k=1)
+
+
+def test_a_row_that_was_removed_is_written_again(run):
+    sample(run, Script(moth=[valid(1), valid(2)], ferry=[valid(3), valid(4)]), [MOTH, FERRY], k=2)
+    path = run.path("self_edits.jsonl")
+    lines = path.read_text().splitlines(keepends=True)
+    path.write_text("".join(lines[1:]))
+    again = Script(moth=[valid(1), valid(2)], ferry=[valid(3), valid(4)])
+    sample(Run(run.folder), again, [MOTH, FERRY], k=2)
+    assert sorted(path.read_text().splitlines(keepends=True)) == sorted(lines)

@@ -156,3 +156,10 @@ def test_flags_reach_the_adapter_job():
     padded = adapter_job(trial, tokenizer, RewardSettings(padding_loss="max", max_length=64))
     assert padded.padding.mode == "max" and padded.padding.length == 64
     assert tokenizer.eos_token_id not in padded.sequences[0][0]
+
+
+def test_grades_without_answers_are_refused_with_their_number(run):
+    run_trials(run, TRIALS, policy(), Judge(), SETTINGS)
+    run.path("answers.jsonl").unlink()
+    with pytest.raises(UserError, match=r"grades\.jsonl: 2 rows grade what answers\.jsonl lacks"):
+        run_trials(Run(run.folder), TRIALS, policy(), Judge(), SETTINGS)
