@@ -99,7 +99,7 @@ def main(config: Config) -> None:
         ("names and shapes of all weights", check_model),
         ("every weight finite", check_files_finite),
     ]:
-        first, second = timed(lambda run=check: run(model), checksums._read.cache_clear)
+        first, second = timed(lambda run=check: run(model), checksums._read_once.cache_clear)
         rate = f"{size / second / 1e9:.2f} GB/s"
         print(f"{name}: {first:.1f} s, again {second:.1f} s ({rate})")
 

@@ -19,6 +19,7 @@ from seal.errors import UserError
 from seal.records import read_text, write_text
 
 SUMS_FILE = "SHA256SUMS"
+_LARGE = 2**24  # bytes
 _THREADS = 4  # one file's checksum keeps a core busy; a large model has several files
 _LINE = re.compile(r"([0-9a-f]{64})  (\S.*)")
 
@@ -38,7 +39,8 @@ def _compared(value: Any) -> dict[str, Any]:
 def checksums(paths: Iterable[Path]) -> list[str]:
     """SHA-256 of each file's bytes, in order, several at a time.
 
-    A file is read once in a process, unless its size or time of change differs. Raises OSError.
+    A large file is read once in a process, unless its size or time of change differs. Raises
+    OSError.
     """
     with ThreadPoolExecutor(_THREADS) as pool:
         return list(pool.map(_checksum, paths))
@@ -46,13 +48,19 @@ def checksums(paths: Iterable[Path]) -> list[str]:
 
 def _checksum(path: Path) -> str:
     state = path.stat()
-    return _read(path.resolve(), state.st_ino, state.st_size, state.st_mtime_ns)
+    if state.st_size < _LARGE:  # it may change within a tick of the file system's clock
+        return _read(path)
+    return _read_once(path.resolve(), state.st_ino, state.st_size, state.st_mtime_ns)
+
+
+def _read(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @cache
-def _read(path: Path, *_state: int) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _read_once(path: Path, *_state: int) -> str:
+    return _read(path)
 
 
 def write_sums(folder: Path, names: Sequence[str]) -> None:
