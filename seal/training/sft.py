@@ -28,7 +28,7 @@ from seal.supervisor import GRACE_SECONDS, start
 _POLL_SECONDS = 0.1
 _REFUSED = "refused: "
 """Begins a line of the log that is for the user."""
-_DIVERGED = "the finetuning diverged (lower its learning rate)"
+_DIVERGED = "diverged (lower the learning rate of the finetuning)"
 
 
 @dataclass(frozen=True)
@@ -267,7 +267,7 @@ def train(folder: Path) -> None:
         else:
             trained = load_model(job.model, job.dtype, "cpu", job.trust_remote_code)
             trained.load_state_dict(weights)
-        check_finite(trained.named_parameters(), _DIVERGED)
+        check_finite(trained.named_parameters(), f"{folder} {_DIVERGED}")
         partial = folder / ".model.tmp"
         shutil.rmtree(partial, ignore_errors=True)
         trained.save_pretrained(partial, max_shard_size="5GB")  # so that threads share the work
