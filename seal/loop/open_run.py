@@ -6,7 +6,7 @@ from typing import Any
 from seal.errors import UserError
 from seal.lora.bank import find_targets
 from seal.models.folders import fingerprint
-from seal.models.load import check_model
+from seal.models.load import check_model, find_device
 from seal.models.window import Prompts, check_prompt_lengths
 from seal.run import Run
 
@@ -26,6 +26,7 @@ def open_run(
     Raises UserError for a model, its target modules or a prompt's length that will not do, and as
     `Run.open`, which takes the other arguments.
     """
+    find_device(config.device)
     targets = {f"--{name}": getattr(config, name) for name in _TARGETS if hasattr(config, name)}
     for flag, model in models.items():
         skeleton, tokenizer = check_model(

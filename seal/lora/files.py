@@ -117,7 +117,8 @@ def _check_plain_lora(
     if odd or not weights:
         problem = f"{odd[0]} has no partner" if odd else "it is empty"
         raise UserError(
-            f"adapter {folder}: {WEIGHTS_FILE} must hold A and B of linear layers, but {problem}"
+            f"adapter {folder}: {WEIGHTS_FILE} must hold A and B of linear layers, but {problem};"
+            " train it again"
         )
     for name, weight in weights.items():
         rank_axis = 0 if name.endswith(_SUFFIXES[0]) else 1

@@ -47,11 +47,15 @@ def check_model(
         )
     ends = skeleton.generation_config.eos_token_id if skeleton.generation_config else None
     for end in ends if isinstance(ends, list) else [ends]:
-        if end is not None and not 0 <= end < rows:
+        if end is not None and not (type(end) is int and 0 <= end < rows):
             raise UserError(
                 f"{where}: its eos_token_id {end} is not one of its {rows} tokens; correct"
                 " config.json and generation_config.json"
             )
+    window = getattr(skeleton.config.get_text_config(), "max_position_embeddings", None)
+    if type(window) is not int or window < 2:
+        problem = f"its max_position_embeddings in config.json is {window}"
+        raise UserError(f"{where}: {problem}; set how many tokens it reads")
     return skeleton, tokenizer
 
 
@@ -64,8 +68,13 @@ def load_tokenizer(
     """
     try:
         tokenizer = AutoTokenizer.from_pretrained(model, trust_remote_code=trust_remote_code)
+        tokenizer.decode(tokenizer("a")["input_ids"])
     except Exception as error:  # damaged files raise whatever the code that reads them stumbles on
-        raise UserError(f"{flag} {model}: its tokenizer does not load: {_say(error)}") from error
+        problem = f"its tokenizer does not load: {_say(error)}"
+        raise UserError(f"{flag} {model}: {problem}; copy the model again") from error
+    if not tokenizer.get_vocab().keys() - set(tokenizer.all_special_tokens):
+        # transformers makes one up where the file is missing
+        raise UserError(f"{flag} {model}: its tokenizer has no vocabulary; copy its tokenizer.json")
     if tokenizer.eos_token_id is None:
         raise UserError(f"{flag} {model}: its tokenizer has no eos_token; set one and save it")
     if tokenizer.pad_token_id is None:
@@ -82,12 +91,12 @@ def load_model(
     is not found, if a weight is missing, unexpected, of another shape or not finite, or if the
     device does not exist here.
     """
-    where = f"--model {model}"
+    where, place = f"--model {model}", find_device(device)
     if is_folder(model):
         check_folder(Path(model), where, trust_remote_code)
     type_ = getattr(torch, dtype)
     loaded = _from_pretrained(model, where, trust_remote_code, dtype=type_)
-    loaded = loaded.requires_grad_(False).eval().to(find_device(device))
+    loaded = loaded.requires_grad_(False).eval().to(place)
     check_finite(loaded.named_parameters(), where)
     return loaded
 
@@ -144,8 +153,9 @@ def check_finite(weights: Iterator[tuple[str, torch.Tensor]], where: str) -> Non
 
 
 def check_files_finite(model: str, flag: str = "--model") -> None:
-    """`check_finite` for the files of a model folder, one weight in memory at a time."""
-    for path in sorted(Path(model).glob("*.safetensors")) if is_folder(model) else []:
+    """`check_finite` for a model's files, one weight in memory at a time; the hub's are cached."""
+    folder = Path(model) if is_folder(model) else Path(cached_file(model, "config.json")).parent
+    for path in sorted(folder.glob("*.safetensors")):
         try:
             with safe_open(path, framework="pt") as weights:
                 named = ((name, weights.get_tensor(name)) for name in weights.keys())  # noqa: SIM118
@@ -173,9 +183,9 @@ def find_device(device: str) -> torch.device:
         return torch.device(f"cuda:{gpus - 1}" if gpus else "cpu")
     try:
         found = torch.device(device)
-    except RuntimeError:
+    except (RuntimeError, ValueError):
         found = None
-    if found is None or found.type not in ("cpu", "cuda"):
+    if found is None or found.type not in ("cpu", "cuda") or str(found).startswith("cpu:"):
         raise UserError(f"--device {device} is not a device to train on; use auto, cpu or cuda:N")
     if found.type == "cuda" and (found.index or 0) >= gpus:
         raise UserError(f"--device {device}: this machine shows {gpus} GPUs; use auto or cpu")

@@ -6,12 +6,15 @@ program of its own, so that the GPU is empty afterwards and `accelerate launch` 
     python -m seal.training.sft FOLDER   FOLDER/job.json and FOLDER/rows.jsonl in, FOLDER/model out
 """
 
+import fcntl
 import math
 import os
 import shlex
 import shutil
 import sys
+import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import IO, Any
@@ -20,11 +23,12 @@ from seal.checksums import check_sums, write_sums
 from seal.errors import UserError
 from seal.records import read_json, read_jsonl, write_json, write_jsonl
 from seal.settings import ModelSettings, Schedule, SftSettings
-from seal.supervisor import start
+from seal.supervisor import GRACE_SECONDS, start
 
+_POLL_SECONDS = 0.1
 _REFUSED = "refused: "
 """Begins a line of the log that is for the user."""
-_DIVERGED = "the finetuning diverged (lower its learning rate)"
+_DIVERGED = "diverged (lower the learning rate of the finetuning)"
 
 
 @dataclass(frozen=True)
@@ -102,10 +106,12 @@ def finetune(
     `folder`/log.txt. Where `at_once` sequences of every process do not divide the rows, some of the
     first are seen again at an epoch's end, so that all processes get the same number.
 
-    Raises UserError if there are no rows, as `check_processes` does, or with the log's tail if the
-    finetuning failed.
+    Raises UserError if there are no rows, if an earlier finetuning still runs in the folder, as
+    `check_processes` does, and if the finetuning failed: its own UserError, or the log's tail.
     """
     output = folder / "model"
+    if not output.exists():
+        _outlast_others(folder)  # it may be there afterwards
     if output.exists():
         check_sums(output, f"delete {output} to finetune again")
         return output
@@ -144,6 +150,28 @@ def _run(command: list[str], log: IO[str], environment: dict[str, str]) -> int:
     finally:  # left behind by a killed run, it would write into the resumed one's folder
         process.terminate()
         process.wait()
+
+
+def _outlast_others(folder: Path) -> None:
+    """Wait until no process of a killed start trains in the folder; UserError if one goes on."""
+    folder.mkdir(parents=True, exist_ok=True)
+    deadline = time.monotonic() + 3 * GRACE_SECONDS
+    while True:
+        with _open_lock(folder) as lock, suppress(BlockingIOError):
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        if time.monotonic() > deadline:
+            raise UserError(
+                f"{folder}: a finetuning of an earlier start still runs there; end it first"
+                f" (pgrep -f 'seal.training.sft {folder}' finds it)"
+            )
+        time.sleep(_POLL_SECONDS)
+
+
+def _open_lock(folder: Path) -> IO[bytes]:
+    """FOLDER/lock, on which every training process has a shared lock."""
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW  # a link could point at a file of the user's
+    return os.fdopen(os.open(folder / "lock", flags, 0o644), "rb")
 
 
 def check_processes(batch_size: int, processes: int) -> None:
@@ -239,7 +267,7 @@ def train(folder: Path) -> None:
         else:
             trained = load_model(job.model, job.dtype, "cpu", job.trust_remote_code)
             trained.load_state_dict(weights)
-        check_finite(trained.named_parameters(), _DIVERGED)
+        check_finite(trained.named_parameters(), f"{folder} {_DIVERGED}")
         partial = folder / ".model.tmp"
         shutil.rmtree(partial, ignore_errors=True)
         trained.save_pretrained(partial, max_shard_size="5GB")  # so that threads share the work
@@ -296,7 +324,9 @@ def _gpus() -> int:
 
 def _run_child(folder: Path) -> None:
     try:
-        train(folder)
+        with _open_lock(folder) as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH)
+            train(folder)
     except UserError as error:  # the parent finds it in the log
         print(f"{_REFUSED}{error}", flush=True)
         raise SystemExit(2) from None

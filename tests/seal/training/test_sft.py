@@ -1,8 +1,11 @@
 """The M-step: loss on the completion alone, a merged model that has learned, and clear failures."""
 
+import fcntl
 import json
 import math
 import re
+import shutil
+import subprocess
 import sys
 from dataclasses import asdict, replace
 
@@ -19,6 +22,7 @@ from seal.settings import ModelSettings, SftSettings
 from seal.training.sft import (
     SftJob,
     SftRow,
+    _run_child,
     check_processes,
     encode_example,
     finetune,
@@ -271,6 +275,72 @@ def test_failure_shows_the_end_of_the_log(model, tmp_path):
         finetune(ROWS, job(model, target_modules=["no_such_proj"]), tmp_path / "sft")
     assert not (tmp_path / "sft" / "model").exists()
     assert json.loads((tmp_path / "sft" / "rows.jsonl").read_text().splitlines()[0])["prompt"]
+
+
+@pytest.mark.parametrize("rank", [4, None])
+def test_a_finetuning_that_diverged_is_one_line_and_leaves_no_model(model, tmp_path, rank):
+    diverging = job(model, learning_rate=1e38, schedule="constant", rank=rank)
+    with pytest.raises(UserError) as refused:
+        finetune(ROWS, diverging, tmp_path / "sft")
+    line = str(refused.value)
+    assert line.startswith(f"{tmp_path / 'sft'} diverged (lower the learning rate")
+    assert "holds NaN or infinity" in line and "\n" not in line
+    assert not (tmp_path / "sft/model").exists()
+
+
+@pytest.mark.parametrize("change", ["gone", "cut", "zeroed", "another"])
+def test_a_finetuned_model_that_was_damaged_is_refused(fully_finetuned, model, tmp_path, change):
+    output = shutil.copytree(fully_finetuned, tmp_path / "sft/model")
+    assert finetune(ROWS, job(model), tmp_path / "sft") == output
+    path = output / "model.safetensors"
+    data = path.read_bytes()
+    half = len(data) // 2
+    path.unlink()
+    if change == "another":
+        shutil.copy(model / "model.safetensors", path)
+    elif change != "gone":
+        path.write_bytes(data[:half] + (bytes(len(data) - half) if change == "zeroed" else b""))
+    with pytest.raises(UserError, match=f"^{path} .*; delete {output} to finetune again$"):
+        finetune(ROWS, job(model), tmp_path / "sft")
+
+
+def test_a_finetuning_of_a_killed_start_is_waited_for_or_named(model, tmp_path, monkeypatch):
+    folder = tmp_path / "sft"
+    folder.mkdir()
+    holding = "import fcntl, signal, sys; lock = open(sys.argv[1], 'w');"
+    holding += "fcntl.flock(lock, fcntl.LOCK_SH); print(flush=True); signal.pause()"
+    command = [sys.executable, "-c", holding, folder / "lock"]
+    other = subprocess.Popen(command, stdout=subprocess.PIPE)
+    with other.stdout as output:
+        output.readline()
+    monkeypatch.setattr("seal.training.sft.GRACE_SECONDS", 0.1)
+    with pytest.raises(UserError, match=f"^{folder}: a finetuning of an earlier start still runs"):
+        finetune(ROWS, job(model), folder)
+    assert [path.name for path in folder.iterdir()] == ["lock"]
+    # It ends while another start waits, which then finds no self-edits: a sign that it went on
+    monkeypatch.setattr("seal.training.sft.time.sleep", lambda _: (other.kill(), other.wait()))
+    monkeypatch.setattr("seal.training.sft.GRACE_SECONDS", 60)
+    with pytest.raises(UserError, match="no self-edit to finetune on"):
+        finetune([], job(model), folder)
+
+
+def test_a_child_holds_the_lock_for_as_long_as_it_trains(model, tmp_path, monkeypatch):
+    def train(folder):
+        with (folder / "lock").open() as lock, pytest.raises(BlockingIOError):
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+    monkeypatch.setattr("seal.training.sft.train", train)
+    _run_child(tmp_path)
+    with (tmp_path / "lock").open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def test_a_lock_that_is_a_link_is_not_followed(model, tmp_path):
+    (tmp_path / "thesis").write_text("years of work")
+    (tmp_path / "lock").symlink_to(tmp_path / "thesis")
+    with pytest.raises(OSError, match="symbolic links"):
+        finetune(ROWS, job(model), tmp_path)
+    assert (tmp_path / "thesis").read_text() == "years of work"
 
 
 def test_a_config_says_how_gpus_share_a_model(model, monkeypatch, tmp_path):
