@@ -26,7 +26,7 @@ WHOLE, SHARDED, ADAPTER = "whole", "sharded", "adapter"
 Damage = Callable[[Path], object]
 Case = tuple[str, Damage]
 """The kind of folder, and what becomes of it."""
-EVERY = 1 if os.environ.get("SEAL_FAULTS") == "all" else 3
+EVERY = 1 if os.environ.get("SEAL_FAULTS") == "all" else 7
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 TEXT = "The lamp burned whale oil, é 5."
 LAYER = "model.layers.1."
