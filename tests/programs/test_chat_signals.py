@@ -13,8 +13,7 @@ import pytest
 from tests.support.chat_stub import completion, refusal, running_stub
 from tests.support.data import REPOSITORY
 
-SECONDS = 15
-"""Five, unless the machine is busy; the waits themselves take half a minute and more."""
+SECONDS = 5
 
 
 def drip(handler) -> None:

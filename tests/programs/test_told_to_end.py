@@ -73,7 +73,7 @@ STAGES: dict[str, tuple[str, dict[str, object], Callable[[Path], bool]]] = {
     ("stage", "number"),
     [*((stage, signal.SIGTERM) for stage in STAGES), ("trains", signal.SIGINT)],
 )
-def test_it_ends_soon(stage, number, tmp_path):
+def test_it_ends_within_five_seconds(stage, number, tmp_path):
     program, flags, begun = STAGES[stage]
     run_dir, log = tmp_path / "run", tmp_path / "log"
     words = flag_words({"run_dir": run_dir, **flags})
@@ -91,12 +91,14 @@ def test_it_ends_soon(stage, number, tmp_path):
             time.sleep(0.05)
         time.sleep(1.0)  # into the stage
         assert process.poll() is None, f"ended before it was told to: {log.read_text()}"
+        told = time.monotonic()
         process.send_signal(number)
-        status = process.wait(20)  # it is five seconds, on a machine that is not busy
+        status = process.wait(60)
+        took = time.monotonic() - told
     finally:
         process.kill()
     said = log.read_text()
-    assert status == 128 + number, said
+    assert status == 128 + number and took < 5, (took, said)
     assert said.count("error: interrupted") == 1 and "Traceback" not in said, said
     time.sleep(1.0)
     assert not left_behind(run_dir)

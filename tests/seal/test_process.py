@@ -104,7 +104,7 @@ def test_it_ends_when_it_is_told_to(start, body, number):
     time.sleep(0.1)
     process.send_signal(signal.SIGINT)  # a second Ctrl-C changes nothing
     status, out, error = ended(process)
-    assert time.monotonic() - begun < SECONDS + 15  # 1, unless the machine is busy
+    assert time.monotonic() - begun < SECONDS + 1
     assert status == 128 + number
     assert [line for line in error if line.startswith("error:")] == [f"error: {INTERRUPTED}"]
     assert not any("Traceback" in line for line in error), error
