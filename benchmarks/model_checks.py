@@ -6,7 +6,7 @@ twice.
 
 Reads   nothing
 Writes  --folder
-Run     python benchmarks/model_checks.py --folder /tmp/model --preset qwen2.5-7b
+Run     python benchmarks/model_checks.py --folder runs/checked-model
 """
 
 import time

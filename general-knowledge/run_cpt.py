@@ -71,6 +71,7 @@ def main(config: Config) -> None:
         {"--passages": [passages, asked], "--self_edits": self_edits},
         {"--model": config.model},
         asked=asked,
+        adapts=config.method == "lora",
     )
     n_questions = sum(len(passage.questions) for passage in asked)
     run.say(

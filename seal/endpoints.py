@@ -94,7 +94,7 @@ def _read_key(file: Path) -> str:
     try:
         text = read_text(file)
     except OSError as error:
-        raise UserError(f"{file}: cannot be read ({error.strerror}); mend it") from None
+        raise UserError(f"{file}: cannot be read ({error.strerror}); make it readable") from None
     if "\0" in text:
         raise UserError(f"{file}: not text but binary; write {KEY_VARIABLE}=... into it")
     values = dotenv_values(stream=StringIO(text.removeprefix("\ufeff")))

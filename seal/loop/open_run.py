@@ -19,15 +19,19 @@ def open_run(
     models: Mapping[str, str],
     prompts: Prompts,
     kinds: Mapping[str, type],
+    *,
+    adapts: bool = True,
 ) -> Run:
     """The run folder of a program's `config`, which notes `inputs` and `models`.
 
-    `models`: the policies, by the flags that name them. Each is given `prompts` (of a tokenizer).
+    `models`: the policies, by the flags that name them. Each is given `prompts` (of a tokenizer),
+    and gets adapters if the program `adapts`.
     Raises UserError for a model, its target modules or a prompt's length that will not do, and as
     `Run.open`, which takes the other arguments.
     """
     find_device(config.device)
-    targets = {f"--{name}": getattr(config, name) for name in _TARGETS if hasattr(config, name)}
+    named = _TARGETS if adapts else ()
+    targets = {f"--{name}": getattr(config, name) for name in named if hasattr(config, name)}
     for flag, model in models.items():
         skeleton, tokenizer = check_model(
             model, flag=flag, trust_remote_code=config.trust_remote_code

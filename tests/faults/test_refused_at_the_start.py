@@ -100,6 +100,12 @@ def test_target_modules_that_the_model_lacks(tree, program, start, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+def test_a_full_finetuning_needs_no_target_modules(start, tmp_path):
+    start(KNOWLEDGE, "run_cpt", method="full", target_modules="v_porj")
+    with pytest.raises(UserError, match="^--target_modules: target module v_porj"):
+        start(KNOWLEDGE, "run_cpt", method="lora", target_modules="v_porj", run_dir="lora")
+
+
 def test_a_policy_that_is_not_there_costs_no_row(start, tmp_path):
     for tree, program in [(KNOWLEDGE, "eval_single_passage"), (FEW_SHOT, "eval_self_edits")]:
         with pytest.raises(UserError, match="--policies x /not/there: no such folder"):

@@ -41,6 +41,7 @@ def open_run(
     asked: Sequence[Passage] = (),
     written_about: Sequence[Passage] = (),
     prompt_kind: str | None = None,
+    adapts: bool = True,
 ) -> Run:
     """As `seal.loop.open_run.open_run`; prompts and what the judge goes by are inputs too.
 
@@ -64,4 +65,4 @@ def open_run(
     if isinstance(config, JudgeSettings):
         file = CONSTANTS if config.judge == "offline" else JUDGE_PROMPT
         read[f"{file.name} of the judge"] = read_text(file)
-    return shared.open_run(config, {**inputs, **read}, models, prompts, RECORDS)
+    return shared.open_run(config, {**inputs, **read}, models, prompts, RECORDS, adapts=adapts)
