@@ -43,16 +43,16 @@ from arc.method.configurations import Configuration
 from arc.puzzles.rendering import answer_text
 from arc.puzzles.tasks import Task
 from arc.settings import InnerLoopSettings
-from seal.arguments import arg
+from seal.command_line.arguments import arg
+from seal.command_line.flag_values import DEVICE
+from seal.command_line.program import run_program
 from seal.errors import UserError
-from seal.flag_values import DEVICE
 from seal.loop.policy import Policy
 from seal.lora import train as lora
 from seal.lora import train_adapters
 from seal.lora.bank import AdapterBank, find_targets
 from seal.lora.files import read_adapter
 from seal.models.load import find_device
-from seal.program import run_program
 from seal.sampling import Completion, SampleRequest, SamplingParameters
 
 REAL_PRESET = "llama-3.2-1b"

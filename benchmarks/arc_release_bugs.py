@@ -22,9 +22,9 @@ from arc.puzzles.augmenters import Augmentations
 from arc.puzzles.tasks import load_tasks, select_tasks
 from arc.puzzles.training_sets import training_items
 from arc.settings import InnerLoopSettings
-from seal.arguments import arg
+from seal.command_line.arguments import arg
+from seal.command_line.program import run_program
 from seal.errors import UserError
-from seal.program import run_program
 from seal.records import read_jsonl
 
 EPOCHS = range(1, 11)

@@ -39,10 +39,10 @@ from arc.puzzles.training_sets import (
     select_items,
     training_items,
 )
-from seal.arguments import arg
+from seal.command_line.arguments import arg
+from seal.command_line.flag_values import LARGEST_SEED
+from seal.command_line.program import run_program
 from seal.errors import UserError
-from seal.flag_values import LARGEST_SEED
-from seal.program import run_program
 from seal.seeds import derive_seed
 
 CAP = 250

@@ -35,13 +35,13 @@ from timing.presets import build_model
 from transformers import PreTrainedModel
 
 from arc.settings import TARGET_MODULES, InnerLoopSettings
-from seal.arguments import arg
+from seal.command_line.arguments import arg
+from seal.command_line.flag_values import DEVICE
+from seal.command_line.program import run_program
 from seal.errors import UserError
-from seal.flag_values import DEVICE
 from seal.lora import AdapterJob, train_adapters
 from seal.lora.packing import pack_sequence
 from seal.models.load import find_device
-from seal.program import run_program
 
 VOCABULARY = 8192
 """With it, the small model's head is to its other layers what Llama-3.2-1B's is: a quarter."""

@@ -28,14 +28,14 @@ from timing.jobs import TARGETS, make_job, read_self_edits, with_padding
 from timing.presets import build_model
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from seal.arguments import arg
-from seal.flag_values import DEVICE
+from seal.command_line.arguments import arg
+from seal.command_line.flag_values import DEVICE
+from seal.command_line.program import run_program
 from seal.lora import AdapterJob, train_adapters
 from seal.lora.bank import AdapterBank, find_targets
 from seal.lora.files import WEIGHTS_FILE
 from seal.models.load import find_device
 from seal.models.untrained import train_tokenizer
-from seal.program import run_program
 
 
 @dataclass(frozen=True)

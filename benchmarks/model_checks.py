@@ -14,8 +14,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Literal
 
-from seal.arguments import Settings, arg
-from seal.program import run_program
+from seal.command_line.arguments import Settings, arg
+from seal.command_line.program import run_program
 
 
 class Config(Settings):

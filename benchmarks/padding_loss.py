@@ -23,14 +23,14 @@ from timing.jobs import TARGETS, make_job, read_self_edits, with_padding
 from timing.presets import build_model
 from transformers import PreTrainedModel
 
-from seal.arguments import arg
+from seal.command_line.arguments import arg
+from seal.command_line.program import run_program
 from seal.lora import AdapterJob, train_adapters
 from seal.lora.bank import AdapterBank, find_targets
 from seal.lora.files import WEIGHTS_FILE, AdapterFolder
 from seal.lora.packing import pack_batches, pack_sequence
 from seal.lora.train import add_gradients
 from seal.models.untrained import train_tokenizer
-from seal.program import run_program
 from seal.records import write_json
 from seal.report.intervals import mean
 from seal.report.tables import markdown_table

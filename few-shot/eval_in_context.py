@@ -10,7 +10,7 @@ Run     python few-shot/eval_in_context.py --run_dir runs/arc-in-context \\
 
 from arc.puzzles.tasks import read_tasks, require_targets
 from arc.settings import PolicySettings, PredictionSettings, TaskSettings
-from seal.program import run_program
+from seal.command_line.program import run_program
 from seal.records import write_text
 from seal.report.tables import percent
 from seal.run import RunSettings

@@ -18,9 +18,9 @@ from itertools import pairwise
 from arc.method.cost import estimate_rewards
 from arc.puzzles.tasks import read_tasks, require_targets
 from arc.settings import ORACLE, SAMPLED, PolicySettings, TableSettings, TaskSettings
-from seal.arguments import arg
-from seal.flag_values import labelled
-from seal.program import run_program
+from seal.command_line.arguments import arg
+from seal.command_line.flag_values import labelled
+from seal.command_line.program import run_program
 from seal.records import write_text
 from seal.run import RunSettings
 

@@ -11,8 +11,8 @@ from collections import Counter
 from arc.method.configurations import Rejection
 from arc.puzzles.tasks import read_tasks
 from arc.settings import PolicySettings, SelfEditSettings, TaskSettings
-from seal.flag_values import count
-from seal.program import run_program
+from seal.command_line.flag_values import count
+from seal.command_line.program import run_program
 from seal.run import RunSettings
 
 

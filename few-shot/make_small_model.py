@@ -12,10 +12,10 @@ from pathlib import Path
 from arc.method.prompts import check_prompts
 from arc.puzzles.tasks import read_tasks
 from arc.settings import PromptSettings, TaskSettings
-from seal.arguments import arg
-from seal.flag_values import LARGEST_SEED
+from seal.command_line.arguments import arg
+from seal.command_line.flag_values import LARGEST_SEED
+from seal.command_line.program import run_program
 from seal.models.folders import build_once
-from seal.program import run_program
 
 
 class Config(TaskSettings, PromptSettings):

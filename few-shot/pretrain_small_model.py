@@ -17,8 +17,8 @@ Writes  RUN_DIR/model          a transformers folder (Llama, 0.9 million weights
 Run     python few-shot/pretrain_small_model.py --run_dir runs/small-arc-model
 """
 
-from seal.arguments import arg
-from seal.program import run_program
+from seal.command_line.arguments import arg
+from seal.command_line.program import run_program
 from seal.run import Run, RunSettings
 
 

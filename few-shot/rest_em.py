@@ -16,8 +16,8 @@ Run     python few-shot/rest_em.py --run_dir runs/arc-rest-em \\
 from arc.method.cost import estimate_rewards
 from arc.puzzles.tasks import read_tasks, require_targets
 from arc.settings import ArcSftSettings, PolicySettings, RestEmSettings, TaskSettings
-from seal.arguments import arg
-from seal.program import run_program
+from seal.command_line.arguments import arg
+from seal.command_line.program import run_program
 from seal.run import RunSettings
 
 

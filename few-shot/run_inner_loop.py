@@ -15,8 +15,8 @@ from dataclasses import asdict
 from arc.method.cost import estimate_rewards
 from arc.puzzles.tasks import read_tasks, require_targets
 from arc.settings import InnerLoopSettings, OracleSettings, PolicySettings, TaskSettings
-from seal.arguments import arg
-from seal.program import run_program
+from seal.command_line.arguments import arg
+from seal.command_line.program import run_program
 from seal.run import RunSettings
 
 

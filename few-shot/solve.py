@@ -16,9 +16,9 @@ from arc.puzzles.grids import Grid
 from arc.puzzles.tasks import Task, load_tasks
 from arc.settings import SAMPLED, PolicySettings, TableSettings
 from arc.show.terminal import Panel, task_panels, terminal_row, wants_color
-from seal.arguments import arg
+from seal.command_line.arguments import arg
+from seal.command_line.program import run_program
 from seal.errors import UserError
-from seal.program import run_program
 from seal.run import RunSettings
 
 

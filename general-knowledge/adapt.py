@@ -15,9 +15,9 @@ from typing import Literal
 
 from knowledge.data.passages import Passage, Question
 from knowledge.settings import InnerLoopSettings, SelfEditSettings
-from seal.arguments import arg
+from seal.command_line.arguments import arg
+from seal.command_line.program import run_program
 from seal.errors import UserError
-from seal.program import run_program
 from seal.records import read_text
 from seal.run import RunSettings
 from seal.seeds import derive_seed

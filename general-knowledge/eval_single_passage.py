@@ -16,9 +16,9 @@ from knowledge.data.passages import load_passages
 from knowledge.data.splits import evaluation_passages
 from knowledge.judging.judges import open_judge
 from knowledge.settings import PassageSettings, TableSettings
-from seal.arguments import arg
-from seal.flag_values import count, labelled
-from seal.program import run_program
+from seal.command_line.arguments import arg
+from seal.command_line.flag_values import count, labelled
+from seal.command_line.program import run_program
 from seal.records import write_text
 from seal.run import RunSettings
 from seal.settings import ModelSettings

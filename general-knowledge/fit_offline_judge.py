@@ -11,8 +11,8 @@ Run     python general-knowledge/fit_offline_judge.py --golden ../shared/golden 
 from pathlib import Path
 
 from knowledge.judging.judges import CONSTANTS
-from seal.arguments import Settings, arg
-from seal.program import run_program
+from seal.command_line.arguments import Settings, arg
+from seal.command_line.program import run_program
 from seal.records import to_json, write_json
 
 

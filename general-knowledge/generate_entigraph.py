@@ -15,7 +15,7 @@ from knowledge.data.splits import load_round
 from knowledge.method.cost import estimate_writing
 from knowledge.method.training_texts import MAX_PIECES
 from knowledge.settings import EntiGraphSettings, RoundSettings, WriterSettings
-from seal.program import run_program
+from seal.command_line.program import run_program
 from seal.run import RunSettings
 
 

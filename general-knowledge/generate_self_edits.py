@@ -12,8 +12,8 @@ Run     python general-knowledge/generate_self_edits.py --run_dir runs/self-edit
 from knowledge.data.splits import load_round
 from knowledge.method.cost import estimate_writing
 from knowledge.settings import RoundSettings, SelfEditSettings, WriterSettings
-from seal.flag_values import count
-from seal.program import run_program
+from seal.command_line.flag_values import count
+from seal.command_line.program import run_program
 from seal.run import RunSettings
 
 

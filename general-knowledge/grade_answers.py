@@ -23,9 +23,9 @@ from knowledge.judging.answer_files import (
 )
 from knowledge.judging.judges import ensure_graded, open_judge
 from knowledge.settings import JudgeSettings
-from seal.arguments import arg
+from seal.command_line.arguments import arg
+from seal.command_line.program import run_program
 from seal.errors import UserError
-from seal.program import run_program
 from seal.records import append_jsonl, write_jsonl
 
 ROWS_AT_A_TIME = 256

@@ -19,8 +19,8 @@ from typing import Any
 from knowledge.release.export import continual_record, export_prompts, exported
 from knowledge.release.scan import Release, read_release
 from knowledge.release.verify import check_selection, check_statistics
-from seal.arguments import Settings, arg
-from seal.program import run_program
+from seal.command_line.arguments import Settings, arg
+from seal.command_line.program import run_program
 from seal.records import write_json, write_jsonl
 
 

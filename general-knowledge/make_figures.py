@@ -12,8 +12,8 @@ Run     python general-knowledge/make_figures.py --release SEAL --output runs/fi
 from pathlib import Path
 
 from knowledge.release.records import Sequences
-from seal.arguments import Settings, arg
-from seal.program import run_program
+from seal.command_line.arguments import Settings, arg
+from seal.command_line.program import run_program
 
 
 class Config(Settings):

@@ -15,8 +15,8 @@ from typing import Literal
 
 from knowledge.judging.judges import open_judge
 from knowledge.settings import JudgeSettings
-from seal.arguments import arg
-from seal.program import run_program
+from seal.command_line.arguments import arg
+from seal.command_line.program import run_program
 from seal.records import write_json, write_text
 
 

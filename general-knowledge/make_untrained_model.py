@@ -12,10 +12,10 @@ from pathlib import Path
 
 from knowledge.data.passages import load_passages
 from knowledge.settings import PassageSettings
-from seal.arguments import arg
-from seal.flag_values import LARGEST_SEED
+from seal.command_line.arguments import arg
+from seal.command_line.flag_values import LARGEST_SEED
+from seal.command_line.program import run_program
 from seal.models.folders import build_once
-from seal.program import run_program
 
 
 class Config(PassageSettings):

@@ -15,8 +15,8 @@ Run     python general-knowledge/pretrain_small_model.py --run_dir runs/small-mo
 """
 
 from knowledge.data.passages import load_passages
-from seal.arguments import arg
-from seal.program import run_program
+from seal.command_line.arguments import arg
+from seal.command_line.program import run_program
 from seal.records import read_text, write_json, write_jsonl
 from seal.run import Run, RunSettings
 

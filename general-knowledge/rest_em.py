@@ -18,8 +18,8 @@ from knowledge.data.splits import rl_passages, validation_passages
 from knowledge.judging.judges import open_judge
 from knowledge.method.cost import estimate_rewards
 from knowledge.settings import PassageSettings, RestEmSettings
-from seal.arguments import arg
-from seal.program import run_program
+from seal.command_line.arguments import arg
+from seal.command_line.program import run_program
 from seal.run import RunSettings
 from seal.settings import ModelSettings, SftSettings
 

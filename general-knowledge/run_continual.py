@@ -17,8 +17,8 @@ from knowledge.data.passages import load_passages
 from knowledge.data.splits import evaluation_passages
 from knowledge.judging.judges import open_judge
 from knowledge.settings import PassageSettings, SequentialSettings
-from seal.arguments import arg
-from seal.program import run_program
+from seal.command_line.arguments import arg
+from seal.command_line.program import run_program
 from seal.records import write_text
 from seal.report.tables import percent
 from seal.run import RunSettings

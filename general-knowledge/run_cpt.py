@@ -20,10 +20,10 @@ from knowledge.data.passages import load_passages
 from knowledge.data.splits import evaluation_passages
 from knowledge.judging.judges import open_judge
 from knowledge.settings import PassageSettings, PretrainingSettings
-from seal.arguments import GROUPS, arg
+from seal.command_line.arguments import GROUPS, arg
+from seal.command_line.flag_values import LARGEST_SEED
+from seal.command_line.program import run_program
 from seal.errors import UserError
-from seal.flag_values import LARGEST_SEED
-from seal.program import run_program
 from seal.records import write_text
 from seal.run import RunSettings
 from seal.settings import ModelSettings

@@ -12,9 +12,9 @@ Run     python general-knowledge/show_self_edits.py --table runs/demo/knowledge/
 from pathlib import Path
 
 from knowledge.data.passages import load_passages
-from seal.arguments import Settings, arg
+from seal.command_line.arguments import Settings, arg
+from seal.command_line.program import run_program
 from seal.errors import UserError
-from seal.program import run_program
 from seal.records import write_text
 
 

@@ -15,9 +15,9 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from seal.arguments import Settings, arg
+from seal.command_line.arguments import Settings, arg
+from seal.command_line.program import run_program
 from seal.errors import UserError
-from seal.program import run_program
 from seal.records import read_json, write_json, write_text
 from seal.report.seeds import (
     OWN_SERIES,

@@ -13,27 +13,24 @@ SHA256SUMS         checksums of results.json and all NAME.jsonl, once the run or
 
 import dataclasses
 import fcntl
-import hashlib
 import json
 import math
 import os
-import re
 import shutil
-import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from importlib import metadata
 from pathlib import Path
 from typing import Any, TypeVar
 
 from tqdm import tqdm
 
-from seal.arguments import Settings, arg, machine_flags
 from seal.checksums import SUMS_FILE, check_sums, checksum_of_value, write_sums
+from seal.command_line.arguments import Settings, arg, machine_flags
+from seal.command_line.flag_values import LARGEST_SEED
+from seal.environment import describe_start
 from seal.errors import UserError
-from seal.flag_values import LARGEST_SEED
 from seal.records import (
     Record,
     append_jsonl,
@@ -53,7 +50,6 @@ Item = TypeVar("Item")
 Kind = TypeVar("Kind")
 MINIMAL_SPACE = 10_000_000
 _ROW_FIX = "delete the row to have it computed again"
-PACKAGES = ("torch", "transformers", "peft", "vllm", "accelerate", "datasets", "openai", "numpy")
 
 
 class RunSettings(Settings, group="run"):
@@ -205,18 +201,7 @@ class Run:
     def _record_environment(self) -> None:
         exists = self.path("environment.json").exists()
         starts = self._read("environment.json", list) if exists else []
-        # The code that runs, not the folder that the user happens to stand in
-        root = Path(__file__).resolve().parent.parent
-        commit = _git(root, "rev-parse", "HEAD").strip()
-        difference = _difference(root) if commit else ""
-        name = f"code-{hashlib.sha256(difference.encode()).hexdigest()[:8]}.diff"
-        entry = {
-            "command": sys.argv,
-            "commit": commit or None,
-            "difference": name if difference else None,
-            "python": sys.version.split()[0],
-            "packages": {name: _version(name) for name in PACKAGES},
-        }
+        entry, difference = describe_start()
         code = [{key: start.get(key) for key in ("commit", "difference")} for start in starts]
         if code and code[0] != {key: entry[key] for key in code[0]}:
             self.say(
@@ -226,7 +211,7 @@ class Run:
         if entry not in starts:
             write_json(self.path("environment.json"), [*starts, entry])
         if difference:
-            write_text(self.path(name), difference)
+            write_text(self.path(entry["difference"]), difference)
 
     def _read(self, name: str, kind: type[Kind]) -> Kind:
         """A JSON file that this class wrote."""
@@ -359,23 +344,3 @@ def _with_value(name: str, flags: Mapping[str, Any]) -> str:
     """The name of an input, behind each of its flags the value: "--tasks FOLDER"."""
     values = ((word, flags.get(word.removeprefix("--"))) for word in name.split())
     return " ".join(f"{word} {value}" if isinstance(value, str) else word for word, value in values)
-
-
-def _git(root: Path, *arguments: str) -> str:
-    command = ["git", "-C", str(root), *arguments]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, errors="replace")
-    except FileNotFoundError:
-        return ""
-    return done.stdout if done.returncode == 0 else ""
-
-
-def _difference(root: Path) -> str:
-    """The uncommitted changes of the code, without keys that someone has put into it."""
-    difference = _git(root, "diff", "HEAD", "--", ".", ":(exclude,glob)**/.env*")
-    keys = [value for name, value in os.environ.items() if name.endswith("_KEY") and len(value) > 7]
-    return re.sub("|".join([r"\bsk-[\w-]{8,}", *map(re.escape, keys)]), "***", difference)
-
-
-def _version(package: str) -> str | None:
-    return next((found.version for found in metadata.distributions(name=package)), None)

@@ -5,8 +5,8 @@ Those of every run are beside the run: `seal.run.RunSettings`.
 
 from typing import Literal
 
-from seal.arguments import Settings, arg
-from seal.flag_values import DEVICE, GPU_INDICES
+from seal.command_line.arguments import Settings, arg
+from seal.command_line.flag_values import DEVICE, GPU_INDICES
 
 Schedule = Literal["linear", "cosine", "constant"]
 """How a learning rate goes on from its start: down to 0, or not at all."""

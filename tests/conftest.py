@@ -17,7 +17,7 @@ SLOW = (
     "tests/conformance/test_g6_offline_judge.py",
     "tests/knowledge/experiments/test_continual.py::test_killed_at_every_call",
     "tests/knowledge/small_world/test_pretraining.py::test_a_killed_run",
-    "tests/seal/test_process.py",
+    "tests/seal/command_line/test_process.py",
     "tests/seal/training/test_sft.py",
 )
 

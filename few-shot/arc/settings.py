@@ -7,7 +7,7 @@ paper is silent.
 from pathlib import Path
 from typing import Literal
 
-from seal.arguments import Settings, arg
+from seal.command_line.arguments import Settings, arg
 from seal.settings import ModelSettings, Schedule, SftSettings
 
 TREE = Path(__file__).resolve().parent.parent

@@ -6,8 +6,8 @@ Defaults are the paper's; PAPER below is arXiv 2506.10943, and the release is th
 from pathlib import Path
 from typing import Literal
 
-from seal.arguments import Settings, arg
-from seal.flag_values import URL
+from seal.command_line.arguments import Settings, arg
+from seal.command_line.flag_values import URL
 from seal.settings import ModelSettings
 
 TREE = Path(__file__).resolve().parent.parent

@@ -270,8 +270,8 @@ def nothing_slow() -> Iterator[None]:
         patch.setattr("seal.loop.inner_loops.train_adapters", train_adapters)
         patch.setattr(PassageDomain, "plot", staticmethod(lambda *_: None))
         patch.setattr(TaskDomain, "plot", staticmethod(lambda *_: None))
-        patch.setattr("seal.run._git", lambda *_: "")
-        patch.setattr("seal.run._version", lambda package: None)
+        patch.setattr("seal.environment._git", lambda *_: "")
+        patch.setattr("seal.environment._version", lambda package: None)
         patch.setattr("os.fsync", lambda descriptor: None)
         yield
 

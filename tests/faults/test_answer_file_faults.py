@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from seal.program import run_program
+from seal.command_line.program import run_program
 from tests.programs.programs import load_program
 
 ROWS = [

@@ -11,10 +11,10 @@ from typing import Any, Literal
 import pytest
 import yaml
 
-from seal.arguments import Settings, arg, parse_arguments
+from seal.command_line.arguments import Settings, arg, parse_arguments
+from seal.command_line.flag_values import DEVICE, GPU_INDICES, LARGEST_SEED, URL, demand, labelled
+from seal.command_line.program import run_program
 from seal.errors import UserError
-from seal.flag_values import DEVICE, GPU_INDICES, LARGEST_SEED, URL, demand, labelled
-from seal.program import run_program
 from tests.faults.cases import EVERYTHING, chosen, line_of
 from tests.programs.programs import load_program, program_paths
 from tests.support.data import REPOSITORY

@@ -102,7 +102,7 @@ def test_target_modules_that_the_model_lacks(tree, program, start, tmp_path):
 
 def test_a_full_finetuning_needs_no_target_modules(start, tmp_path):
     start(KNOWLEDGE, "run_cpt", method="full", target_modules="v_porj")
-    with pytest.raises(UserError, match="^--target_modules: target module v_porj"):
+    with pytest.raises(UserError, match=r"^--target_modules: target module v_porj"):
         start(KNOWLEDGE, "run_cpt", method="lora", target_modules="v_porj", run_dir="lora")
 
 

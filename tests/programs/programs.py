@@ -16,8 +16,8 @@ from typing import Any
 
 import pytest
 
-from seal.arguments import parse_arguments
-from seal.program import run_program
+from seal.command_line.arguments import parse_arguments
+from seal.command_line.program import run_program
 from tests.support.data import REPOSITORY
 from tests.support.house import SCRIPTS, TREES
 

@@ -13,8 +13,8 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import pytest
 
-from seal.arguments import GROUPS
-from seal.program import run_program
+from seal.command_line.arguments import GROUPS
+from seal.command_line.program import run_program
 from tests.programs.programs import load_program, program_paths
 from tests.support.data import REPOSITORY
 from tests.support.house import TREES

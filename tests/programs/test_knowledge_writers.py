@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from knowledge.data.passages import load_passages
-from seal.program import run_program
+from seal.command_line.program import run_program
 from seal.records import read_json, read_jsonl
 from tests.programs.programs import flag_words, load_program
 from tests.support.chat_stub import completion, refusal, running_stub

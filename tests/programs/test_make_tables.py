@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from knowledge.tables.paper import load_paper_tables
-from seal.program import run_program
+from seal.command_line.program import run_program
 from seal.records import read_json
 from tests.knowledge.release_folder import dataset, examinations, passages, sequences, write
 from tests.programs.programs import load_program

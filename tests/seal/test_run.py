@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from seal.arguments import arg
+from seal.command_line.arguments import arg
 from seal.errors import UserError
 from seal.records import read_json, read_jsonl, write_json
 from seal.run import Run

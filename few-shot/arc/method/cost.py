@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from arc.puzzles.augmenters import INVERTIBLE
 from arc.puzzles.tasks import Task
 from arc.settings import InnerLoopSettings
-from seal.flag_values import count
+from seal.command_line.flag_values import count
 
 
 def estimate_rewards(tasks: Sequence[Task], k: int, settings: InnerLoopSettings) -> str:

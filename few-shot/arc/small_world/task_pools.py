@@ -19,7 +19,7 @@ from arc.puzzles.tasks import Task
 from arc.settings import TREE, InnerLoopSettings, PolicySettings
 from arc.small_world.pretraining import SMALL_PROMPTS
 from arc.small_world.rules import invented_task
-from seal.arguments import parse_arguments
+from seal.command_line.arguments import parse_arguments
 from seal.errors import UserError
 from seal.loop.policy import Policy, open_policy
 from seal.records import to_json, write_text

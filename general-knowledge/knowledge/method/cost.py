@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from knowledge.data.passages import Passage
 from knowledge.settings import OuterLoopSettings, WriterSettings
+from seal.command_line.flag_values import count
 from seal.errors import UserError
-from seal.flag_values import count
 
 _CHARACTERS_PER_TOKEN = 4  # of English text, roughly
 _MOST_TOKENS = 100_000_000_000

@@ -25,7 +25,7 @@ from arc.small_world.tokenizer import (
     cell_token,
     small_tokenizer,
 )
-from seal.arguments import parse_arguments
+from seal.command_line.arguments import parse_arguments
 from seal.lora.jobs import IGNORED_LABEL
 from seal.models.load import load_model, load_tokenizer
 from seal.records import read_json, read_jsonl, read_text

@@ -21,7 +21,7 @@ from arc.small_world.task_pools import (
     write_tasks,
 )
 from arc.small_world.tokenizer import small_tokenizer
-from seal.arguments import parse_arguments
+from seal.command_line.arguments import parse_arguments
 from seal.errors import UserError
 from seal.models.load import load_tokenizer
 from seal.run import Run

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from knowledge.judging.answer_files import describe_grades
-from seal.program import run_program
+from seal.command_line.program import run_program
 from tests.programs.programs import load_program
 from tests.support.chat_stub import completion, refusal, running_stub
 

@@ -24,8 +24,8 @@ from knowledge.judging.fit_offline import (
     word_recall,
 )
 from knowledge.judging.judges import GradingItem, OfflineJudge
+from seal.command_line.program import run_program
 from seal.errors import UserError
-from seal.program import run_program
 from tests.programs.programs import load_program
 
 

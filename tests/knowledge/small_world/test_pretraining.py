@@ -38,7 +38,7 @@ from knowledge.small_world.pretraining import (
     self_edit_request,
 )
 from knowledge.small_world.tokenizer import PROMPTS, UNKNOWN, word_tokenizer
-from seal.arguments import parse_arguments
+from seal.command_line.arguments import parse_arguments
 from seal.lora.jobs import IGNORED_LABEL
 from seal.models.load import load_model, load_tokenizer
 from seal.records import read_json, read_text, write_json

@@ -6,9 +6,8 @@ import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from seal.arguments import REPOSITORY, Config, parse_arguments
-from seal.errors import UserError
-from seal.process import (
+from seal.command_line.arguments import REPOSITORY, Config, parse_arguments
+from seal.command_line.process import (
     INTERRUPTED,
     Stopped,
     drop_output,
@@ -17,6 +16,7 @@ from seal.process import (
     print_error,
     stop_on_signals,
 )
+from seal.errors import UserError
 
 
 def run_program(
@@ -84,7 +84,7 @@ def _check_surroundings(config_class: type) -> None:
         raise UserError("the current folder does not exist any more; cd to another") from None
     program = Path(sys.modules[config_class.__module__].__file__ or "").resolve()
     own = program.parent.parent
-    if own != REPOSITORY and (own / "seal" / "arguments.py").exists():
+    if own != REPOSITORY and (own / "seal" / "__init__.py").exists():
         raise UserError(
             f"{program} would use the package of another checkout, {REPOSITORY}; install its own:"
             f" pip install -e {own}"

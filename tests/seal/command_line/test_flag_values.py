@@ -2,8 +2,8 @@
 
 import pytest
 
+from seal.command_line.flag_values import count, labelled
 from seal.errors import UserError
-from seal.flag_values import count, labelled
 
 
 def test_labels():

@@ -24,8 +24,8 @@ import tyro
 import yaml
 from tyro import _errors as tyro_errors  # private, hence the exact pin in requirements.txt
 
+from seal.command_line.flag_values import Form, demand
 from seal.errors import UserError
-from seal.flag_values import Form, demand
 from seal.records import read_text
 
 Config = TypeVar("Config")
@@ -41,7 +41,7 @@ GROUPS = (
     "run",
 )
 """Groups of flags in the order of the help."""
-REPOSITORY = Path(__file__).resolve().parent.parent
+REPOSITORY = Path(__file__).resolve().parents[2]
 _KINDS = {
     int: "a whole number",
     float: "a number",

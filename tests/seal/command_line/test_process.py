@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from seal.process import INTERRUPTED, SECONDS, lacking, print_error
+from seal.command_line.process import INTERRUPTED, SECONDS, lacking, print_error
 from tests.support.data import REPOSITORY
 
 PROGRAM = '''"""A program.
@@ -19,8 +19,8 @@ PROGRAM = '''"""A program.
 import os, sys, threading, time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from seal.arguments import Settings, arg
-from seal.program import run_program
+from seal.command_line.arguments import Settings, arg
+from seal.command_line.program import run_program
 from seal.errors import UserError
 
 
@@ -199,7 +199,7 @@ def test_an_error_is_one_line_without_passwords(capsys):
 
 def test_a_program_uses_its_own_package(start, tmp_path):
     (tmp_path / "clone/seal").mkdir(parents=True)
-    (tmp_path / "clone/seal/arguments.py").touch()
+    (tmp_path / "clone/seal/__init__.py").touch()
     (tmp_path / "clone/tree").mkdir()
     start("").wait()
     program = Path(tmp_path / "clone/tree/program.py")

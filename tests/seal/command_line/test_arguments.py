@@ -10,9 +10,9 @@ from typing import Literal
 
 import pytest
 
-from seal.arguments import Settings, arg, machine_flags, parse_arguments
+from seal.command_line.arguments import Settings, arg, machine_flags, parse_arguments
+from seal.command_line.program import run_program
 from seal.errors import UserError
-from seal.program import run_program
 from seal.records import to_json
 
 
@@ -112,7 +112,9 @@ def test_numbers_at_the_limit_are_taken():
 @pytest.mark.parametrize("columns", ["80", "120"])
 def test_help(columns, monkeypatch, capsys):
     monkeypatch.setenv("COLUMNS", columns)
-    monkeypatch.setattr("tests.seal.test_arguments.__doc__", "First line.\n\n  Second.\n")
+    monkeypatch.setattr(
+        "tests.seal.command_line.test_arguments.__doc__", "First line.\n\n  Second.\n"
+    )
     with pytest.raises(SystemExit) as ended:
         parse_arguments(Config, ["--help"])
     assert ended.value.code == 0
@@ -244,7 +246,7 @@ def test_a_defect_keeps_its_traceback_and_says_what_it_is(capsys):
 
 def test_a_program_refuses_the_package_of_another_checkout(tmp_path, monkeypatch):
     (tmp_path / "seal").mkdir()
-    (tmp_path / "seal/arguments.py").touch()
+    (tmp_path / "seal/__init__.py").touch()
     program = tmp_path / "few-shot/solve.py"
     monkeypatch.setattr(sys.modules[Config.__module__], "__file__", str(program))
     with pytest.raises(SystemExit) as ended:
