@@ -1,6 +1,5 @@
 """Programs of both domains with small inputs, started until they would load a policy."""
 
-import gc
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +9,7 @@ import pytest
 from knowledge.data.passages import load_passages
 from seal.prompt_files import load_prompt
 from seal.records import write_jsonl, write_text
+from seal.run import Run
 from tests.programs.programs import flag_words, load_program, parse_command
 from tests.support.data import REPOSITORY
 
@@ -93,6 +93,8 @@ def start(tmp_path, monkeypatch) -> Callable[..., None]:
 
     for opener in OPENERS:
         monkeypatch.setattr(opener, load)
+    opened, lock = [], Run._lock
+    monkeypatch.setattr(Run, "_lock", lambda run: (lock(run), opened.append(run)))
 
     def start(tree: str, program: str, **changed: object) -> None:
         folder = tmp_path / ("knowledge" if tree == KNOWLEDGE else "few-shot")
@@ -117,6 +119,8 @@ def start(tmp_path, monkeypatch) -> Callable[..., None]:
         except Loading:
             pass
         finally:
-            gc.collect()  # closes the run's lock
+            for run in opened:
+                run._lock_file.close()
+            opened.clear()
 
     return start
